@@ -1,0 +1,393 @@
+#!/usr/bin/env python3
+"""Compares Usher with nginx and HAProxy on this machine, in one interleaved run.
+
+Method: one worker of each contender on core 0, load generator (wrk) and origin (nginx) on core 1. All contenders are up, the idle ones are
+stopped. Slices in random order within each round; CPU time per request is what the kernel says the contender's threads ran, divided by the
+requests that wrk counted. Ratios are taken within a round, then their median: clocks of shared machines are noisy, ratios much less so.
+
+Everything listens on loopback, on free ports, and ends with the script.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROUTES = 1000
+KEY = "bench-admin-key-of-this-run-only"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(port, seconds=20.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with socket.socket() as s:
+            s.settimeout(0.2)
+            if s.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise SystemExit(f"nothing listens on port {port} after {seconds} s")
+
+
+class Process:
+    """A server with its children, pinned to one core."""
+
+    def __init__(self, name, words, core, port, log):
+        self.name, self.port = name, port
+        self.log = open(log, "wb")
+        self.process = subprocess.Popen(["taskset", "-c", str(core), *words], stdout=self.log, stderr=self.log)
+        wait_for(port)
+
+    def pids(self):
+        found, queue = [], [self.process.pid]
+        while queue:
+            pid = queue.pop()
+            found.append(pid)
+            try:
+                children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            except OSError:
+                continue
+            queue.extend(int(c) for c in children)
+        return found
+
+    def cpu_ns(self):
+        total = 0
+        for pid in self.pids():
+            for task in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"):
+                try:
+                    total += int(task.read_text().split()[0])
+                except OSError:
+                    pass
+        return total
+
+    def rss_mib(self):
+        total = 0
+        for pid in self.pids():
+            for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+                if line.startswith("VmRSS:"):
+                    total += int(line.split()[1])
+        return total / 1024
+
+    def signal(self, number):
+        for pid in self.pids():
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+
+    def stop(self):
+        self.signal(signal.SIGCONT)
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+def start_origin(folder):
+    port = free_port()
+    (folder / "www").mkdir()
+    (folder / "www/1k").write_bytes(b"x" * 1024)
+    (folder / "www/100k").write_bytes(b"y" * 102400)
+    config = folder / "origin.conf"
+    config.write_text(
+        f"""daemon off; master_process off; worker_processes 1; pid {folder}/origin.pid; error_log {folder}/origin.err;
+events {{ worker_connections 4096; }}
+http {{ access_log off; keepalive_requests 100000000; keepalive_timeout 600s; sendfile on; tcp_nodelay on; default_type application/octet-stream;
+  client_body_temp_path {folder}/ob; proxy_temp_path {folder}/op; fastcgi_temp_path {folder}/of; uwsgi_temp_path {folder}/ou; scgi_temp_path {folder}/os;
+  server {{ listen 127.0.0.1:{port} backlog=4096;
+    location ~ /1k$ {{ alias {folder}/www/1k; }} location ~ /100k$ {{ alias {folder}/www/100k; }} }} }}
+"""
+    )
+    return Process("origin", ["nginx", "-c", str(config)], 1, port, folder / "origin.log")
+
+
+def start_nginx(folder, origin):
+    port = free_port()
+    locations = "\n".join(f"location /r{i:04}/ {{ proxy_pass http://origin; }}" for i in range(ROUTES))
+    config = folder / "nginx.conf"
+    config.write_text(
+        f"""daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.err;
+events {{ worker_connections 4096; }}
+http {{ access_log off; keepalive_requests 100000000; keepalive_timeout 600s; tcp_nodelay on;
+  client_body_temp_path {folder}/nb; proxy_temp_path {folder}/np; fastcgi_temp_path {folder}/nf; uwsgi_temp_path {folder}/nu; scgi_temp_path {folder}/ns;
+  upstream origin {{ server 127.0.0.1:{origin.port}; keepalive 320; keepalive_requests 100000000; }}
+  server {{ listen 127.0.0.1:{port} backlog=4096; proxy_http_version 1.1; proxy_set_header Connection "";
+    proxy_set_header Host $http_host; proxy_set_header X-Real-IP $remote_addr; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-Host $http_host; proxy_set_header X-Forwarded-Port $server_port;
+    {locations} location / {{ return 404; }} }} }}
+"""
+    )
+    return Process("nginx", ["nginx", "-c", str(config)], 0, port, folder / "nginx.log")
+
+
+def start_haproxy(folder, origin):
+    port = free_port()
+    (folder / "routes.map").write_text("".join(f"/r{i:04}/ origin\n" for i in range(ROUTES)))
+    config = folder / "haproxy.cfg"
+    config.write_text(
+        f"""global
+  nbthread 1
+  maxconn 8192
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 600s
+  timeout server 600s
+  http-reuse always
+frontend in
+  bind 127.0.0.1:{port} backlog 4096
+  option forwardfor
+  http-request set-header X-Real-IP %[src]
+  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Host %[req.hdr(host)]
+  http-request set-header X-Forwarded-Port %[dst_port]
+  use_backend %[path,map_beg({folder}/routes.map)]
+backend origin
+  server o 127.0.0.1:{origin.port} pool-max-conn 320
+"""
+    )
+    return Process("haproxy", ["haproxy", "-db", "-f", str(config)], 0, port, folder / "haproxy.log")
+
+
+def admin(port, method, path, body=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request(method, f"/apisix/admin{path}", json.dumps(body) if body is not None else None,
+                       {"X-API-KEY": KEY, "Content-Type": "application/json"})
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    if answer.status not in (200, 201):
+        raise SystemExit(f"{method} {path} answered {answer.status}: {text.decode()}")
+
+
+def usher_words(binary, ports, data, store="embedded"):
+    return [str(binary), "serve", "--data", str(data), "--store", store, "--workers", "1", "--proxy-listen", f"127.0.0.1:{ports[0]}",
+            "--admin-listen", f"127.0.0.1:{ports[1]}", "--chat-listen", "off", "--metrics-listen", f"127.0.0.1:{ports[2]}"]
+
+
+def start_usher(folder, origin, binary, name, plugins):
+    ports = [free_port(), free_port(), free_port()]
+    data = folder / name
+    process = Process(name, usher_words(binary, ports, data, "memory"), 0, ports[0], folder / f"{name}.log")
+    wait_for(ports[1])
+    if plugins:
+        admin(ports[1], "PUT", "/consumers/bench", {"username": "bench", "plugins": {"key-auth": {"key": "bench-key"}}})
+    admin(ports[1], "PUT", "/upstreams/origin",
+          {"nodes": {f"127.0.0.1:{origin.port}": 1}, "keepalive_pool": {"size": 320, "idle_timeout": 600, "requests": 100000000}})
+    for i in range(ROUTES):
+        route = {"uri": f"/r{i:04}/*", "upstream_id": "origin"}
+        if plugins:
+            route["plugins"] = plugins
+        admin(ports[1], "PUT", f"/routes/{i}", route)
+    return process
+
+
+def check(contender, size, length, headers):
+    connection = http.client.HTTPConnection("127.0.0.1", contender.port, timeout=10)
+    connection.request("GET", f"/r0500/{size}", headers=headers)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    if answer.status != 200 or len(body) != length:
+        raise SystemExit(f"{contender.name} answered {answer.status} with {len(body)} bytes instead of 200 with {length}")
+
+
+def load(contender, size, seconds, connections, headers):
+    words = ["taskset", "-c", "1", "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    for name, value in headers.items():
+        words += ["-H", f"{name}: {value}"]
+    before = contender.cpu_ns()
+    text = subprocess.run([*words, f"http://127.0.0.1:{contender.port}/r0500/{size}"], capture_output=True, text=True, check=True).stdout
+    used = contender.cpu_ns() - before
+    requests = int(re.search(r"(\d+) requests in", text).group(1))
+    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
+    if bad or (errors and any(int(n) for n in errors.groups())):
+        raise SystemExit(f"{contender.name} failed under load:\n{text}")
+    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", text)
+    p99_ms = float(p99.group(1)) * {"us": 0.001, "ms": 1, "s": 1000}[p99.group(2)]
+    return {"cpu_us": used / 1000 / requests, "rps": float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1)),
+            "p99_ms": p99_ms, "rss": contender.rss_mib()}
+
+
+def compare(title, contenders, size, length, options, headers):
+    for contender in contenders:
+        contender.signal(signal.SIGCONT)
+        check(contender, size, length, headers.get(contender.name, {}))
+    rows = {c.name: [] for c in contenders}
+    for contender in contenders:
+        contender.signal(signal.SIGSTOP)
+    for _ in range(options.rounds):
+        order = list(contenders)
+        random.shuffle(order)
+        for contender in order:
+            contender.signal(signal.SIGCONT)
+            rows[contender.name].append(load(contender, size, options.seconds, options.connections, headers.get(contender.name, {})))
+            contender.signal(signal.SIGSTOP)
+    for contender in contenders:
+        contender.signal(signal.SIGCONT)
+    print(f"\n### {title}\n")
+    print("| contender | CPU beside nginx | CPU per request | requests/s | p99 | RSS |\n|---|---|---|---|---|---|")
+    ratios = {}
+    for name, slices in rows.items():
+        ratio = statistics.median(s["cpu_us"] / n["cpu_us"] for s, n in zip(slices, rows["nginx"]))
+        median = lambda what: statistics.median(s[what] for s in slices)
+        print(f"| {name} | {ratio:.2f} | {median('cpu_us'):.1f} us | {median('rps'):.0f} | {median('p99_ms'):.2f} ms | {slices[-1]['rss']:.0f} MiB |")
+        ratios[name] = ratio
+    return ratios
+
+
+def syscalls(contender, options, headers):
+    if not shutil.which("strace"):
+        return None
+    pids = [word for pid in contender.pids() for word in ("-p", str(pid))]
+    out = tempfile.NamedTemporaryFile("r", suffix=".strace")
+    trace = subprocess.Popen(["strace", "-f", "-c", "-q", "-o", out.name, *pids], stderr=subprocess.DEVNULL)
+    time.sleep(0.5)
+    words = ["taskset", "-c", "1", "wrk", "-t1", "-c16", "-d2s"]
+    for name, value in headers.items():
+        words += ["-H", f"{name}: {value}"]
+    text = subprocess.run([*words, f"http://127.0.0.1:{contender.port}/r0500/1k"], capture_output=True, text=True, check=True).stdout
+    trace.send_signal(signal.SIGINT)
+    trace.wait()
+    requests = int(re.search(r"(\d+) requests in", text).group(1))
+    total = re.search(r"^100\.00\s+\S+\s+(?:\d+\s+)?(\d+)\s.*total", out.read(), re.M)
+    return int(total.group(1)) / requests if total else None
+
+
+def instructions(folder, origin, binary):
+    """User instructions per request of the proxy, by callgrind, between two marks after warm-up."""
+    if not shutil.which("valgrind"):
+        return None
+    ports = [free_port(), free_port(), free_port()]
+    words = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder}/callgrind.out"]
+    process = Process("valgrind", words + usher_words(binary, ports, folder / "vg", "memory"), 0, ports[0], folder / "vg.log")
+    wait_for(ports[1], 60)
+    admin(ports[1], "PUT", "/routes/500", {"uri": "/r0500/*", "upstream": {"nodes": {f"127.0.0.1:{origin.port}": 1}}})
+
+    def send(count):
+        connection = http.client.HTTPConnection("127.0.0.1", ports[0], timeout=60)
+        for _ in range(count):
+            connection.request("GET", "/r0500/1k")
+            connection.getresponse().read()
+        connection.close()
+
+    send(50)
+    subprocess.run(["callgrind_control", "-i", "on", str(process.process.pid)], capture_output=True, check=True)
+    send(1000)
+    subprocess.run(["callgrind_control", "-i", "off", str(process.process.pid)], capture_output=True, check=True)
+    process.stop()
+    text = (folder / "vg.log").read_text(errors="replace")
+    found = re.search(r"Collected : (\d+)", text)
+    return int(found.group(1)) / 1000 if found else None
+
+
+def scale(folder, origin, binary, count):
+    """How long a start with many routes takes, and the memory it needs."""
+    ports = [free_port(), free_port(), free_port()]
+    data = folder / "scale"
+    process = Process("usher", usher_words(binary, ports, data), 0, ports[0], folder / "scale.log")
+    wait_for(ports[1])
+    admin(ports[1], "PUT", "/upstreams/origin", {"nodes": {f"127.0.0.1:{origin.port}": 1}})
+    connection = http.client.HTTPConnection("127.0.0.1", ports[1], timeout=60)
+    start = time.monotonic()
+    for i in range(count):
+        body = json.dumps({"uri": f"/tenant{i % 1000}/service{i}/*", "name": f"route {i}", "upstream_id": "origin", "methods": ["GET", "POST"]})
+        connection.request("PUT", f"/apisix/admin/routes/{i}", body, {"X-API-KEY": KEY, "Content-Type": "application/json"})
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status != 201:
+            raise SystemExit(f"PUT of route {i} answered {answer.status}")
+        if i and i % 10000 == 0:
+            print(f"  {i} routes written, {i / (time.monotonic() - start):.0f}/s", flush=True)
+    written = time.monotonic() - start
+    # One edit at full size beside one at the beginning shows whether an edit costs what it changes.
+    start = time.monotonic()
+    for i in range(100):
+        admin(ports[1], "PUT", "/routes/1", {"uri": f"/edited{i}/*", "upstream_id": "origin"})
+    edit_ms = (time.monotonic() - start) * 10
+    process.stop()
+    start = time.monotonic()
+    process = Process("usher", usher_words(binary, ports, data), 0, ports[0], folder / "scale2.log")
+    wait_for(ports[1], 60)
+    started = time.monotonic() - start
+    connection = http.client.HTTPConnection("127.0.0.1", ports[0], timeout=10)
+    connection.request("GET", f"/tenant{(count - 1) % 1000}/service{count - 1}/1k")
+    status = connection.getresponse().status
+    rss = process.rss_mib()
+    process.stop()
+    print(f"\n### {count} routes\n\n| what | figure |\n|---|---|\n| writing them, one PUT after the other | {written:.1f} s |"
+          f"\n| one edit at that size | {edit_ms:.1f} ms |\n| start until all listen | {started:.2f} s |\n| RSS after the start | {rss:.0f} MiB |"
+          f"\n| the last route answers | {status} |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--seconds", type=int, default=2, help="length of a slice")
+    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--binary", type=pathlib.Path, default=ROOT / "target/release/usher")
+    parser.add_argument("--routes", type=int, default=100000, help="for the scale part; 0 leaves it out")
+    parser.add_argument("--only", choices=["speed", "counts", "scale"], help="one part alone")
+    options = parser.parse_args()
+    os.environ["USHER_ADMIN_KEY"] = KEY
+    os.environ.setdefault("USHER_LOG", "warn")
+
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="usher-bench-"))
+    running = []
+    try:
+        origin = start_origin(folder)
+        running.append(origin)
+        if options.only in (None, "speed", "counts"):
+            limits = {"key-auth": {}, "limit-count": {"count": 1000000000, "time_window": 3600, "rejected_code": 429}, "prometheus": {}}
+            nginx = start_nginx(folder, origin)
+            running.append(nginx)
+            haproxy = start_haproxy(folder, origin)
+            running.append(haproxy)
+            usher = start_usher(folder, origin, options.binary, "usher", None)
+            running.append(usher)
+            full = start_usher(folder, origin, options.binary, "usher+plugins", limits)
+            running.append(full)
+            keyed = {"usher+plugins": {"apikey": "bench-key"}}
+            if options.only in (None, "speed"):
+                bare = [nginx, haproxy, usher]
+                compare(f"(a) plain proxying, 1 KB, {ROUTES} routes", bare, "1k", 1024, options, {})
+                compare(f"(a) plain proxying, 100 KB, {ROUTES} routes", bare, "100k", 102400, options, {})
+                compare("(b) key-auth + limit-count + prometheus on Usher, nginx bare, 1 KB", [nginx, full], "1k", 1024, options, keyed)
+            if options.only in (None, "counts"):
+                print("\n### Counts per request (1 KB)\n\n| contender | syscalls | user instructions |\n|---|---|---|")
+                for contender in (nginx, haproxy, usher, full):
+                    calls = syscalls(contender, options, keyed.get(contender.name, {}))
+                    inside = instructions(folder, origin, options.binary) if contender is usher else None
+                    print(f"| {contender.name} | {'-' if calls is None else f'{calls:.2f}'} | {'-' if inside is None else f'{inside / 1000:.1f}k'} |")
+            for process in running[1:]:
+                process.stop()
+            del running[1:]
+        if options.only in (None, "scale") and options.routes:
+            scale(folder, origin, options.binary, options.routes)
+    finally:
+        for process in reversed(running):
+            process.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+main()

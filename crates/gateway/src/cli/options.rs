@@ -1,0 +1,84 @@
+//! The options that `serve` and `demo` share, and how they are laid over the settings file and the environment.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use usher_admin::keys::ConfiguredKey;
+use usher_model::secret::Secret;
+
+use crate::settings::{self, Listen, Settings, StoreKind, parse_listen};
+
+/// What a server is started with.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ServerOptions {
+    /// Read settings from this file (YAML, APISIX's names where it has them)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Keep store, keys and logs in this folder [default: usher-data; demo: a new temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Where the configuration is kept [default: embedded]
+    #[arg(long, value_enum)]
+    pub(crate) store: Option<StoreKind>,
+    /// Worker threads of the gateway, 1 to 1024 [default: one per core]
+    #[arg(long, value_name = "N", env = "USHER_WORKERS", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+    /// Where the gateway listens; may repeat; `off` for nowhere; port 0 takes a free one [default: 0.0.0.0:9080]
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
+    pub(crate) proxy_listen: Vec<Listen>,
+    /// Where the Admin API listens [default: 127.0.0.1:9180]
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
+    pub(crate) admin_listen: Vec<Listen>,
+    /// Where the chat side listens (ChatGPT plugin, MCP) [default: 127.0.0.1:5000]
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
+    pub(crate) chat_listen: Vec<Listen>,
+    /// Where metrics are served [default: 127.0.0.1:9091]
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
+    pub(crate) metrics_listen: Vec<Listen>,
+    /// Once all listen, print one JSON line with the real addresses
+    #[arg(long)]
+    pub(crate) print_addresses: bool,
+}
+
+impl ServerOptions {
+    /// The settings: defaults, then the file, then the environment, then these options.
+    ///
+    /// # Errors
+    /// The file's or an option's mistake, by name.
+    pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
+        let mut settings = match &self.config {
+            Some(path) => settings::read_file(path)?,
+            None => Settings::default(),
+        };
+        if let Some(data) = &self.data {
+            settings.data.clone_from(data);
+        }
+        if let Some(store) = self.store {
+            settings.store = store;
+        }
+        if let Some(workers) = self.workers {
+            settings.workers = usize::from(workers);
+        }
+        let listeners = [
+            ("--proxy-listen", &self.proxy_listen, &mut settings.proxy),
+            ("--admin-listen", &self.admin_listen, &mut settings.admin),
+            ("--chat-listen", &self.chat_listen, &mut settings.chat),
+            ("--metrics-listen", &self.metrics_listen, &mut settings.metrics),
+        ];
+        for (option, given, place) in listeners {
+            if !given.is_empty() {
+                *place = settings::addresses(option, given).map_err(anyhow::Error::msg)?;
+            }
+        }
+        // The key is no command-line option: those are visible to every user of the machine.
+        match std::env::var("USHER_ADMIN_KEY") {
+            Ok(key) if !key.is_empty() => {
+                settings.admin_keys = vec![ConfiguredKey::admin(Secret::new(key))];
+            }
+            Ok(_) | Err(std::env::VarError::NotPresent) => {}
+            Err(error) => return Err(error).context("USHER_ADMIN_KEY can't be read"),
+        }
+        Ok(settings)
+    }
+}

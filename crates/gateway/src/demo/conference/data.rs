@@ -1,0 +1,103 @@
+//! The conference: its speakers, sessions and topics. All of them are made up.
+
+/// Somebody who speaks.
+pub(super) struct Speaker {
+    pub(super) id: u32,
+    pub(super) name: &'static str,
+    pub(super) company: &'static str,
+}
+
+/// A talk.
+pub(super) struct Session {
+    pub(super) id: u32,
+    pub(super) title: &'static str,
+    pub(super) timeslot: &'static str,
+    pub(super) speaker: u32,
+    pub(super) topics: &'static [u32],
+}
+
+/// What talks are about; numbered from 1 in this order.
+pub(super) const TOPICS: &[&str] = &[
+    "API design",
+    "Gateways",
+    "Rust",
+    "Security",
+    "Observability",
+    "Event streaming",
+    "GraphQL",
+    "gRPC",
+    "Kubernetes",
+    "Databases",
+    "Caching",
+    "Testing",
+    "Machine learning",
+    "Developer experience",
+    "Performance",
+    "Governance",
+];
+
+pub(super) const SPEAKERS: &[Speaker] = &[
+    Speaker { id: 1, name: "Amara Okafor", company: "Lagos Cloud Works" },
+    Speaker { id: 2, name: "Jonas Lindqvist", company: "Norrsken Systems" },
+    Speaker { id: 3, name: "Mei-Ling Chen", company: "Formosa Networks" },
+    Speaker { id: 4, name: "Rafael Duarte", company: "Porto Digital" },
+    Speaker { id: 5, name: "Ingrid Haugen", company: "Fjord Analytics" },
+    Speaker { id: 6, name: "Tomasz Zielinski", company: "Baltic Software" },
+    Speaker { id: 7, name: "Priya Raghunathan", company: "Madras Labs" },
+    Speaker { id: 8, name: "Lucas Moreau", company: "Atelier API" },
+    Speaker { id: 9, name: "Hana Sato", company: "Kyoto Compute" },
+    Speaker { id: 10, name: "Oleksandr Bondar", company: "Dnipro Data" },
+    Speaker { id: 11, name: "Fatima El Idrissi", company: "Atlas Platforms" },
+    Speaker { id: 12, name: "Samuel Whitfield", company: "Harbour Bank" },
+    Speaker { id: 13, name: "Chiara Benedetti", company: "Torino Mobility" },
+    Speaker { id: 14, name: "Nikos Papadakis", company: "Aegean Hosting" },
+    Speaker { id: 15, name: "Grace Mwangi", company: "Nairobi Open Tech" },
+    Speaker { id: 16, name: "Daniel Kowalczyk", company: "Vistula Robotics" },
+    Speaker { id: 17, name: "Elif Demir", company: "Bosphorus Retail" },
+    Speaker { id: 18, name: "Mateo Rojas", company: "Andes Streaming" },
+    Speaker { id: 19, name: "Sofia Lindgren", company: "Uppsala Health" },
+    Speaker { id: 20, name: "Arjun Mehta", company: "Deccan Payments" },
+    Speaker { id: 21, name: "Clara Vogel", company: "Elbe Insurance" },
+    Speaker { id: 22, name: "Yusuf Abdi", company: "Horn Logistics" },
+    Speaker { id: 23, name: "Emma van Dijk", company: "Delta Waterworks" },
+    Speaker { id: 24, name: "Pavel Novotny", company: "Moravia Cloud" },
+];
+
+pub(super) const SESSIONS: &[Session] = &[
+    Session { id: 100, title: "Designing APIs that survive their second year", timeslot: "04 December 2026 09:00 - 09:45", speaker: 1, topics: &[1, 4] },
+    Session { id: 101, title: "What a gateway should never do", timeslot: "04 December 2026 10:00 - 10:45", speaker: 2, topics: &[6, 11] },
+    Session { id: 102, title: "Rate limits your customers will thank you for", timeslot: "04 December 2026 11:15 - 12:00", speaker: 3, topics: &[2, 11] },
+    Session { id: 103, title: "From REST to gRPC without a rewrite", timeslot: "04 December 2026 13:30 - 14:15", speaker: 4, topics: &[9, 16] },
+    Session { id: 104, title: "GraphQL at the edge: a cautionary tale", timeslot: "04 December 2026 14:30 - 15:15", speaker: 5, topics: &[5, 16] },
+    Session { id: 105, title: "Tracing a request through seven teams", timeslot: "04 December 2026 16:00 - 16:45", speaker: 6, topics: &[7, 10] },
+    Session { id: 106, title: "Zero-downtime certificate rotation", timeslot: "05 December 2026 09:00 - 09:45", speaker: 7, topics: &[14, 15] },
+    Session { id: 107, title: "Keys, tokens and the people who lose them", timeslot: "05 December 2026 10:00 - 10:45", speaker: 8, topics: &[4, 5] },
+    Session { id: 108, title: "Rust for people who run servers", timeslot: "05 December 2026 11:15 - 12:00", speaker: 9, topics: &[9, 12] },
+    Session { id: 109, title: "The cost of one more proxy", timeslot: "05 December 2026 13:30 - 14:15", speaker: 10, topics: &[3, 14] },
+    Session { id: 110, title: "Backpressure explained with a bucket", timeslot: "05 December 2026 14:30 - 15:15", speaker: 11, topics: &[3, 10] },
+    Session { id: 111, title: "Versioning without versions", timeslot: "05 December 2026 16:00 - 16:45", speaker: 12, topics: &[1, 8] },
+    Session { id: 112, title: "Canaries, and how they sing", timeslot: "04 December 2026 09:00 - 09:45", speaker: 13, topics: &[8, 13] },
+    Session { id: 113, title: "Contract tests that stay green for the right reason", timeslot: "04 December 2026 10:00 - 10:45", speaker: 14, topics: &[2, 15] },
+    Session { id: 114, title: "Caching: the hard half", timeslot: "04 December 2026 11:15 - 12:00", speaker: 15, topics: &[6, 7] },
+    Session { id: 115, title: "Event streams as a public API", timeslot: "04 December 2026 13:30 - 14:15", speaker: 16, topics: &[12, 13] },
+    Session { id: 116, title: "Schema first, argue later", timeslot: "04 December 2026 14:30 - 15:15", speaker: 17, topics: &[1, 4] },
+    Session { id: 117, title: "A year without staging", timeslot: "04 December 2026 16:00 - 16:45", speaker: 18, topics: &[6, 11] },
+    Session { id: 118, title: "Postmortem of a retry storm", timeslot: "05 December 2026 09:00 - 09:45", speaker: 19, topics: &[2, 11] },
+    Session { id: 119, title: "Measuring latency honestly", timeslot: "05 December 2026 10:00 - 10:45", speaker: 20, topics: &[9, 16] },
+    Session { id: 120, title: "Health checks that lie", timeslot: "05 December 2026 11:15 - 12:00", speaker: 21, topics: &[5, 16] },
+    Session { id: 121, title: "Platform teams are product teams", timeslot: "05 December 2026 13:30 - 14:15", speaker: 22, topics: &[7, 10] },
+    Session { id: 122, title: "Writing error messages for humans", timeslot: "05 December 2026 14:30 - 15:15", speaker: 23, topics: &[14, 15] },
+    Session { id: 123, title: "Governance without a committee", timeslot: "05 December 2026 16:00 - 16:45", speaker: 24, topics: &[4, 5] },
+    Session { id: 124, title: "Hardening an admin API", timeslot: "04 December 2026 09:00 - 09:45", speaker: 1, topics: &[9, 12] },
+    Session { id: 125, title: "Letting an agent change production", timeslot: "04 December 2026 10:00 - 10:45", speaker: 2, topics: &[3, 14] },
+    Session { id: 126, title: "The smallest useful service mesh", timeslot: "04 December 2026 11:15 - 12:00", speaker: 3, topics: &[3, 10] },
+    Session { id: 127, title: "Multi-region on a budget", timeslot: "04 December 2026 13:30 - 14:15", speaker: 4, topics: &[1, 8] },
+    Session { id: 128, title: "Databases behind an API", timeslot: "04 December 2026 14:30 - 15:15", speaker: 5, topics: &[8, 13] },
+    Session { id: 129, title: "Teaching a chatbot to say no", timeslot: "04 December 2026 16:00 - 16:45", speaker: 6, topics: &[2, 15] },
+    Session { id: 130, title: "Queues, and when not to use them", timeslot: "05 December 2026 09:00 - 09:45", speaker: 7, topics: &[6, 7] },
+    Session { id: 131, title: "Migrating ten thousand routes", timeslot: "05 December 2026 10:00 - 10:45", speaker: 8, topics: &[12, 13] },
+    Session { id: 132, title: "Open API documents that open doors", timeslot: "05 December 2026 11:15 - 12:00", speaker: 9, topics: &[1, 4] },
+    Session { id: 133, title: "Quotas as a product", timeslot: "05 December 2026 13:30 - 14:15", speaker: 10, topics: &[6, 11] },
+    Session { id: 134, title: "Blue, green and every shade between", timeslot: "05 December 2026 14:30 - 15:15", speaker: 11, topics: &[2, 11] },
+    Session { id: 135, title: "Designing for the on-call engineer", timeslot: "05 December 2026 16:00 - 16:45", speaker: 12, topics: &[9, 16] },
+];

@@ -1,0 +1,54 @@
+//! `usher`, the binary: an API gateway, its Admin API and its chat side.
+
+mod cli;
+mod demo;
+mod server;
+mod settings;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    // The only provider in the program; rustls panics at its first use if none or two are there.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        terminal::complain("TLS could not be set up: another provider was installed first");
+        return ExitCode::FAILURE;
+    }
+    let cli = Cli::parse();
+    terminal::start_log(&cli.command);
+    // Admin and chat need little: the gateway's workers are threads of their own.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(run(cli));
+            // A line that is still being read from a terminal must not hold the end up.
+            runtime.shutdown_background();
+            outcome
+        }
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Serve(serve) => serve.run().await,
+        Command::Demo(demo) => demo.run().await,
+        Command::Chat(chat) => chat.run().await,
+        Command::Mcp(mcp) => mcp.run().await,
+        Command::Version => terminal::say(concat!("usher ", env!("CARGO_PKG_VERSION"))),
+    }
+}

@@ -1,0 +1,93 @@
+//! The HTTP servers beside the gateway: Admin API, chat side, metrics. They run on the main runtime, away from the workers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse as _;
+use axum::routing::get;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use usher_admin::service::Service;
+use usher_chat::ChatParts;
+use usher_model::change::{Door, Principal, Role};
+use usher_pipeline::env::Process;
+
+use super::Addresses;
+use super::ports::Sockets;
+use crate::settings::Settings;
+
+/// Servers that were started, and how they are stopped.
+#[derive(Default)]
+pub(super) struct Sides {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Sides {
+    /// Serves `router` on all of these sockets.
+    pub(super) fn serve(&mut self, sockets: Sockets, router: Router) -> anyhow::Result<()> {
+        for listener in sockets.listeners {
+            let listener =
+                tokio::net::TcpListener::from_std(listener).context("could not hand a socket to the runtime")?;
+            let service = router.clone().into_make_service_with_connect_info::<SocketAddr>();
+            let stop = self.stop.clone();
+            self.tasks.spawn(async move {
+                let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
+                if let Err(error) = served {
+                    tracing::error!(%error, "a listener of the admin side stopped");
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Stops them; answers in flight are sent, idle connections closed.
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        // A stream that a client keeps open must not hold the end up.
+        if tokio::time::timeout(std::time::Duration::from_secs(2), self.tasks.wait()).await.is_err() {
+            tracing::info!("closed connections of the admin side that were still open");
+        }
+    }
+}
+
+/// The chat side's router, with the Admin API's paths as the principal `local-plugin`.
+pub(super) fn chat_router(settings: &Settings, service: &Arc<Service>, addresses: &Addresses) -> Router {
+    let principal = Principal::new("local-plugin", Role::Chat, Door::Plugin);
+    let admin_paths = usher_admin::http::admin_paths(Arc::clone(service), principal);
+    let port = addresses.chat.first().map_or(5000, SocketAddr::port);
+    let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://localhost:{port}"));
+    usher_chat::router(ChatParts {
+        service: Arc::clone(service),
+        public_url,
+        admin_paths,
+        allowed_hosts: own_hosts(&addresses.chat),
+    })
+}
+
+/// The names under which a listener may be asked on loopback; another `Host` is a page that was tricked into calling us.
+pub(super) fn own_hosts(addresses: &[SocketAddr]) -> Vec<String> {
+    let mut hosts = Vec::new();
+    for address in addresses {
+        for name in ["localhost", "127.0.0.1", "[::1]"] {
+            hosts.push(format!("{name}:{}", address.port()));
+        }
+        hosts.push(address.to_string());
+    }
+    hosts.sort();
+    hosts.dedup();
+    hosts
+}
+
+/// Metrics, as Prometheus reads them; everything else is 404.
+pub(super) fn metrics_router(process: Arc<Process>) -> Router {
+    let metrics = move || {
+        let text = usher_plugins::prometheus::render(&process);
+        async move { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response() }
+    };
+    Router::new().route("/apisix/prometheus/metrics", get(metrics)).fallback(|| async { StatusCode::NOT_FOUND })
+}

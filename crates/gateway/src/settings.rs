@@ -1,0 +1,95 @@
+//! What a server is started with: `config.yaml`, then the environment, then the command line, later ones winning.
+//!
+//! The names are APISIX's where it has them. An unknown name is an error with the nearest known one; a name of APISIX's that Usher doesn't
+//! act upon is warned about, so that nobody believes in a setting that does nothing.
+
+mod known;
+mod listen;
+mod read;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+use usher_admin::keys::ConfiguredKey;
+use usher_model::compat::Compat;
+use usher_proxy::options::AccessLog;
+
+pub(crate) use listen::{Listen, addresses, parse_listen};
+pub(crate) use read::{SettingsError, read_file};
+
+/// Which store the configuration is kept in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum StoreKind {
+    /// A database in the data folder: every acknowledged write survives a crash.
+    #[default]
+    Embedded,
+    /// Nothing on disk: everything is gone at the end.
+    Memory,
+}
+
+/// Everything a server is started with.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Where the store, the keys and the logs are.
+    pub(crate) data: PathBuf,
+    /// Which store.
+    pub(crate) store: StoreKind,
+    /// Worker threads of the gateway; the number of cores by default.
+    pub(crate) workers: usize,
+    /// Where the gateway listens.
+    pub(crate) proxy: Vec<SocketAddr>,
+    /// Where the Admin API listens.
+    pub(crate) admin: Vec<SocketAddr>,
+    /// Where the chat side listens.
+    pub(crate) chat: Vec<SocketAddr>,
+    /// Where metrics are served.
+    pub(crate) metrics: Vec<SocketAddr>,
+    /// Admin keys; empty means that one is made at the first start.
+    pub(crate) admin_keys: Vec<ConfiguredKey>,
+    /// Whether the Admin API asks for a key at all.
+    pub(crate) admin_key_required: bool,
+    /// A container publishes the chat side on the host's loopback only, so that it may listen wider without a key.
+    pub(crate) published_on_loopback: bool,
+    /// The chat side's address as clients see it; made of its listener by default.
+    pub(crate) public_url: Option<String>,
+    /// A person has to agree to each change that comes through a chat.
+    pub(crate) consent_all: bool,
+    /// Which unsafe or cosmetic behaviours of APISIX are on.
+    pub(crate) compat: Compat,
+    /// Peers whose forwarded headers are believed.
+    pub(crate) trusted_addresses: Vec<String>,
+    /// `radixtree_uri` or `radixtree_host_uri`.
+    pub(crate) router: String,
+    /// Process-level settings by plugin.
+    pub(crate) plugin_attributes: Map<String, Value>,
+    /// One line a request, or none.
+    pub(crate) access_log: Option<AccessLog>,
+    /// Settings of APISIX's that were given and do nothing here.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("usher-data"),
+            store: StoreKind::Embedded,
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            proxy: vec![SocketAddr::from(([0, 0, 0, 0], 9080))],
+            admin: vec![SocketAddr::from(([127, 0, 0, 1], 9180))],
+            chat: vec![SocketAddr::from(([127, 0, 0, 1], 5000))],
+            metrics: vec![SocketAddr::from(([127, 0, 0, 1], 9091))],
+            admin_keys: Vec::new(),
+            admin_key_required: true,
+            published_on_loopback: false,
+            public_url: None,
+            consent_all: false,
+            compat: Compat::NONE,
+            trusted_addresses: Vec::new(),
+            router: "radixtree_host_uri".to_owned(),
+            plugin_attributes: Map::new(),
+            access_log: None,
+            warnings: Vec::new(),
+        }
+    }
+}

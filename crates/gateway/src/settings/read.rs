@@ -1,0 +1,377 @@
+//! Reads `config.yaml` into settings, naming what it doesn't know.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+use usher_admin::keys::ConfiguredKey;
+use usher_model::change::Role;
+use usher_model::compat::{Behaviour, Compat};
+use usher_model::nearest::nearest;
+use usher_model::secret::Secret;
+use usher_proxy::options::AccessLog;
+
+use super::known::{ONLY_KNOWN, SUPPORTED, covered, is_section};
+use super::listen::{Listen, addresses};
+use super::{Settings, StoreKind};
+
+/// Why a settings file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingsError {
+    /// The file can't be read.
+    #[error("could not read {}: {source}; give the right path with --config", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file is no YAML.
+    #[error("{} is not valid YAML: {reason}", path.display())]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// What the parser says, with line and column.
+        reason: String,
+    },
+    /// One setting is wrong.
+    #[error("{}: {reason}", path.display())]
+    Wrong {
+        /// Which file.
+        path: PathBuf,
+        /// The setting, its value, and what is allowed.
+        reason: String,
+    },
+}
+
+/// Reads a file over the defaults.
+///
+/// # Errors
+/// [`SettingsError`] names the file, the setting, the value and what is allowed.
+pub(crate) fn read_file(path: &Path) -> Result<Settings, SettingsError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
+    let document: Value = serde_saphyr::from_str(&text)
+        .map_err(|error| SettingsError::Malformed { path: path.to_owned(), reason: error.to_string() })?;
+    read(&document).map_err(|reason| SettingsError::Wrong { path: path.to_owned(), reason })
+}
+
+/// Reads a document over the defaults.
+fn read(document: &Value) -> Result<Settings, String> {
+    let mut settings = Settings::default();
+    if document.is_null() {
+        return Ok(settings);
+    }
+    let Value::Object(members) = document else {
+        return Err("the file must hold settings by name, such as `apisix:`".to_owned());
+    };
+    check_names("", members, &mut settings.warnings)?;
+    let file = Document(document);
+
+    if let Some(text) = file.text("data")? {
+        settings.data = PathBuf::from(text);
+    }
+    if let Some(text) = file.text("store")? {
+        settings.store = match text {
+            "embedded" => StoreKind::Embedded,
+            "memory" => StoreKind::Memory,
+            other => return Err(format!("store: {other} is not a store; write embedded or memory")),
+        };
+    }
+    if let Some(count) = file.whole("workers")?.or(file.auto_whole("nginx_config.worker_processes")?) {
+        settings.workers = workers(count)?;
+    }
+    read_listeners(&file, &mut settings)?;
+    read_admin(&file, &mut settings)?;
+    if let Some(value) = file.at("compat") {
+        settings.compat = compat(value)?;
+    }
+    match file.text("consent")? {
+        None | Some("risk") => {}
+        Some("all") => settings.consent_all = true,
+        Some(other) => {
+            return Err(format!("consent: {other} is not a rule; write risk (a person for high risk) or all (a person for every change)"));
+        }
+    }
+    settings.public_url = file.text("chat.public_url")?.map(str::to_owned);
+    settings.published_on_loopback = file.truth("chat.published_on_loopback")?.unwrap_or(false);
+    if let Some(value) = file.at("apisix.trusted_addresses") {
+        settings.trusted_addresses = texts("apisix.trusted_addresses", value)?;
+    }
+    if let Some(router) = file.text("apisix.router.http")? {
+        if !matches!(router, "radixtree_host_uri" | "radixtree_uri") {
+            return Err(format!("apisix.router.http: {router} is not supported; write radixtree_host_uri or radixtree_uri"));
+        }
+        router.clone_into(&mut settings.router);
+    }
+    if let Some(Value::Object(attributes)) = file.at("plugin_attr") {
+        settings.plugin_attributes.clone_from(attributes);
+    }
+    if let Some(zones) = file.at("apisix.proxy_cache") {
+        settings.plugin_attributes.insert("proxy-cache".to_owned(), zones.clone());
+    }
+    read_access_log(&file, &mut settings)?;
+    Ok(settings)
+}
+
+fn read_listeners(file: &Document<'_>, settings: &mut Settings) -> Result<(), String> {
+    if let Some(value) = file.at("apisix.node_listen") {
+        settings.proxy = node_listen(value)?;
+    }
+    let own = [
+        ("listen.proxy", &mut settings.proxy),
+        ("listen.admin", &mut settings.admin),
+        ("listen.chat", &mut settings.chat),
+        ("listen.metrics", &mut settings.metrics),
+    ];
+    for (name, place) in own {
+        if let Some(value) = file.at(name) {
+            let given: Vec<Listen> = texts(name, value)?
+                .iter()
+                .map(|text| text.parse().map_err(|error| format!("{name}: {error}")))
+                .collect::<Result<_, String>>()?;
+            *place = addresses(name, &given)?;
+        }
+    }
+    Ok(())
+}
+
+fn read_admin(file: &Document<'_>, settings: &mut Settings) -> Result<(), String> {
+    if file.truth("apisix.enable_admin")? == Some(false) {
+        settings.admin.clear();
+    }
+    if let Some(role) = file.text("deployment.role")?
+        && role != "traditional"
+    {
+        return Err(format!("deployment.role: {role} is not supported by this version; write traditional"));
+    }
+    let ip = file.text("deployment.admin.admin_listen.ip")?;
+    let port = file.whole("deployment.admin.admin_listen.port")?;
+    if ip.is_some() || port.is_some() {
+        let ip: IpAddr = ip.unwrap_or("127.0.0.1").parse().map_err(|_| {
+            format!("deployment.admin.admin_listen.ip: {} is no IP address", ip.unwrap_or_default())
+        })?;
+        let port = self::port("deployment.admin.admin_listen.port", port.unwrap_or(9180))?;
+        settings.admin = vec![SocketAddr::new(ip, port)];
+    }
+    settings.admin_key_required = file.truth("deployment.admin.admin_key_required")?.unwrap_or(true);
+    match file.at("deployment.admin.admin_key") {
+        None => {}
+        Some(Value::Null) => {
+            return Err("deployment.admin.admin_key: no key at all is asked for by admin_key_required: false".to_owned());
+        }
+        Some(Value::Array(keys)) => {
+            for (at, key) in keys.iter().enumerate() {
+                if let Some(key) = admin_key(at, key)? {
+                    settings.admin_keys.push(key);
+                }
+            }
+        }
+        Some(_) => return Err("deployment.admin.admin_key: write a list of {name, key, role}".to_owned()),
+    }
+    Ok(())
+}
+
+/// One entry of `admin_key`. An empty key, as APISIX ships it, asks for one to be made.
+fn admin_key(at: usize, value: &Value) -> Result<Option<ConfiguredKey>, String> {
+    let name = value.get("name").and_then(Value::as_str);
+    let place = format!("deployment.admin.admin_key[{at}]");
+    let Some(name) = name else { return Err(format!("{place}.name is missing")) };
+    let key = value.get("key").and_then(Value::as_str).unwrap_or_default();
+    if key.is_empty() {
+        return Ok(None);
+    }
+    let role = match value.get("role").and_then(Value::as_str) {
+        None | Some("admin") => Role::Admin,
+        Some("viewer") => Role::Viewer,
+        Some(other) => return Err(format!("{place}.role: {other} is not a role; write admin or viewer")),
+    };
+    Ok(Some(ConfiguredKey { name: name.to_owned(), key: Secret::new(key.to_owned()), role }))
+}
+
+fn read_access_log(file: &Document<'_>, settings: &mut Settings) -> Result<(), String> {
+    let path = file.text("nginx_config.http.access_log")?;
+    let on = file.truth("nginx_config.http.enable_access_log")?.unwrap_or(path.is_some());
+    if on {
+        let format = file.text("nginx_config.http.access_log_format")?.map(str::to_owned);
+        settings.access_log = Some(AccessLog { path: path.filter(|path| *path != "/dev/stdout").map(PathBuf::from), format });
+    }
+    Ok(())
+}
+
+fn check_names(above: &str, members: &Map<String, Value>, warnings: &mut Vec<String>) -> Result<(), String> {
+    for (name, value) in members {
+        let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+        if covered(&path, SUPPORTED) {
+            continue;
+        }
+        if is_section(&path, SUPPORTED) {
+            match value {
+                Value::Object(below) => check_names(&path, below, warnings)?,
+                Value::Null => {}
+                _ => return Err(format!("{path}: expected settings by name below it, got {value}")),
+            }
+        } else if covered(&path, ONLY_KNOWN) || is_section(&path, ONLY_KNOWN) {
+            warnings.push(format!("{path} is a setting of APISIX that Usher does not act upon"));
+        } else {
+            let all = SUPPORTED.iter().chain(ONLY_KNOWN).map(|known| known.trim_end_matches(".**"));
+            let hint = nearest(&path, all).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            return Err(format!("{path} is not a setting{hint}"));
+        }
+    }
+    Ok(())
+}
+
+fn compat(value: &Value) -> Result<Compat, String> {
+    if value.as_str() == Some("apisix") {
+        return Ok(Compat::apisix());
+    }
+    let mut on = Compat::NONE;
+    for name in texts("compat", value)? {
+        let found = Behaviour::ALL.into_iter().find(|(known, _)| *known == name);
+        let Some((_, behaviour)) = found else {
+            let names: Vec<&str> = Behaviour::ALL.iter().map(|(name, _)| *name).collect();
+            return Err(format!("compat: {name} is not a behaviour; write apisix for all, or some of {}", names.join(", ")));
+        };
+        on = on.with(behaviour);
+    }
+    Ok(on)
+}
+
+fn node_listen(value: &Value) -> Result<Vec<SocketAddr>, String> {
+    const NAME: &str = "apisix.node_listen";
+    let any = IpAddr::from([0, 0, 0, 0]);
+    let items = match value {
+        Value::Array(items) => items.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    items
+        .iter()
+        .map(|item| match item {
+            Value::Number(number) => Ok(SocketAddr::new(any, port(NAME, number.as_u64().unwrap_or(u64::MAX))?)),
+            Value::Object(members) => {
+                let ip = match members.get("ip").and_then(Value::as_str) {
+                    Some(ip) => ip.parse().map_err(|_| format!("{NAME}: {ip} is no IP address"))?,
+                    None => any,
+                };
+                let number = members.get("port").and_then(Value::as_u64).unwrap_or(u64::MAX);
+                Ok(SocketAddr::new(ip, port(NAME, number)?))
+            }
+            other => Err(format!("{NAME}: expected a port or {{ip, port}}, got {other}")),
+        })
+        .collect()
+}
+
+fn port(name: &str, number: u64) -> Result<u16, String> {
+    u16::try_from(number).map_err(|_| format!("{name}: expected a port from 0 to 65535"))
+}
+
+/// The number of workers, where it can be one.
+pub(super) fn workers(count: u64) -> Result<usize, String> {
+    match usize::try_from(count) {
+        Ok(count @ 1..=1024) => Ok(count),
+        _ => Err(format!("workers: {count} is out of range; write a number from 1 to 1024")),
+    }
+}
+
+fn texts(name: &str, value: &Value) -> Result<Vec<String>, String> {
+    let text = |value: &Value| match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        other => Err(format!("{name}: expected text, got {other}")),
+    };
+    match value {
+        Value::Array(items) => items.iter().map(text).collect(),
+        one => Ok(vec![text(one)?]),
+    }
+}
+
+/// Looks settings up by dotted path, with the type they must have.
+struct Document<'a>(&'a Value);
+
+impl<'a> Document<'a> {
+    fn at(&self, path: &str) -> Option<&'a Value> {
+        path.split('.').try_fold(self.0, |value, name| value.get(name))
+    }
+
+    fn text(&self, path: &str) -> Result<Option<&'a str>, String> {
+        match self.at(path) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(format!("{path}: expected text, got {other}")),
+        }
+    }
+
+    fn whole(&self, path: &str) -> Result<Option<u64>, String> {
+        match self.at(path) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => {
+                value.as_u64().map(Some).ok_or_else(|| format!("{path}: expected a whole number, got {value}"))
+            }
+        }
+    }
+
+    /// As [`Document::whole`], where `auto` means the default.
+    fn auto_whole(&self, path: &str) -> Result<Option<u64>, String> {
+        if self.at(path).and_then(Value::as_str) == Some("auto") { Ok(None) } else { self.whole(path) }
+    }
+
+    fn truth(&self, path: &str) -> Result<Option<bool>, String> {
+        match self.at(path) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Bool(truth)) => Ok(Some(*truth)),
+            Some(other) => Err(format!("{path}: expected true or false, got {other}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use usher_model::compat::Behaviour;
+
+    use super::{Settings, StoreKind, read};
+
+    fn parsed(yaml: &str) -> Result<Settings, String> {
+        read(&serde_saphyr::from_str(yaml).map_err(|error| error.to_string())?)
+    }
+
+    #[test]
+    fn names_of_apisix_are_understood() {
+        let settings = parsed(
+            "apisix:\n  node_listen:\n    - 9080\n    - {ip: 127.0.0.2, port: 9081}\n  trusted_addresses: [10.0.0.0/8]\n\
+             deployment:\n  admin:\n    admin_key:\n      - {name: ops, key: abcdefghijklmnop, role: viewer}\n    admin_listen: {ip: 127.0.0.1, port: 9182}\n\
+             store: memory\ncompat: [openresty, admin-cors]\n",
+        );
+        assert_eq!(settings.unwrap_err(), "compat: openresty is not a behaviour; write apisix for all, or some of key-in-query-or-cookie, admin-cors, real-ip-from-loopback, unverified-upstreams, apisix-names, known-admin-keys");
+        let settings = parsed(
+            "apisix:\n  node_listen:\n    - 9080\n    - {ip: 127.0.0.2, port: 9081}\n\
+             deployment:\n  admin:\n    admin_key:\n      - {name: ops, key: abcdefghijklmnop, role: viewer}\n    admin_listen: {ip: 127.0.0.1, port: 9182}\n\
+             store: memory\ncompat: [admin-cors]\nworkers: 3\n",
+        )
+        .unwrap();
+        assert_eq!(settings.proxy, ["0.0.0.0:9080".parse().unwrap(), "127.0.0.2:9081".parse().unwrap()]);
+        assert_eq!(settings.admin, ["127.0.0.1:9182".parse().unwrap()]);
+        assert_eq!((settings.store, settings.workers, settings.admin_keys.len()), (StoreKind::Memory, 3, 1));
+        assert!(settings.compat.has(Behaviour::AdminCors) && !settings.compat.has(Behaviour::ApisixNames));
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error_with_the_nearest_one() {
+        for (yaml, wanted) in [
+            ("apisix:\n  node_lisen: 9080\n", "apisix.node_lisen is not a setting; did you mean apisix.node_listen?"),
+            ("wokers: 2\n", "wokers is not a setting; did you mean workers?"),
+            ("store: etc\n", "store: etc is not a store; write embedded or memory"),
+            ("workers: many\n", "workers: expected a whole number, got \"many\""),
+            ("apisix: 9080\n", "apisix: expected settings by name below it, got 9080"),
+        ] {
+            assert_eq!(parsed(yaml).unwrap_err(), wanted);
+        }
+    }
+
+    #[test]
+    fn a_setting_that_does_nothing_is_warned_about_by_name() {
+        let settings = parsed("apisix:\n  enable_http2: true\ndiscovery:\n  dns: {}\n").unwrap();
+        assert_eq!(settings.warnings.len(), 2);
+        assert!(settings.warnings[0].starts_with("apisix.enable_http2 "), "{:?}", settings.warnings);
+    }
+}

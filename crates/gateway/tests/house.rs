@@ -1,0 +1,120 @@
+//! The house rules, as tests: imports point one way, files are small and say what they are, generated texts are up to date.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each room may import, beside what `ARCHITECTURE.md` says of it. A room that isn't listed may import nothing of ours.
+const IMPORTS: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("http1", &[]),
+    ("store", &["model"]),
+    ("pipeline", &["http1", "model"]),
+    ("plugins", &["http1", "model", "pipeline"]),
+    ("proxy", &["http1", "model", "pipeline", "store"]),
+    ("admin", &["model", "pipeline", "store"]),
+    ("chat", &["admin", "model", "pipeline", "store"]),
+    ("console", &[]),
+    ("gateway", &["admin", "chat", "console", "http1", "model", "pipeline", "plugins", "proxy", "store"]),
+];
+
+/// Lines after which a file needs a reason below.
+const ALARM: usize = 500;
+
+/// Longer files, each with the reason why it stays in one piece.
+const LONG: &[(&str, &str)] = &[];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the project's root")
+}
+
+/// Every Rust file below these folders, with its path from the root.
+fn sources() -> Vec<(String, String)> {
+    let root = root();
+    let mut found = Vec::new();
+    let mut folders = vec![root.join("crates"), root.join("xtask"), root.join("fuzz")];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            if path.is_dir() && !path.ends_with("target") && !path.ends_with("node_modules") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let name = path.strip_prefix(&root).expect("a path below the root").display().to_string();
+                found.push((name, fs::read_to_string(&path).expect("a readable file")));
+            }
+        }
+    }
+    assert!(found.len() > 50, "the sources were not found");
+    found.sort();
+    found
+}
+
+#[test]
+fn imports_point_one_way() {
+    for (room, allowed) in IMPORTS {
+        let manifest = fs::read_to_string(root().join("crates").join(room).join("Cargo.toml")).expect("a manifest");
+        let shipped = manifest.split("[dev-dependencies]").next().unwrap_or_default();
+        for line in shipped.lines() {
+            let Some(rest) = line.strip_prefix("usher-") else { continue };
+            let name = rest.split(['.', ' ', '=']).next().unwrap_or_default();
+            assert!(allowed.contains(&name), "{room} may not import {name}; see the drawing in ARCHITECTURE.md");
+        }
+    }
+    for entry in fs::read_dir(root().join("crates")).expect("the crates").flatten() {
+        let name = entry.file_name().into_string().expect("a name in UTF-8");
+        assert!(IMPORTS.iter().any(|(room, _)| *room == name), "{name} is a room without a rule");
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    for (name, text) in sources() {
+        assert!(text.starts_with("//! "), "{name} has to begin with `//!` and one sentence");
+    }
+}
+
+#[test]
+fn long_files_have_a_reason() {
+    for (name, text) in sources() {
+        let lines = text.lines().count();
+        let excused = LONG.iter().any(|(long, _)| *long == name);
+        assert!(lines <= ALARM || excused, "{name} has {lines} lines: split it, or give a reason in LONG");
+        assert!(lines > ALARM || !excused, "{name} is short again: take it off LONG");
+    }
+    for (name, reason) in LONG {
+        assert!(reason.len() > 20 && root().join(name).exists(), "{name} needs a reason, and to exist");
+    }
+}
+
+#[test]
+fn nothing_is_imported_by_glob_or_allowed_without_a_reason() {
+    for (name, text) in sources() {
+        for (at, line) in text.lines().enumerate() {
+            let line = line.trim_start();
+            let glob = line.starts_with("use ") && line.contains("::*") || line.starts_with("pub use ") && line.contains("::*");
+            assert!(!glob, "{name} imports by glob in line {}", at + 1);
+            assert!(!line.starts_with(concat!("#[al", "low(")), "{name} allows a lint in line {}; expect it with a reason", at + 1);
+        }
+    }
+}
+
+#[test]
+fn no_text_speaks_of_one_machine() {
+    let own = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/tm", "p/brief")];
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a readable folder").flatten() {
+            let path = entry.path();
+            let name = entry.file_name();
+            if path.is_dir() {
+                if !["target", ".git", "node_modules", "dist", "corpus"].iter().any(|skipped| name == *skipped) {
+                    folders.push(path);
+                }
+            } else if let Ok(text) = fs::read_to_string(&path) {
+                for word in own {
+                    assert!(!text.contains(word), "{} names {word}, a path of one machine", path.display());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Variables: what expressions and templates may ask of a request, by APISIX's names.
+//!
+//! A trait rather than a map, because a request computes a variable only when something asks for it.
+
+use std::borrow::Cow;
+
+/// Something that answers variables by name, such as a request on its way through the gateway.
+pub trait Variables {
+    /// The variable's value; `None` when it is unknown or absent. Names have no leading `$`.
+    fn variable(&self, name: &str) -> Option<Cow<'_, [u8]>>;
+
+    /// The variable's values where it is a list (`graphql_root_fields`), for the operator `has`.
+    fn list(&self, _name: &str) -> Option<Vec<Cow<'_, [u8]>>> {
+        None
+    }
+}
+
+/// A fixed set of variables, for tests and for requests that are only described.
+impl Variables for [(&str, &str)] {
+    fn variable(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        self.iter().find(|(known, _)| *known == name).map(|(_, value)| Cow::Borrowed(value.as_bytes()))
+    }
+}

@@ -1,0 +1,242 @@
+//! What a set of plugin bodies becomes: one list per phase, in order, with empty lists where nobody takes part.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use usher_model::expr::Expr;
+
+use crate::body::BodySteps;
+use crate::env::Env;
+use crate::exchange::Exchange;
+use crate::meta::Meta;
+use crate::plugin::{BuildError, Flow};
+use crate::reply::Reply;
+use crate::spec::{Called, Running, Spec};
+
+/// A route's (or global rule's) plugins, ready to run. Shared by all workers; cheap to clone.
+#[derive(Clone, Default)]
+pub struct Pipeline {
+    parts: Vec<Part>,
+    rewrite: Vec<Step>,
+    access: Vec<Step>,
+    before_proxy: Vec<Step>,
+    request_body: Vec<Step>,
+    header_filter: Vec<Step>,
+    body_filter: Vec<Step>,
+    log: Vec<Step>,
+}
+
+#[derive(Clone)]
+struct Part {
+    spec: &'static Spec,
+    priority: i32,
+    step: Step,
+    /// Came in by an overlay under a name that the base didn't have.
+    fresh: bool,
+}
+
+#[derive(Clone)]
+struct Step {
+    plugin: Arc<dyn Running>,
+    guard: Option<Arc<Guard>>,
+}
+
+/// What `_meta` puts around a plugin.
+struct Guard {
+    filter: Option<Expr>,
+    error_response: Option<Value>,
+}
+
+impl Step {
+    fn admits(&self, exchange: &mut Exchange) -> bool {
+        let Some(guard) = &self.guard else { return true };
+        let Some(filter) = &guard.filter else { return true };
+        exchange.judged(Arc::as_ptr(guard) as usize, |exchange| filter.eval(exchange))
+    }
+
+    fn refused(&self, reply: Box<Reply>) -> Flow {
+        match self.guard.as_ref().and_then(|guard| guard.error_response.as_ref()) {
+            Some(response) if reply.head.status() >= 400 => {
+                let mut made = match response {
+                    Value::String(text) => {
+                        Reply::text(reply.head.status(), "text/plain; charset=utf-8", text.clone())
+                    }
+                    other => Reply::json(reply.head.status(), other),
+                };
+                for (name, value) in reply.head.iter() {
+                    if !name.eq_ignore_ascii_case("content-type") {
+                        made = made.with(name, value);
+                    }
+                }
+                made.into()
+            }
+            _ => Flow::Reply(reply),
+        }
+    }
+}
+
+/// Runs one phase of steps that may wait.
+macro_rules! walk {
+    ($steps:expr, $hook:ident, $exchange:ident) => {{
+        for step in $steps {
+            if !step.admits($exchange) {
+                continue;
+            }
+            let flow = match step.plugin.$hook($exchange) {
+                Called::Now(flow) => flow,
+                Called::Later(waiting) => waiting.await,
+            };
+            if let Flow::Reply(reply) = flow {
+                return step.refused(reply);
+            }
+        }
+        Flow::Continue
+    }};
+}
+
+impl Pipeline {
+    /// Builds the plugins of one object; `_meta.disable` leaves one out.
+    ///
+    /// # Errors
+    /// The first plugin that is unknown or can't be built; its name is in the sentence.
+    pub fn compile(bodies: &Map<String, Value>, env: &Env<'_>) -> Result<Self, BuildError> {
+        Ok(Self::of_parts(parts(bodies, env)?))
+    }
+
+    /// The same plugins with others laid over them: a consumer's over its route's. Plugins that aren't replaced stay the very same.
+    ///
+    /// # Errors
+    /// As for [`Pipeline::compile`].
+    pub fn overlay(&self, bodies: &Map<String, Value>, env: &Env<'_>) -> Result<Self, BuildError> {
+        let mut all: Vec<Part> = self
+            .parts
+            .iter()
+            .filter(|part| !bodies.contains_key(part.spec.name))
+            .map(|part| Part { fresh: false, ..part.clone() })
+            .collect();
+        for mut part in parts(bodies, env)? {
+            part.fresh = !self.parts.iter().any(|known| known.spec.name == part.spec.name);
+            all.push(part);
+        }
+        Ok(Self::of_parts(all))
+    }
+
+    fn of_parts(mut parts: Vec<Part>) -> Self {
+        parts.sort_by_key(|part| (std::cmp::Reverse(part.priority), part.spec.name));
+        let lane = |takes_part: fn(&Spec) -> bool| -> Vec<Step> {
+            parts.iter().filter(|part| takes_part(part.spec)).map(|part| part.step.clone()).collect()
+        };
+        Self {
+            rewrite: lane(|spec| spec.phases.rewrite),
+            access: lane(|spec| spec.phases.access),
+            before_proxy: lane(|spec| spec.phases.before_proxy),
+            request_body: lane(|spec| spec.phases.request_body),
+            header_filter: lane(|spec| spec.phases.header_filter),
+            body_filter: lane(|spec| spec.phases.body_filter),
+            log: lane(|spec| spec.phases.log),
+            parts,
+        }
+    }
+
+    /// Whether it has no plugin at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Its plugins in order.
+    pub fn specs(&self) -> impl Iterator<Item = &'static Spec> {
+        self.parts.iter().map(|part| part.spec)
+    }
+
+    /// The rewrite phase.
+    pub async fn rewrite(&self, exchange: &mut Exchange) -> Flow {
+        walk!(&self.rewrite, rewrite, exchange)
+    }
+
+    /// The rewrite phase of those plugins that an overlay brought new and that don't authenticate (data plane contract, section 4).
+    pub async fn rewrite_fresh(&self, exchange: &mut Exchange) -> Flow {
+        let fresh = self.parts.iter().filter(|part| part.fresh && !part.spec.is_auth() && part.spec.phases.rewrite);
+        walk!(fresh.map(|part| &part.step), rewrite, exchange)
+    }
+
+    /// The access phase.
+    pub async fn access(&self, exchange: &mut Exchange) -> Flow {
+        walk!(&self.access, access, exchange)
+    }
+
+    /// The phase between choosing a node and sending; again on every retry.
+    pub async fn before_proxy(&self, exchange: &mut Exchange) -> Flow {
+        walk!(&self.before_proxy, before_proxy, exchange)
+    }
+
+    /// Whether rewrite, access and before_proxy are all empty, so that a request passes without a look.
+    #[must_use]
+    pub fn is_idle_on_the_way_in(&self) -> bool {
+        self.rewrite.is_empty() && self.access.is_empty() && self.before_proxy.is_empty()
+    }
+
+    /// Adds this request's body steps.
+    pub fn request_body(&self, exchange: &mut Exchange, steps: &mut BodySteps) {
+        for step in &self.request_body {
+            if step.admits(exchange)
+                && let Some(body) = step.plugin.request_body(exchange)
+            {
+                steps.push(body);
+            }
+        }
+    }
+
+    /// The answer's head passes every plugin. One that replies replaces the answer.
+    pub fn header_filter(&self, exchange: &mut Exchange) -> Flow {
+        for step in &self.header_filter {
+            if step.admits(exchange)
+                && let Flow::Reply(reply) = step.plugin.header_filter(exchange)
+            {
+                return step.refused(reply);
+            }
+        }
+        Flow::Continue
+    }
+
+    /// Adds this answer's body steps.
+    pub fn body_filter(&self, exchange: &mut Exchange, steps: &mut BodySteps) {
+        for step in &self.body_filter {
+            if step.admits(exchange)
+                && let Some(body) = step.plugin.body_filter(exchange)
+            {
+                steps.push(body);
+            }
+        }
+    }
+
+    /// The finished exchange passes every plugin.
+    pub fn log(&self, exchange: &mut Exchange) {
+        for step in &self.log {
+            if step.admits(exchange) {
+                step.plugin.log(exchange);
+            }
+        }
+    }
+}
+
+fn parts(bodies: &Map<String, Value>, env: &Env<'_>) -> Result<Vec<Part>, BuildError> {
+    let mut parts = Vec::with_capacity(bodies.len());
+    for (name, body) in bodies {
+        let registry = env.registry();
+        let spec =
+            registry.find(name).ok_or_else(|| BuildError::new(format!("unknown plugin [{name}]")))?;
+        let in_plugin = |error: BuildError| BuildError::new(format!("plugin {name}: {error}"));
+        let meta = Meta::of(body).map_err(in_plugin)?;
+        if meta.disable {
+            continue;
+        }
+        let plugin = registry.build(spec, body, env).map_err(in_plugin)?;
+        let guarded = meta.filter.is_some() || meta.error_response.is_some();
+        let guard =
+            guarded.then(|| Arc::new(Guard { filter: meta.filter, error_response: meta.error_response }));
+        let priority = meta.priority.unwrap_or(spec.priority);
+        parts.push(Part { spec, priority, step: Step { plugin, guard }, fresh: false });
+    }
+    Ok(parts)
+}

@@ -1,0 +1,152 @@
+//! What a plugin may use while it is built, and what the process keeps for plugins.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use serde_json::{Map, Value};
+use usher_model::compat::Compat;
+
+use crate::compile::Pipeline;
+use crate::plugin::BuildError;
+use crate::registry::Registry;
+
+/// An upstream that a plugin's own configuration describes; only the proxy knows what is inside.
+pub trait Target: Any + Send + Sync {
+    /// For the proxy, to get its own type back.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// Makes upstreams of their JSON; the proxy's part of building a plugin.
+pub trait Targets: Send + Sync {
+    /// An upstream written inside a plugin. `name` tells it apart in metrics and logs.
+    ///
+    /// # Errors
+    /// The sentence of what is wrong with it.
+    fn target(&self, name: &str, upstream: &Value) -> Result<Arc<dyn Target>, String>;
+}
+
+/// What outlives every single configuration: kept state, process-level settings.
+pub struct Process {
+    attributes: Map<String, Value>,
+    compat: Compat,
+    targets: Box<dyn Targets>,
+    kept: Mutex<HashMap<String, Weak<dyn Any + Send + Sync>>>,
+    permanent: Mutex<HashMap<&'static str, Arc<dyn Any + Send + Sync>>>,
+}
+
+impl Process {
+    /// `attributes` are the process-level settings by plugin, from `plugin_attr` in `config.yaml`.
+    #[must_use]
+    pub fn new(attributes: Map<String, Value>, compat: Compat, targets: Box<dyn Targets>) -> Self {
+        Self { attributes, compat, targets, kept: Mutex::default(), permanent: Mutex::default() }
+    }
+
+    /// A plugin's process-level settings.
+    #[must_use]
+    pub fn attribute(&self, plugin: &str) -> Option<&Value> {
+        self.attributes.get(plugin)
+    }
+
+    /// Which of APISIX's behaviours are on.
+    #[must_use]
+    pub const fn compat(&self) -> Compat {
+        self.compat
+    }
+
+    /// State that stays as long as the process: metrics, cache zones. The first caller makes it.
+    pub fn permanent<T: Any + Send + Sync>(&self, key: &'static str, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut permanent = self.permanent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = permanent.get(key).and_then(|found| Arc::clone(found).downcast().ok()) {
+            return found;
+        }
+        let made = Arc::new(make());
+        permanent.insert(key, Arc::<T>::clone(&made));
+        made
+    }
+
+    fn keep<T: Any + Send + Sync>(&self, key: String, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = kept.get(&key).and_then(Weak::upgrade).and_then(|found| found.downcast().ok()) {
+            return found;
+        }
+        let made = Arc::new(make());
+        if kept.len() == kept.capacity() {
+            kept.retain(|_, state| state.strong_count() > 0);
+        }
+        let weak: Weak<T> = Arc::downgrade(&made);
+        kept.insert(key, weak);
+        made
+    }
+}
+
+/// What one plugin may use while it is built.
+pub struct Env<'a> {
+    process: &'a Process,
+    registry: &'a Registry,
+    resource: &'a str,
+    checksum: String,
+}
+
+impl<'a> Env<'a> {
+    /// For a resource's key, such as `/apisix/routes/1`.
+    #[must_use]
+    pub const fn new(process: &'a Process, registry: &'a Registry, resource: &'a str) -> Self {
+        Self { process, registry, resource, checksum: String::new() }
+    }
+
+    /// The same for one plugin's body.
+    pub(crate) fn for_body(&self, name: &str, body: &Value) -> Self {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        // Fixed keys: the checksum has to be the same in every worker and after each edit of a neighbour.
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        body.to_string().hash(&mut hasher);
+        Self { checksum: format!("{:016x}", hasher.finish()), ..*self }
+    }
+
+    /// The key of the resource that carries the plugin.
+    #[must_use]
+    pub const fn resource(&self) -> &str {
+        self.resource
+    }
+
+    /// A checksum of this plugin's name and body: state that follows the body uses it as part of its key.
+    #[must_use]
+    pub fn checksum(&self) -> &str {
+        &self.checksum
+    }
+
+    /// What the process keeps, and process-level settings.
+    #[must_use]
+    pub const fn process(&self) -> &Process {
+        self.process
+    }
+
+    /// All plugins there are.
+    #[must_use]
+    pub const fn registry(&self) -> &Registry {
+        self.registry
+    }
+
+    /// State that survives an edit elsewhere, such as a limit's windows: the same for the same key as long as anything uses it.
+    pub fn keep<T: Any + Send + Sync>(&self, key: &str, make: impl FnOnce() -> T) -> Arc<T> {
+        self.process.keep(format!("{}\n{key}", std::any::type_name::<T>()), make)
+    }
+
+    /// An upstream written inside this plugin's body.
+    ///
+    /// # Errors
+    /// The sentence of what is wrong with it.
+    pub fn target(&self, name: &str, upstream: &Value) -> Result<Arc<dyn Target>, BuildError> {
+        self.process.targets.target(name, upstream).map_err(BuildError::new)
+    }
+
+    /// Plugins that a plugin holds, as `multi-auth` and `workflow` do.
+    ///
+    /// # Errors
+    /// The first that can't be built.
+    pub fn build_plugins(&self, bodies: &Map<String, Value>) -> Result<Pipeline, BuildError> {
+        Pipeline::compile(bodies, self)
+    }
+}

@@ -1,0 +1,387 @@
+//! A plugin's test bench: requests in, answers out, with a clock that stands still and no socket.
+//!
+//! It walks the phases in the engine's order, so that what a plugin's own file tests is what a client would see of that plugin alone.
+
+mod bench_worker;
+mod people;
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use serde_json::{Map, Value};
+use usher_http1::head::Head;
+use usher_model::compat::Compat;
+
+use crate::body::{Body, BodySteps};
+use crate::compile::Pipeline;
+use crate::consumer::Directory;
+use crate::env::{Env, Process, Target, Targets};
+use crate::exchange::{AnsweredBy, Choice, Exchange, RouteFacts};
+use crate::plugin::{BuildError, Flow};
+use crate::registry::Registry;
+use crate::reply::Reply;
+use crate::spec::Spec;
+use crate::worker::Worker;
+
+pub use bench_worker::BenchWorker;
+pub use people::People;
+
+/// What stands in for an upstream: sees the exchange, gives the answer.
+type Upstream = Box<dyn FnMut(&mut Exchange) -> Reply>;
+
+/// A test bench with one object's plugins on it.
+pub struct Harness {
+    pipeline: Pipeline,
+    process: Process,
+    registry: Registry,
+    worker: Rc<BenchWorker>,
+    people: Rc<People>,
+    client: SocketAddr,
+    upstream: Upstream,
+    tls: bool,
+}
+
+/// A bench with this one plugin.
+///
+/// # Panics
+/// When the body is refused; see [`try_harness`].
+#[expect(clippy::panic, reason = "a test bench fails by panicking")]
+pub fn harness(spec: &'static Spec, body: Value) -> Harness {
+    try_harness(spec, body).unwrap_or_else(|error| panic!("the plugin {} was not built: {error}", spec.name))
+}
+
+/// A bench with this one plugin, or the reason why its body is refused: the Admin API's sentence.
+///
+/// # Errors
+/// What the Admin API would say.
+pub fn try_harness(spec: &'static Spec, body: Value) -> Result<Harness, BuildError> {
+    let mut bodies = Map::new();
+    bodies.insert(spec.name.to_owned(), body);
+    try_harness_of(&[spec], bodies)
+}
+
+/// A bench with several plugins on one object.
+///
+/// # Errors
+/// What the Admin API would say of the first that is refused.
+pub fn try_harness_of(specs: &[&'static Spec], bodies: Map<String, Value>) -> Result<Harness, BuildError> {
+    try_harness_with(specs, bodies, Map::new())
+}
+
+/// The same with process-level settings by plugin.
+///
+/// # Errors
+/// What the Admin API would say of the first that is refused.
+pub fn try_harness_with(
+    specs: &[&'static Spec],
+    bodies: Map<String, Value>,
+    attributes: Map<String, Value>,
+) -> Result<Harness, BuildError> {
+    let registry = Registry::new(specs);
+    let process = Process::new(attributes, Compat::NONE, Box::new(BenchTargets));
+    let env = Env::new(&process, &registry, "/apisix/routes/1");
+    for (name, body) in &bodies {
+        registry.check(name, body, &env)?;
+    }
+    let pipeline = Pipeline::compile(&bodies, &env)?;
+    Ok(Harness {
+        pipeline,
+        process,
+        registry,
+        worker: Rc::new(BenchWorker::default()),
+        people: Rc::new(People::default()),
+        client: SocketAddr::new(IpAddr::from([127, 0, 0, 1]), 40000),
+        upstream: Box::new(|_| Reply::text(200, "text/plain", "ok")),
+        tls: false,
+    })
+}
+
+/// An upstream written inside a plugin, as the bench knows it: its JSON.
+pub struct BenchTarget(pub Value);
+
+impl Target for BenchTarget {
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+struct BenchTargets;
+
+impl Targets for BenchTargets {
+    fn target(&self, _: &str, upstream: &Value) -> Result<Arc<dyn Target>, String> {
+        Ok(Arc::new(BenchTarget(upstream.clone())))
+    }
+}
+
+impl Harness {
+    /// The client's address from now on.
+    ///
+    /// # Panics
+    /// When it is no address.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a test bench fails by panicking")]
+    pub fn from(mut self, address: &str) -> Self {
+        self.client.set_ip(address.parse().expect("an IP address"));
+        self
+    }
+
+    /// Clients come over TLS from now on.
+    #[must_use]
+    pub const fn over_tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+
+    /// A consumer with one credential; `custom_id` and other labels may follow in `labels`.
+    ///
+    /// # Panics
+    /// When the credential is refused.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a test bench fails by panicking")]
+    pub fn consumer(self, name: &str, plugin: &str, credential: &Value, labels: Map<String, Value>) -> Self {
+        let parsed = self.registry.credential(plugin, credential).expect("a good credential");
+        self.people.add(name, plugin, parsed, labels);
+        self
+    }
+
+    /// An upstream id that exists.
+    #[must_use]
+    pub fn known_upstream(self, id: &str) -> Self {
+        self.people.add_upstream(id);
+        self
+    }
+
+    /// What answers behind the gateway, instead of 200 `ok`.
+    #[must_use]
+    pub fn upstream(mut self, answer: impl FnMut(&mut Exchange) -> Reply + 'static) -> Self {
+        self.upstream = Box::new(answer);
+        self
+    }
+
+    /// What answers the plugin's own calls.
+    #[must_use]
+    pub fn fetches(self, answer: impl Fn(&crate::worker::Call) -> Result<crate::worker::Answer, crate::worker::FetchError> + 'static) -> Self {
+        self.worker.answer_fetches(answer);
+        self
+    }
+
+    /// Moves the clock.
+    pub fn pass(&self, time: Duration) {
+        self.worker.pass(time);
+    }
+
+    /// The worker, to look at its clock and calls.
+    #[must_use]
+    pub fn worker(&self) -> &Rc<BenchWorker> {
+        &self.worker
+    }
+
+    /// What the process keeps, such as metrics.
+    #[must_use]
+    pub const fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// A GET without fields.
+    pub fn get(&mut self, target: &str) -> Outcome {
+        self.send("GET", target, &[], "")
+    }
+
+    /// Any request. A `Host: a.test` is added when there is none.
+    ///
+    /// # Panics
+    /// When the request can't be sent or a hook waits for something that the bench doesn't have.
+    #[expect(clippy::expect_used, clippy::panic, reason = "a test bench fails by panicking")]
+    pub fn send(&mut self, method: &str, target: &str, fields: &[(&str, &str)], body: impl Into<Bytes>) -> Outcome {
+        let mut exchange =
+            Exchange::new(Rc::clone(&self.worker) as Rc<dyn Worker>, Rc::clone(&self.people) as Rc<dyn Directory>);
+        exchange.client = self.client;
+        exchange.server_port = 9080;
+        exchange.route = Some(Arc::new(RouteFacts {
+            id: "1".into(),
+            uri: "/*".into(),
+            ..RouteFacts::default()
+        }));
+        let mut head = Head::request(method, target);
+        for (name, value) in fields {
+            head.append(name, value).expect("a field that may be sent");
+        }
+        if !head.contains("host") {
+            head.append("Host", "a.test").expect("a field that may be sent");
+        }
+        let authority = head.get_str("host").unwrap_or_default().to_ascii_lowercase();
+        let (host, port) = authority.split_once(':').unwrap_or((&authority, ""));
+        exchange.request.head = head;
+        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        exchange.request.refill(path, query, false, host, port.parse().ok());
+        exchange.request.tls = self.tls;
+        let body: Bytes = body.into();
+        exchange.request.body = if body.is_empty() { Body::Empty } else { Body::Full(body) };
+
+        let mut seen = None;
+        let reply = self.way_in(&mut exchange).unwrap_or_else(|| {
+            let mut steps = BodySteps::default();
+            self.pipeline.request_body(&mut exchange, &mut steps);
+            if !steps.is_empty() {
+                let whole = whole(std::mem::take(&mut exchange.request.body), &mut steps);
+                exchange.request.body = Body::Full(whole);
+            }
+            seen = Some(Seen::of(&exchange));
+            let reply = (self.upstream)(&mut exchange);
+            exchange.answered_by = AnsweredBy::Upstream;
+            exchange.upstream.statuses.push(reply.head.status());
+            reply
+        });
+        if seen.is_none() {
+            exchange.answered_by = AnsweredBy::Gateway;
+        }
+        exchange.answer = reply.head;
+        let mut body = reply.body;
+        if let Flow::Reply(reply) = self.pipeline.header_filter(&mut exchange) {
+            exchange.answer = reply.head;
+            body = reply.body;
+        }
+        let mut steps = BodySteps::default();
+        self.pipeline.body_filter(&mut exchange, &mut steps);
+        let body = match body {
+            Body::Stream(_) => panic!("the bench does not read streams"),
+            other => whole(other, &mut steps),
+        };
+        exchange.times.body_bytes = body.len() as u64;
+        self.pipeline.log(&mut exchange);
+        Outcome { head: exchange.answer.clone(), body, upstream: seen, exchange }
+    }
+
+    #[expect(clippy::expect_used, reason = "a test bench fails by panicking")]
+    fn way_in(&self, exchange: &mut Exchange) -> Option<Reply> {
+        let run = async {
+            for phase in 0..3 {
+                let flow = match phase {
+                    0 => self.pipeline.rewrite(exchange).await,
+                    1 => self.pipeline.access(exchange).await,
+                    _ => self.pipeline.before_proxy(exchange).await,
+                };
+                if let Flow::Reply(reply) = flow {
+                    return Some(*reply);
+                }
+            }
+            None
+        };
+        run.now_or_never().expect("hooks that wait only for what the bench answers at once")
+    }
+}
+
+#[expect(clippy::expect_used, reason = "a test bench fails by panicking")]
+fn whole(body: Body, steps: &mut BodySteps) -> Bytes {
+    let bytes = match body {
+        Body::Full(bytes) => bytes,
+        Body::Empty | Body::Stream(_) => Bytes::new(),
+    };
+    if steps.is_empty() {
+        return bytes;
+    }
+    let mut out = Vec::new();
+    // Two pieces, so that a step that forgets the second one is seen.
+    let middle = bytes.len() / 2;
+    for piece in [bytes.slice(..middle), bytes.slice(middle..)] {
+        if !piece.is_empty() {
+            out.extend(steps.chunk(piece).expect("a step that takes the body").concat());
+        }
+    }
+    out.extend(steps.end(&mut Head::empty()).expect("a step that takes the end").concat());
+    out.into()
+}
+
+/// What reached the upstream.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Method and fields.
+    pub head: Head,
+    /// Path and query.
+    pub target: String,
+    /// The body.
+    pub body: Bytes,
+    /// The upstream id that a plugin chose.
+    pub upstream_id: Option<String>,
+    /// The upstream that a plugin brought along, as its JSON.
+    pub target_json: Option<Value>,
+}
+
+impl Seen {
+    fn of(exchange: &Exchange) -> Self {
+        let request = &exchange.request;
+        let query = request.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let body = match &request.body {
+            Body::Full(bytes) => bytes.clone(),
+            Body::Empty | Body::Stream(_) => Bytes::new(),
+        };
+        let (mut upstream_id, mut target_json) = (None, None);
+        match &exchange.choice {
+            Some(Choice::Id(id)) => upstream_id = Some(id.to_string()),
+            Some(Choice::Target(target)) => {
+                target_json = target.as_any().downcast_ref::<BenchTarget>().map(|target| target.0.clone());
+            }
+            None => {}
+        }
+        Self { head: request.head.clone(), target: format!("{}{query}", request.path()), body, upstream_id, target_json }
+    }
+}
+
+/// What the client got, and what the upstream saw.
+pub struct Outcome {
+    /// The answer's status and fields.
+    pub head: Head,
+    /// The answer's body.
+    pub body: Bytes,
+    /// What reached the upstream; `None` when the gateway answered by itself.
+    pub upstream: Option<Seen>,
+    /// The exchange at its end.
+    pub exchange: Exchange,
+}
+
+impl Outcome {
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.head.status()
+    }
+
+    /// A field of the answer as text.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.head.get_str(name)
+    }
+
+    /// The body as text.
+    ///
+    /// # Panics
+    /// When it isn't UTF-8.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a test bench fails by panicking")]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("a body of text")
+    }
+
+    /// What reached the upstream.
+    ///
+    /// # Panics
+    /// When nothing did.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a test bench fails by panicking")]
+    pub fn seen(&self) -> &Seen {
+        self.upstream.as_ref().expect("the request to reach the upstream")
+    }
+
+    /// Checks the status.
+    ///
+    /// # Panics
+    /// When it is another.
+    pub fn expect_status(&self, status: u16) -> &Self {
+        assert_eq!(self.status(), status, "status, with the body {:?}", String::from_utf8_lossy(&self.body));
+        self
+    }
+}

@@ -1,0 +1,21 @@
+//! What a plugin is, and how a route's plugins run.
+//!
+//! This room knows no concrete plugin: [`plugin::Plugin`] is the contract, [`spec::Spec`] the same without its type, [`compile::Pipeline`]
+//! what a set of plugin bodies becomes once per configuration change, and [`exchange::Exchange`] what plugins see of a request.
+//! A phase that no plugin uses is an empty list; nothing is parsed or looked up by name while a request runs.
+
+pub mod body;
+pub mod compile;
+pub mod consumer;
+pub mod env;
+pub mod exchange;
+#[cfg(feature = "harness")]
+pub mod harness;
+pub mod meta;
+pub mod plugin;
+pub mod registry;
+pub mod reply;
+pub mod request;
+pub mod spec;
+mod variables;
+pub mod worker;

@@ -1,0 +1,99 @@
+//! The contract of a plugin: its name, its configuration, and the phases it takes part in.
+//!
+//! A plugin is one file. What the user writes (`Config`) and what runs (`Self`) are two types; the crossing happens once, in `build`.
+
+use futures_util::future::LocalBoxFuture;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+use crate::body::BodyStep;
+use crate::env::Env;
+use crate::exchange::Exchange;
+use crate::reply::Reply;
+
+/// A plugin. The value is what runs: shared by all workers, built once per change of its configuration.
+pub trait Plugin: Sized + Send + Sync + 'static {
+    /// As the Admin API spells it: `ip-restriction`.
+    const NAME: &'static str;
+    /// Higher runs first within a phase. Equals APISIX's number.
+    const PRIORITY: i32;
+    /// The phases this plugin takes part in.
+    const PHASES: Phases<Self>;
+    /// What the user writes: serde reads it, schemars describes it, its doc comments are the manual.
+    type Config: DeserializeOwned + JsonSchema;
+
+    /// Makes of a configuration what runs: compiles patterns, parses networks. Does no I/O.
+    ///
+    /// # Errors
+    /// A [`BuildError`] refuses the write; when it comes by a watch, the last good version goes on.
+    fn build(config: Self::Config, env: &Env<'_>) -> Result<Self, BuildError>;
+}
+
+/// The one list of phases a plugin takes part in; the rest is `..Phases::NONE`.
+pub struct Phases<P> {
+    /// Before the consumer is known; authentication and rewriting.
+    pub rewrite: Option<Hook<P>>,
+    /// After the consumer is known; restrictions and limits.
+    pub access: Option<Hook<P>>,
+    /// After a node was chosen; again on every retry.
+    pub before_proxy: Option<Hook<P>>,
+    /// Changes the request's body on its way. `None` from the function lets it stream untouched.
+    pub request_body: Option<fn(&P, &mut Exchange) -> Option<Box<dyn BodyStep>>>,
+    /// Sees the head of every answer, the gateway's own too.
+    pub header_filter: Option<fn(&P, &mut Exchange) -> Flow>,
+    /// Changes the answer's body on its way. `None` from the function lets it stream untouched.
+    pub body_filter: Option<fn(&P, &mut Exchange) -> Option<Box<dyn BodyStep>>>,
+    /// Exactly once at the end, also when the client went away; may not fail or wait.
+    pub log: Option<fn(&P, &mut Exchange)>,
+}
+
+impl<P> Phases<P> {
+    /// No phase at all.
+    pub const NONE: Self = Self {
+        rewrite: None,
+        access: None,
+        before_proxy: None,
+        request_body: None,
+        header_filter: None,
+        body_filter: None,
+        log: None,
+    };
+}
+
+/// A function of a phase: one that answers at once, or one that waits for somebody else.
+pub enum Hook<P> {
+    /// No future, no allocation.
+    Now(fn(&P, &mut Exchange) -> Flow),
+    /// Calls out: one allocation a request; need not be `Send`.
+    Later(for<'a> fn(&'a P, &'a mut Exchange) -> LocalBoxFuture<'a, Flow>),
+}
+
+/// What comes after a plugin: the next one, or an answer. An error is an answer too.
+#[derive(Debug)]
+pub enum Flow {
+    /// On to the next plugin.
+    Continue,
+    /// The request ends here with this answer.
+    Reply(Box<Reply>),
+}
+
+impl From<Reply> for Flow {
+    fn from(reply: Reply) -> Self {
+        Self::Reply(Box::new(reply))
+    }
+}
+
+/// Why a plugin can't be built from its configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct BuildError {
+    /// What is wrong, with field, value and what is allowed.
+    pub message: String,
+}
+
+impl BuildError {
+    /// An error with this text.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
+}

@@ -1,0 +1,251 @@
+//! A request as plugins see it: its head, its one canonical path, its body.
+
+use usher_http1::head::Head;
+
+use crate::body::Body;
+
+/// A request on its way to the upstream. Kept by a connection and refilled, so that its buffers are allocated once.
+#[derive(Debug)]
+pub struct Request {
+    /// Method, raw target and fields. Plugins change method and fields here; the path is changed by [`Request::set_path`].
+    pub head: Head,
+    /// The body.
+    pub body: Body,
+    /// Whether the client came over TLS.
+    pub tls: bool,
+    path: String,
+    query: String,
+    has_query: bool,
+    host: String,
+    port: Option<u16>,
+    rewritten: bool,
+    seen_path: String,
+    seen_query: Option<String>,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            head: Head::empty(),
+            body: Body::Empty,
+            tls: false,
+            path: String::new(),
+            query: String::new(),
+            has_query: false,
+            host: String::new(),
+            port: None,
+            rewritten: false,
+            seen_path: String::new(),
+            seen_query: None,
+        }
+    }
+}
+
+impl Request {
+    /// Refills the request. `path` is canonical; `rewritten` says that it differs from the raw target, so that the target has to be written
+    /// anew; `host` is lower case and has no port.
+    pub fn refill(&mut self, path: &str, query: Option<&str>, rewritten: bool, host: &str, port: Option<u16>) {
+        self.path.clear();
+        self.path.push_str(path);
+        self.query.clear();
+        self.query.push_str(query.unwrap_or_default());
+        self.has_query = query.is_some();
+        self.host.clear();
+        self.host.push_str(host);
+        self.port = port;
+        self.rewritten = rewritten;
+        self.seen_path.clear();
+        self.seen_query = None;
+        self.body = Body::Empty;
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.head.method()
+    }
+
+    /// `http` or `https`, as the client came.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+
+    /// The one canonical path: what was routed by is what plugins judge and what is forwarded.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The query without its `?`; `None` when there is no `?`.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.has_query.then_some(self.query.as_str())
+    }
+
+    /// The host that the client asked for: lower case, no port.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port in the `Host` header, if it has one.
+    #[must_use]
+    pub const fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// Changes the path that is forwarded. Characters that may not stand in a path are percent-encoded.
+    pub fn set_path(&mut self, path: &str) {
+        self.remember();
+        self.path.clear();
+        encode_into(path, &mut self.path);
+        self.rewritten = true;
+    }
+
+    /// Changes the query that is forwarded; `None` takes the `?` away too.
+    pub fn set_query(&mut self, query: Option<&str>) {
+        self.remember();
+        self.query.clear();
+        encode_into(query.unwrap_or_default(), &mut self.query);
+        self.has_query = query.is_some();
+        self.rewritten = true;
+    }
+
+    /// Whether the target has to be written anew instead of being forwarded as it came.
+    #[must_use]
+    pub const fn is_rewritten(&self) -> bool {
+        self.rewritten
+    }
+
+    /// The canonical path as the client asked for it, before any plugin changed it.
+    #[must_use]
+    pub fn original_path(&self) -> &str {
+        if self.seen_path.is_empty() { &self.path } else { &self.seen_path }
+    }
+
+    /// The query as the client asked for it, before any plugin changed it.
+    #[must_use]
+    pub fn original_query(&self) -> Option<&str> {
+        if self.seen_path.is_empty() { self.query() } else { self.seen_query.as_deref() }
+    }
+
+    /// The value of the first query argument of this name, percent-decoded where needed. At most 256 arguments are looked at.
+    #[must_use]
+    pub fn argument(&self, name: &str) -> Option<std::borrow::Cow<'_, str>> {
+        self.query()?.split('&').take(MAX_ARGUMENTS).find_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(key) == name).then(|| decode(value))
+        })
+    }
+
+    /// Takes away every query argument of this name.
+    pub fn remove_argument(&mut self, name: &str) {
+        let Some(query) = self.query() else { return };
+        let kept: Vec<&str> = query
+            .split('&')
+            .filter(|pair| decode(pair.split_once('=').map_or(*pair, |(key, _)| key)) != name)
+            .collect();
+        let kept = kept.join("&");
+        if kept.len() != query.len() {
+            self.set_query((!kept.is_empty()).then_some(kept.as_str()));
+        }
+    }
+
+    /// The value of the cookie of this name.
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.head.get_all("cookie").filter_map(|line| std::str::from_utf8(line).ok()).find_map(|line| {
+            line.split(';').find_map(|pair| {
+                let (key, value) = pair.trim().split_once('=')?;
+                (key == name).then_some(value)
+            })
+        })
+    }
+
+    fn remember(&mut self) {
+        if self.seen_path.is_empty() {
+            self.seen_path.clone_from(&self.path);
+            self.seen_query = self.query().map(str::to_owned);
+        }
+    }
+}
+
+/// How many query arguments are looked at; the rest matches nothing (reliability rule: bounded everything).
+const MAX_ARGUMENTS: usize = 256;
+
+/// Percent-encodes what may not stand in a request target; what is already encoded stays as it is.
+fn encode_into(text: &str, out: &mut String) {
+    use std::fmt::Write as _;
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | b'#') {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String can't fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
+/// Decodes `%XX` and `+`; text that isn't UTF-8 afterwards stays encoded.
+fn decode(text: &str) -> std::borrow::Cow<'_, str> {
+    if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
+        return text.into();
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'+' => out.push(b' '),
+            b'%' => {
+                let mut ahead = bytes.clone();
+                let digits = ahead.next().zip(ahead.next());
+                let value = digits.and_then(|(high, low)| {
+                    Some(char::from(high).to_digit(16)? * 16 + char::from(low).to_digit(16)?)
+                });
+                match value.and_then(|value| u8::try_from(value).ok()) {
+                    Some(value) => {
+                        out.push(value);
+                        bytes = ahead;
+                    }
+                    None => out.push(b'%'),
+                }
+            }
+            _ => out.push(byte),
+        }
+    }
+    String::from_utf8(out).map_or(text.into(), Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Request;
+
+    fn request(path: &str, query: Option<&str>) -> Request {
+        let mut request = Request::default();
+        request.refill(path, query, false, "a.test", None);
+        request
+    }
+
+    #[test]
+    fn arguments_are_found_decoded_and_removed() {
+        let mut request = request("/x", Some("a=1&b=%20c+d&a=2&%61pi=k"));
+        assert_eq!(request.argument("b").as_deref(), Some(" c d"));
+        assert_eq!(request.argument("api").as_deref(), Some("k"));
+        request.remove_argument("a");
+        assert_eq!(request.query(), Some("b=%20c+d&%61pi=k"));
+        request.remove_argument("b");
+        request.remove_argument("api");
+        assert_eq!(request.query(), None);
+        assert_eq!(request.original_query(), Some("a=1&b=%20c+d&a=2&%61pi=k"));
+    }
+
+    #[test]
+    fn a_new_path_is_encoded_and_the_old_one_remembered() {
+        let mut request = request("/old", None);
+        request.set_path("/new one\r\nX: y/%41");
+        assert_eq!(request.path(), "/new%20one%0D%0AX:%20y/%41");
+        assert_eq!(request.original_path(), "/old");
+        assert!(request.is_rewritten());
+    }
+}

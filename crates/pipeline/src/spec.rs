@@ -1,0 +1,240 @@
+//! A plugin without its type: what the registry, the Admin API and the manual know of it.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use futures_util::future::LocalBoxFuture;
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::body::BodyStep;
+use crate::env::{Env, Process};
+use crate::exchange::Exchange;
+use crate::plugin::{BuildError, Flow, Hook, Plugin};
+use crate::reply::Reply;
+
+/// A plugin without its type, built in a constant; `Spec::of::<X>()` is the one line a plugin needs to exist.
+pub struct Spec {
+    /// As the Admin API spells it.
+    pub name: &'static str,
+    /// Higher runs first.
+    pub priority: i32,
+    /// What it does when.
+    pub phases: PhaseNames,
+    pub(crate) schema: fn() -> Value,
+    pub(crate) build: fn(Value, &Env<'_>) -> Result<Arc<dyn Running>, BuildError>,
+    pub(crate) credential: Option<CredentialSpec>,
+    pub(crate) metadata: Option<fn() -> Value>,
+    /// Headers that it vouches for towards the upstream: dropped from every client's request before any plugin runs. Lower case.
+    pub identity: &'static [&'static str],
+    /// Its own URLs.
+    pub endpoints: &'static [Endpoint],
+}
+
+/// The phases of a plugin, for people: explain, manual.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PhaseNames {
+    /// Takes part in rewrite.
+    pub rewrite: bool,
+    /// Takes part in access.
+    pub access: bool,
+    /// Takes part in before_proxy.
+    pub before_proxy: bool,
+    /// May change request bodies.
+    pub request_body: bool,
+    /// Sees answers' heads.
+    pub header_filter: bool,
+    /// May change answers' bodies.
+    pub body_filter: bool,
+    /// Sees the finished exchange.
+    pub log: bool,
+}
+
+impl PhaseNames {
+    /// Their names in order.
+    #[must_use]
+    pub fn names(self) -> Vec<&'static str> {
+        [
+            (self.rewrite, "rewrite"),
+            (self.access, "access"),
+            (self.before_proxy, "before_proxy"),
+            (self.request_body, "request_body"),
+            (self.header_filter, "header_filter"),
+            (self.body_filter, "body_filter"),
+            (self.log, "log"),
+        ]
+        .into_iter()
+        .filter_map(|(on, name)| on.then_some(name))
+        .collect()
+    }
+}
+
+/// A credential's body in a consumer.
+pub trait Credential: DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// The attribute that no two consumers may share, such as `key`.
+    const UNIQUE: &'static str;
+
+    /// That attribute's value.
+    fn unique(&self) -> &str;
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct CredentialSpec {
+    pub(crate) schema: fn() -> Value,
+    pub(crate) unique: &'static str,
+    pub(crate) parse: fn(Value) -> Result<ParsedCredential, BuildError>,
+}
+
+/// A credential's body, parsed.
+pub struct ParsedCredential {
+    /// The value of its unique attribute.
+    pub unique: String,
+    /// The body, of the plugin's own type.
+    pub config: Arc<dyn Any + Send + Sync>,
+}
+
+/// A URL of a plugin's own, reached through `public-api` or a listener of its own.
+pub struct Endpoint {
+    /// The path, such as `/apisix/prometheus/metrics`.
+    pub uri: &'static str,
+    /// The methods it takes.
+    pub methods: &'static [&'static str],
+    /// Answers a request.
+    pub answer: fn(&Process) -> Reply,
+}
+
+impl Spec {
+    /// The plugin `P`.
+    #[must_use]
+    pub const fn of<P: Plugin>() -> Self {
+        Self {
+            name: P::NAME,
+            priority: P::PRIORITY,
+            phases: PhaseNames {
+                rewrite: P::PHASES.rewrite.is_some(),
+                access: P::PHASES.access.is_some(),
+                before_proxy: P::PHASES.before_proxy.is_some(),
+                request_body: P::PHASES.request_body.is_some(),
+                header_filter: P::PHASES.header_filter.is_some(),
+                body_filter: P::PHASES.body_filter.is_some(),
+                log: P::PHASES.log.is_some(),
+            },
+            schema: schema_of::<P::Config>,
+            build: build::<P>,
+            credential: None,
+            metadata: None,
+            identity: &[],
+            endpoints: &[],
+        }
+    }
+
+    /// It authenticates: consumers carry a credential of type `C`.
+    #[must_use]
+    pub const fn auth<C: Credential>(mut self) -> Self {
+        self.credential =
+            Some(CredentialSpec { schema: schema_of::<C>, unique: C::UNIQUE, parse: parse_credential::<C> });
+        self
+    }
+
+    /// It has metadata of type `M`, the same for every use of it.
+    #[must_use]
+    pub const fn metadata<M: JsonSchema>(mut self) -> Self {
+        self.metadata = Some(schema_of::<M>);
+        self
+    }
+
+    /// It sets these headers towards the upstream (lower case), so that clients may not.
+    #[must_use]
+    pub const fn identity(mut self, headers: &'static [&'static str]) -> Self {
+        self.identity = headers;
+        self
+    }
+
+    /// It has URLs of its own.
+    #[must_use]
+    pub const fn endpoints(mut self, endpoints: &'static [Endpoint]) -> Self {
+        self.endpoints = endpoints;
+        self
+    }
+
+    /// Whether it authenticates.
+    #[must_use]
+    pub const fn is_auth(&self) -> bool {
+        self.credential.is_some()
+    }
+}
+
+fn schema_of<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<T>().to_value()
+}
+
+fn build<P: Plugin>(body: Value, env: &Env<'_>) -> Result<Arc<dyn Running>, BuildError> {
+    let config: P::Config = serde_json::from_value(body).map_err(|error| BuildError::new(error.to_string()))?;
+    Ok(Arc::new(Built(P::build(config, env)?)))
+}
+
+fn parse_credential<C: Credential>(body: Value) -> Result<ParsedCredential, BuildError> {
+    let config: C = serde_json::from_value(body).map_err(|error| BuildError::new(error.to_string()))?;
+    Ok(ParsedCredential { unique: config.unique().to_owned(), config: Arc::new(config) })
+}
+
+/// The outcome of calling a hook: an answer at once, or a future of one.
+pub(crate) enum Called<'a> {
+    Now(Flow),
+    Later(LocalBoxFuture<'a, Flow>),
+}
+
+/// A built plugin without its type. Each method is one virtual call; which hook it is was settled when the program was compiled.
+pub(crate) trait Running: Send + Sync {
+    fn rewrite<'a>(&'a self, exchange: &'a mut Exchange) -> Called<'a>;
+    fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Called<'a>;
+    fn before_proxy<'a>(&'a self, exchange: &'a mut Exchange) -> Called<'a>;
+    fn request_body(&self, exchange: &mut Exchange) -> Option<Box<dyn BodyStep>>;
+    fn header_filter(&self, exchange: &mut Exchange) -> Flow;
+    fn body_filter(&self, exchange: &mut Exchange) -> Option<Box<dyn BodyStep>>;
+    fn log(&self, exchange: &mut Exchange);
+}
+
+struct Built<P>(P);
+
+fn call<'a, P>(hook: Option<&Hook<P>>, plugin: &'a P, exchange: &'a mut Exchange) -> Called<'a> {
+    match hook {
+        Some(Hook::Now(run)) => Called::Now(run(plugin, exchange)),
+        Some(Hook::Later(run)) => Called::Later(run(plugin, exchange)),
+        None => Called::Now(Flow::Continue),
+    }
+}
+
+impl<P: Plugin> Running for Built<P> {
+    fn rewrite<'a>(&'a self, exchange: &'a mut Exchange) -> Called<'a> {
+        call(const { &P::PHASES.rewrite }.as_ref(), &self.0, exchange)
+    }
+
+    fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Called<'a> {
+        call(const { &P::PHASES.access }.as_ref(), &self.0, exchange)
+    }
+
+    fn before_proxy<'a>(&'a self, exchange: &'a mut Exchange) -> Called<'a> {
+        call(const { &P::PHASES.before_proxy }.as_ref(), &self.0, exchange)
+    }
+
+    fn request_body(&self, exchange: &mut Exchange) -> Option<Box<dyn BodyStep>> {
+        P::PHASES.request_body.and_then(|run| run(&self.0, exchange))
+    }
+
+    fn header_filter(&self, exchange: &mut Exchange) -> Flow {
+        P::PHASES.header_filter.map_or(Flow::Continue, |run| run(&self.0, exchange))
+    }
+
+    fn body_filter(&self, exchange: &mut Exchange) -> Option<Box<dyn BodyStep>> {
+        P::PHASES.body_filter.and_then(|run| run(&self.0, exchange))
+    }
+
+    fn log(&self, exchange: &mut Exchange) {
+        if let Some(run) = P::PHASES.log {
+            run(&self.0, exchange);
+        }
+    }
+}
