@@ -1,1 +1,17 @@
-//! placeholder
+//! The HTTP/1.1 wire, server and client side, without I/O: bytes in, messages out, and back.
+//!
+//! This is the only code of the data plane that sees HTTP/1 bytes. Anything doubtful is refused before anything else sees it, and every
+//! outgoing message is framed anew from its real body, so that no two parsers can disagree about where a message ends.
+
+pub mod body;
+pub mod check;
+pub mod encode;
+mod field;
+pub mod head;
+pub mod limits;
+pub mod reason;
+pub mod reject;
+pub mod request;
+pub mod response;
+mod target;
+mod trailers;

@@ -1,0 +1,94 @@
+//! What must hold of any bytes: used by the fuzz target and by tests that replay its corpus.
+
+use bytes::BytesMut;
+
+use crate::body::{BodyDecoder, BodyEvent};
+use crate::encode::{RequestExtras, encode_chunk, encode_last_chunk, encode_request};
+use crate::head::Head;
+use crate::limits::Limits;
+use crate::request::{Framing, HeadProgress, decode_request};
+
+/// What became of a stream of requests: what each held, and how it ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Each complete request, as it would be forwarded.
+    pub forwarded: Vec<Vec<u8>>,
+    /// The status it was refused with, if it was.
+    pub refused: Option<u16>,
+}
+
+/// Reads requests from pieces of a stream, as a server does.
+#[must_use]
+pub fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Reading {
+    let limits = Limits::default();
+    let mut reading = Reading::default();
+    let mut buf = BytesMut::new();
+    let mut head = Head::empty();
+    let mut progress = HeadProgress::default();
+    let mut body: Option<(BodyDecoder, Framing, Vec<u8>)> = None;
+    for piece in pieces {
+        buf.extend_from_slice(piece);
+        loop {
+            let Some((decoder, framing, collected)) = &mut body else {
+                match decode_request(&mut buf, &mut head, &limits, &mut progress) {
+                    Ok(Some(decoded)) => {
+                        body = Some((BodyDecoder::new(decoded.framing, &limits), decoded.framing, Vec::new()));
+                        continue;
+                    }
+                    Ok(None) => break,
+                    Err(reject) => {
+                        reading.refused = Some(reject.status);
+                        return reading;
+                    }
+                }
+            };
+            match decoder.decode(&mut buf) {
+                Ok(BodyEvent::Data(data)) => collected.extend_from_slice(&data),
+                Ok(BodyEvent::NeedMore) => break,
+                Ok(BodyEvent::End) => {
+                    let mut out = Vec::new();
+                    if !head.contains("host") {
+                        // An HTTP/1.0 client may leave it out; what is forwarded is HTTP/1.1.
+                        head.put(b"Host", b"none");
+                    }
+                    let extras = RequestExtras { framing: *framing, target: None, websocket: false, close: false };
+                    encode_request(&mut out, &head, extras);
+                    if *framing == Framing::Chunked {
+                        encode_chunk(&mut out, collected);
+                        encode_last_chunk(&mut out, decoder.trailers().as_ref());
+                    } else {
+                        out.extend_from_slice(collected);
+                    }
+                    reading.forwarded.push(out);
+                    body = None;
+                }
+                Err(bad) => {
+                    reading.refused = Some(bad.status);
+                    return reading;
+                }
+            }
+        }
+    }
+    reading
+}
+
+/// Checks one input: every split reads the same, and what is forwarded reads back as the one request it is.
+///
+/// # Errors
+/// What doesn't hold.
+pub fn check(data: &[u8]) -> Result<(), String> {
+    let whole = read(std::iter::once(data));
+    if data.len() <= 4096 {
+        let bytewise = read(data.chunks(1));
+        if bytewise != whole {
+            return Err(format!("read as {whole:?} at once, but as {bytewise:?} byte by byte"));
+        }
+    }
+    for forwarded in &whole.forwarded {
+        let again = read(std::iter::once(forwarded.as_slice()));
+        if again.refused.is_some() || again.forwarded.as_slice() != std::slice::from_ref(forwarded) {
+            return Err(format!("forwarded {:?}, which reads back as {again:?}", String::from_utf8_lossy(forwarded)));
+        }
+    }
+    Ok(())
+}
