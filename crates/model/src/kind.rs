@@ -173,7 +173,14 @@ mod tests {
 
     #[test]
     fn foreign_paths_are_no_keys() {
-        for path in ["/apisix/routes/", "/apisix/x/1", "/usher/routes/1", "/apisix/consumers/a/b", "routes/1", "/apisix/routes/1/2"] {
+        for path in [
+            "/apisix/routes/",
+            "/apisix/x/1",
+            "/usher/routes/1",
+            "/apisix/consumers/a/b",
+            "routes/1",
+            "/apisix/routes/1/2",
+        ] {
             assert_eq!(Key::parse(path), None, "{path}");
         }
     }

@@ -4,7 +4,16 @@
 
 pub mod change;
 pub mod compat;
+pub mod diff;
+pub mod expr;
 pub mod kind;
 pub mod live;
+pub mod mask;
+pub mod nearest;
+pub mod patch;
+pub mod resource;
+pub mod schema;
+pub mod seal;
 pub mod secret;
+pub mod template;
 pub mod variables;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
-
 /// The running proxy as others see it.
 pub trait Live: Send + Sync + 'static {
     /// The newest store revision that requests are served by.
@@ -123,4 +122,3 @@ pub struct RouteTraffic {
     /// Answers by class: 1xx, 2xx, 3xx, 4xx, 5xx.
     pub by_class: [u64; 5],
 }
-

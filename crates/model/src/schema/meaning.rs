@@ -1,0 +1,100 @@
+//! What a schema can't say of a resource, as far as no other object is needed to know it (Admin API contract, section 5).
+
+use serde_json::Value;
+
+use super::Violation;
+use crate::expr::Expr;
+use crate::kind::Kind;
+
+pub(super) fn check(kind: Kind, value: &Value) -> Result<(), Violation> {
+    match kind {
+        Kind::Route => {
+            for (one, several) in [("host", "hosts"), ("remote_addr", "remote_addrs")] {
+                if value.get(one).is_some() && value.get(several).is_some() {
+                    return Err(plain(format!("only one of {one} or {several} is allowed"), several));
+                }
+            }
+            if let Some(upstream) = value.get("upstream") {
+                self::upstream(upstream, "/upstream")?;
+            }
+            if let Some(vars) = value.get("vars") {
+                Expr::parse(vars).map_err(|error| {
+                    plain(format!("failed to validate the 'vars' expression: {error}"), "vars")
+                })?;
+            }
+            Ok(())
+        }
+        Kind::Service => {
+            value.get("upstream").map_or(Ok(()), |upstream| self::upstream(upstream, "/upstream"))
+        }
+        Kind::Upstream => upstream(value, ""),
+        Kind::Consumer | Kind::Credential | Kind::PluginConfig | Kind::GlobalRule => Ok(()),
+    }
+}
+
+fn plain(sentence: String, member: &str) -> Violation {
+    Violation { sentence, pointer: format!("/{member}"), prefixed: false }
+}
+
+fn text<'a>(value: &'a Value, member: &str) -> Option<&'a str> {
+    value.get(member).and_then(Value::as_str)
+}
+
+fn upstream(value: &Value, at: &str) -> Result<(), Violation> {
+    let here = |sentence: String, member: &str, prefixed: bool| {
+        Err(Violation { sentence, pointer: format!("{at}/{member}"), prefixed })
+    };
+    if text(value, "pass_host") == Some("rewrite") && text(value, "upstream_host").is_none_or(str::is_empty) {
+        return here(
+            "`upstream_host` can't be empty when `pass_host` is `rewrite`".to_owned(),
+            "upstream_host",
+            false,
+        );
+    }
+    if text(value, "type") == Some("chash")
+        && text(value, "hash_on") != Some("consumer")
+        && value.get("key").is_none()
+    {
+        return here("missing key".to_owned(), "key", false);
+    }
+    match value.get("nodes") {
+        Some(Value::Object(nodes)) => {
+            for address in nodes.keys() {
+                let (host, port) = split_port(address);
+                if let Some(port) = port
+                    && port.parse::<u16>().map_or(true, |port| port == 0)
+                {
+                    return here(format!("invalid port {port}"), "nodes", false);
+                }
+                if host.is_empty() {
+                    return here(
+                        format!("property \"nodes\" validation failed: node \"{address}\" has no host"),
+                        "nodes",
+                        true,
+                    );
+                }
+            }
+        }
+        Some(Value::Array(nodes)) => {
+            for host in nodes.iter().filter_map(|node| text(node, "host")) {
+                if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) {
+                    return here("IPv6 address must be enclosed with '[' and ']'".to_owned(), "nodes", true);
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Host and port of a node's address such as `a.example:80` or `[::1]:80`.
+fn split_port(address: &str) -> (&str, Option<&str>) {
+    if let Some(end) = address.rfind(']') {
+        let (host, rest) = address.split_at(end + 1);
+        return (host, rest.strip_prefix(':'));
+    }
+    match address.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (address, None),
+    }
+}

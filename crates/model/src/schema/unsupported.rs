@@ -1,0 +1,62 @@
+//! What a schema admits and this version can't do yet.
+//!
+//! A condition that is stored and not looked at would let a route match too much, so such an object is refused with a sentence instead.
+
+use serde_json::Value;
+
+use crate::kind::Kind;
+
+/// What of this resource isn't served by this version, as a sentence that names the field, the value and what is there instead.
+#[must_use]
+pub fn unsupported(kind: Kind, value: &Value) -> Option<String> {
+    match kind {
+        Kind::Route => {
+            for (member, instead) in [
+                ("filter_func", "use `vars` for conditions"),
+                ("script", "use plugins"),
+                ("script_id", "use plugins"),
+            ] {
+                if value.get(member).is_some() {
+                    return Some(format!("`{member}` is not supported by this version of Usher: {instead}"));
+                }
+            }
+            value.get("upstream").and_then(|below| upstream(below, "upstream."))
+        }
+        Kind::Service if value.get("script").is_some() => {
+            Some("`script` is not supported by this version of Usher: use plugins".to_owned())
+        }
+        Kind::Service => value.get("upstream").and_then(|below| upstream(below, "upstream.")),
+        Kind::Upstream => upstream(value, ""),
+        Kind::Consumer | Kind::Credential | Kind::PluginConfig | Kind::GlobalRule => None,
+    }
+}
+
+fn upstream(value: &Value, prefix: &str) -> Option<String> {
+    if value.get("discovery_type").is_some() || value.get("service_name").is_some() {
+        return Some(format!(
+            "`{prefix}discovery_type` is not supported by this version of Usher: list the `nodes`"
+        ));
+    }
+    if value.get("checks").is_some() {
+        return Some(format!(
+            "`{prefix}checks` is not supported by this version of Usher: a node that refuses is passed over by `retries`"
+        ));
+    }
+    let text = |member: &str| value.get(member).and_then(Value::as_str);
+    if let Some(scheme) = text("scheme").filter(|scheme| !matches!(*scheme, "http" | "https")) {
+        return Some(format!(
+            "`{prefix}scheme` \"{scheme}\" is not supported by this version of Usher: use \"http\" or \"https\""
+        ));
+    }
+    if let Some(how) = text("type").filter(|how| *how != "roundrobin") {
+        return Some(format!(
+            "`{prefix}type` \"{how}\" is not supported by this version of Usher: use \"roundrobin\""
+        ));
+    }
+    if value.pointer("/tls/client_cert_id").is_some() {
+        return Some(format!(
+            "`{prefix}tls.client_cert_id` is not supported by this version of Usher: give `client_cert` and `client_key`"
+        ));
+    }
+    None
+}
