@@ -2,7 +2,7 @@
 //!
 //! The chunk syntax is our own: what libraries tolerate in sizes and extensions is what smuggling is made of (RFC 9112, section 7.1).
 
-use bytes::{Bytes, BytesMut, Buf as _};
+use bytes::{Buf as _, Bytes, BytesMut};
 
 use crate::head::Head;
 use crate::limits::Limits;
@@ -197,7 +197,11 @@ impl BodyDecoder {
                 _ => return Err(bad("a control character in a chunk extension")),
             }
         }
-        if buf.len() > self.limits.chunk_line { Err(bad("a chunk's size line that is too long")) } else { Ok(None) }
+        if buf.len() > self.limits.chunk_line {
+            Err(bad("a chunk's size line that is too long"))
+        } else {
+            Ok(None)
+        }
     }
 
     /// Reads the lines behind the last chunk; `false` asks for more bytes.

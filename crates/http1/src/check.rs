@@ -32,7 +32,8 @@ pub fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Reading {
             let Some((decoder, framing, collected)) = &mut body else {
                 match decode_request(&mut buf, &mut head, &limits, &mut progress) {
                     Ok(Some(decoded)) => {
-                        body = Some((BodyDecoder::new(decoded.framing, &limits), decoded.framing, Vec::new()));
+                        body =
+                            Some((BodyDecoder::new(decoded.framing, &limits), decoded.framing, Vec::new()));
                         continue;
                     }
                     Ok(None) => break,
@@ -51,7 +52,8 @@ pub fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Reading {
                         // An HTTP/1.0 client may leave it out; what is forwarded is HTTP/1.1.
                         head.put(b"Host", b"none");
                     }
-                    let extras = RequestExtras { framing: *framing, target: None, websocket: false, close: false };
+                    let extras =
+                        RequestExtras { framing: *framing, target: None, websocket: false, close: false };
                     encode_request(&mut out, &head, extras);
                     if *framing == Framing::Chunked {
                         encode_chunk(&mut out, collected);
@@ -87,7 +89,10 @@ pub fn check(data: &[u8]) -> Result<(), String> {
     for forwarded in &whole.forwarded {
         let again = read(std::iter::once(forwarded.as_slice()));
         if again.refused.is_some() || again.forwarded.as_slice() != std::slice::from_ref(forwarded) {
-            return Err(format!("forwarded {:?}, which reads back as {again:?}", String::from_utf8_lossy(forwarded)));
+            return Err(format!(
+                "forwarded {:?}, which reads back as {again:?}",
+                String::from_utf8_lossy(forwarded)
+            ));
         }
     }
     Ok(())

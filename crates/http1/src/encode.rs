@@ -30,7 +30,9 @@ pub fn encode_request(out: &mut Vec<u8>, head: &Head, extras: RequestExtras<'_>)
         Framing::Length(length) => write_length(out, length),
         Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         // A method that has a body by nature says that it is empty (RFC 9110, section 8.6).
-        Framing::None | Framing::UntilClose if matches!(method, "POST" | "PUT" | "PATCH") => write_length(out, 0),
+        Framing::None | Framing::UntilClose if matches!(method, "POST" | "PUT" | "PATCH") => {
+            write_length(out, 0)
+        }
         Framing::None | Framing::UntilClose => {}
     }
     if extras.websocket {

@@ -28,7 +28,23 @@ const TOKEN: [bool; 256] = {
         #[expect(clippy::indexing_slicing, reason = "evaluated when the program is compiled")]
         {
             table[byte] = one.is_ascii_alphanumeric()
-                || matches!(one, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~');
+                || matches!(
+                    one,
+                    b'!' | b'#'
+                        | b'$'
+                        | b'%'
+                        | b'&'
+                        | b'\''
+                        | b'*'
+                        | b'+'
+                        | b'-'
+                        | b'.'
+                        | b'^'
+                        | b'_'
+                        | b'`'
+                        | b'|'
+                        | b'~'
+                );
         }
         byte += 1;
     }
@@ -54,9 +70,10 @@ pub(crate) fn meaning(name: &[u8]) -> Meaning {
 pub(crate) fn disguises_framing(name: &[u8]) -> bool {
     let like = |known: &[u8]| {
         name.len() == known.len()
-            && name.iter().zip(known).all(|(byte, wanted)| {
-                byte.eq_ignore_ascii_case(wanted) || (*byte == b'_' && *wanted == b'-')
-            })
+            && name
+                .iter()
+                .zip(known)
+                .all(|(byte, wanted)| byte.eq_ignore_ascii_case(wanted) || (*byte == b'_' && *wanted == b'-'))
     };
     like(b"transfer-encoding") || like(b"content-length")
 }

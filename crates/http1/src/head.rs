@@ -271,7 +271,8 @@ impl Head {
             })
         });
         if nominates {
-            let named: Vec<Vec<u8>> = self.get_all("connection").flat_map(tokens).map(<[u8]>::to_vec).collect();
+            let named: Vec<Vec<u8>> =
+                self.get_all("connection").flat_map(tokens).map(<[u8]>::to_vec).collect();
             self.remove_where(|name, _| {
                 // Host is no field of a connection: whoever names it wants a request without one.
                 !name.eq_ignore_ascii_case("host")
@@ -316,7 +317,13 @@ impl Head {
         self.target = span(start, len);
     }
 
-    pub(crate) fn add_original(&mut self, name: (usize, usize), value: (usize, usize), end: usize, meaning: Meaning) {
+    pub(crate) fn add_original(
+        &mut self,
+        name: (usize, usize),
+        value: (usize, usize),
+        end: usize,
+        meaning: Meaning,
+    ) {
         let (name, value) = (span(name.0, name.1), span(value.0, value.1));
         self.fields.push(Field {
             start: name.start,
@@ -424,7 +431,10 @@ const fn span(start: usize, len: usize) -> Span {
 }
 
 /// Heads are bounded far below 4 GiB.
-#[expect(clippy::cast_possible_truncation, reason = "MAX_TEXT and the decoder's limits keep offsets below 32 bits")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "MAX_TEXT and the decoder's limits keep offsets below 32 bits"
+)]
 const fn offset(value: usize) -> u32 {
     value as u32
 }

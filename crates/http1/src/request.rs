@@ -64,7 +64,8 @@ pub struct HeadProgress {
 impl HeadProgress {
     /// Whether bytes came that can decide anything: the end of a line, or a short beginning, where nonsense is refused early.
     pub(crate) fn is_worth_a_look(&mut self, buf: &[u8]) -> bool {
-        let worth = self.seen < 16 || memchr::memchr(b'\n', buf.get(self.seen..).unwrap_or_default()).is_some();
+        let worth =
+            self.seen < 16 || memchr::memchr(b'\n', buf.get(self.seen..).unwrap_or_default()).is_some();
         self.seen = buf.len();
         worth
     }
@@ -122,7 +123,10 @@ pub fn decode_request(
     }
     let form = form(method.as_bytes(), target.as_bytes())?;
 
-    head.begin(bytes.get(..length).unwrap_or_default(), if version == 0 { Version::Http10 } else { Version::Http11 });
+    head.begin(
+        bytes.get(..length).unwrap_or_default(),
+        if version == 0 { Version::Http10 } else { Version::Http11 },
+    );
     head.place_method(0, method.len());
     let target_at = method.len() + 1;
     head.place_target(target_at, target.len());
@@ -136,7 +140,11 @@ pub fn decode_request(
     let mut fields = parsed.headers.iter().peekable();
     while let Some(field) = fields.next() {
         let name = field.name.as_bytes();
-        let value_at = if field.value.is_empty() { line_start + name.len() + 1 } else { field.value.as_ptr() as usize - base };
+        let value_at = if field.value.is_empty() {
+            line_start + name.len() + 1
+        } else {
+            field.value.as_ptr() as usize - base
+        };
         let end = fields.peek().map_or(length - 2, |next| next.name.as_ptr() as usize - base);
         if !ends_line(bytes, end) {
             return Err(Reject::bad("a line that ends without CR"));
@@ -214,9 +222,13 @@ fn too_long(buf: &[u8], limits: &Limits) -> Option<Reject> {
 fn refused(error: httparse::Error, buf: &[u8], limits: &Limits) -> Reject {
     match error {
         httparse::Error::TooManyHeaders => Reject::of(431, "too many fields"),
-        httparse::Error::Version if names_other_version(buf) => Reject::of(505, "a version that is not served"),
+        httparse::Error::Version if names_other_version(buf) => {
+            Reject::of(505, "a version that is not served")
+        }
         httparse::Error::Version => Reject::bad("no version, or a malformed one"),
-        httparse::Error::Token if buf.iter().take_while(|byte| byte.is_ascii_uppercase()).count() > limits.method_bytes => {
+        httparse::Error::Token
+            if buf.iter().take_while(|byte| byte.is_ascii_uppercase()).count() > limits.method_bytes =>
+        {
             Reject::of(501, "a method that is too long")
         }
         httparse::Error::Token => Reject::bad("a malformed request line"),
@@ -319,7 +331,9 @@ impl<'a> Facts<'a> {
             return Err(Reject::of(411, "a body of unknown length in HTTP/1.0"));
         }
         let upgrade = match self.upgrade {
-            Some(protocol) if self.upgrade_token && version == 1 && protocol.eq_ignore_ascii_case(b"websocket") => {
+            Some(protocol)
+                if self.upgrade_token && version == 1 && protocol.eq_ignore_ascii_case(b"websocket") =>
+            {
                 if framing != Framing::None {
                     return Err(Reject::bad("a WebSocket upgrade with a body"));
                 }
@@ -357,11 +371,15 @@ fn transfer_encoding(value: &[u8]) -> Result<(), Reject> {
     }
     let codings: Vec<&[u8]> = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).collect();
     let known = |coding: &[u8]| {
-        [b"gzip".as_slice(), b"x-gzip", b"deflate", b"compress", b"x-compress"].iter().any(|known| coding.eq_ignore_ascii_case(known))
+        [b"gzip".as_slice(), b"x-gzip", b"deflate", b"compress", b"x-compress"]
+            .iter()
+            .any(|known| coding.eq_ignore_ascii_case(known))
     };
     match codings.split_last() {
         Some((last, before))
-            if last.eq_ignore_ascii_case(b"chunked") && !before.is_empty() && before.iter().all(|coding| known(coding)) =>
+            if last.eq_ignore_ascii_case(b"chunked")
+                && !before.is_empty()
+                && before.iter().all(|coding| known(coding)) =>
         {
             Err(Reject::of(501, "a transfer coding that is not served"))
         }

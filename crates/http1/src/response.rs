@@ -41,7 +41,11 @@ pub fn decode_response(
     method: &str,
 ) -> Result<Option<ResponseHead>, BadResponse> {
     if buf.is_empty() || !progress.is_worth_a_look(buf) {
-        return if buf.len() > limits.head_bytes { Err(BadResponse("a head that is too long")) } else { Ok(None) };
+        return if buf.len() > limits.head_bytes {
+            Err(BadResponse("a head that is too long"))
+        } else {
+            Ok(None)
+        };
     }
     let mut slots = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MAX_FIELDS];
     let mut parsed = httparse::Response::new(&mut []);
@@ -52,7 +56,9 @@ pub fn decode_response(
     };
     let length = match config.parse_response_with_uninit_headers(&mut parsed, bytes, slots) {
         Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) if buf.len() > limits.head_bytes => return Err(BadResponse("a head that is too long")),
+        Ok(httparse::Status::Partial) if buf.len() > limits.head_bytes => {
+            return Err(BadResponse("a head that is too long"));
+        }
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => return Err(BadResponse("too many fields")),
         Err(_) => return Err(BadResponse("a line that breaks the grammar")),
@@ -60,7 +66,9 @@ pub fn decode_response(
     if length > limits.head_bytes {
         return Err(BadResponse("a head that is too long"));
     }
-    let (Some(status), Some(version)) = (parsed.code, parsed.version) else { return Err(BadResponse("no status line")) };
+    let (Some(status), Some(version)) = (parsed.code, parsed.version) else {
+        return Err(BadResponse("no status line"));
+    };
     if !(100..=999).contains(&status) {
         return Err(BadResponse("a status out of range"));
     }
@@ -78,7 +86,11 @@ pub fn decode_response(
     let mut fields = parsed.headers.iter().peekable();
     while let Some(field) = fields.next() {
         let name = field.name.as_bytes();
-        let value_at = if field.value.is_empty() { line_start + name.len() + 1 } else { field.value.as_ptr() as usize - base };
+        let value_at = if field.value.is_empty() {
+            line_start + name.len() + 1
+        } else {
+            field.value.as_ptr() as usize - base
+        };
         let end = fields.peek().map_or(length - 2, |next| next.name.as_ptr() as usize - base);
         if !ends_line(whole, end) {
             return Err(BadResponse("a line that ends without CR"));

@@ -13,7 +13,9 @@ pub(crate) fn is_authority(text: &[u8]) -> bool {
         let Some(end) = text.iter().position(|byte| *byte == b']') else { return false };
         let (host, rest) = text.split_at(end + 1);
         let inner = host.get(1..end).unwrap_or_default();
-        if inner.is_empty() || !inner.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')) {
+        if inner.is_empty()
+            || !inner.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+        {
             return false;
         }
         match rest {
@@ -35,15 +37,28 @@ const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
-            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b'%'
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+                | b'%'
         )
 }
 
 fn is_port(text: &[u8]) -> bool {
     (1..=5).contains(&text.len())
-        && std::str::from_utf8(text).is_ok_and(|text| {
-            text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
-        })
+        && std::str::from_utf8(text)
+            .is_ok_and(|text| text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok())
 }
 
 /// The form of a target.
@@ -54,10 +69,7 @@ pub(crate) enum Form {
     /// `*`
     Asterisk,
     /// `http://authority/path?query`; the offsets of authority and path inside the target.
-    Absolute {
-        authority: usize,
-        path: usize,
-    },
+    Absolute { authority: usize, path: usize },
 }
 
 /// Settles the form.
@@ -75,7 +87,11 @@ pub(crate) fn form(method: &[u8], target: &[u8]) -> Result<Form, Reject> {
         return Ok(Form::Origin);
     }
     if target == b"*" {
-        return if method == b"OPTIONS" { Ok(Form::Asterisk) } else { Err(Reject::bad("the target * is for OPTIONS only")) };
+        return if method == b"OPTIONS" {
+            Ok(Form::Asterisk)
+        } else {
+            Err(Reject::bad("the target * is for OPTIONS only"))
+        };
     }
     for scheme in [b"http://".as_slice(), b"https://"] {
         let Some(start) = target.get(..scheme.len()) else { continue };
@@ -94,10 +110,15 @@ mod tests {
 
     #[test]
     fn authorities_are_told_from_other_text() {
-        for good in ["a.test", "a.test:80", "127.0.0.1:1", "[::1]", "[::1]:9080", "x_y", "localhost", "a.test."] {
+        for good in
+            ["a.test", "a.test:80", "127.0.0.1:1", "[::1]", "[::1]:9080", "x_y", "localhost", "a.test."]
+        {
             assert!(is_authority(good.as_bytes()), "{good}");
         }
-        for bad in ["", ":80", "u@a.test", "a/b", "a b", "a:99999", "a:", "a:8x", "[::1", "[]", "[::1]x", "[::1]:", "é"] {
+        for bad in [
+            "", ":80", "u@a.test", "a/b", "a b", "a:99999", "a:", "a:8x", "[::1", "[]", "[::1]x", "[::1]:",
+            "é",
+        ] {
             assert!(!is_authority(bad.as_bytes()), "{bad}");
         }
         assert!(!is_authority("a".repeat(254).as_bytes()));

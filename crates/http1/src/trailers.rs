@@ -14,8 +14,16 @@ pub(crate) enum BadTrailers {
 /// Names, or beginnings of names, that may travel as trailers. Framing, routing, authentication and identity never may (RFC 9110,
 /// section 6.5.1), so the list says what may instead of what may not.
 const ALLOWED: [&str; 10] = [
-    "grpc-", "digest", "content-digest", "repr-digest", "content-md5", "server-timing", "x-checksum", "x-amz-checksum-",
-    "x-amz-trailer-signature", "x-trailer-",
+    "grpc-",
+    "digest",
+    "content-digest",
+    "repr-digest",
+    "content-md5",
+    "server-timing",
+    "x-checksum",
+    "x-amz-checksum-",
+    "x-amz-trailer-signature",
+    "x-trailer-",
 ];
 
 /// Parses whole trailer lines, each ended by CRLF, without the empty line behind them.
@@ -32,7 +40,8 @@ pub(crate) fn parse(text: &[u8], limits: &Limits) -> Result<Head, BadTrailers> {
             return Err(BadTrailers::TooLarge);
         }
         let colon = memchr::memchr(b':', line).ok_or(BadTrailers::Malformed)?;
-        let (name, value) = (line.get(..colon).unwrap_or_default(), line.get(colon + 1..).unwrap_or_default());
+        let (name, value) =
+            (line.get(..colon).unwrap_or_default(), line.get(colon + 1..).unwrap_or_default());
         if !is_token(name) || !is_value(value) {
             return Err(BadTrailers::Malformed);
         }

@@ -1,5 +1,6 @@
 //! The 111 hostile and odd requests of `corpus/http1-corpus.json`: each gets its wanted answer, whole, split at every byte, and pipelined
 //! behind a good request.
+#![cfg(test)]
 
 use bytes::BytesMut;
 use serde_json::Value;
@@ -24,14 +25,23 @@ fn cases() -> Vec<Case> {
         .unwrap()
         .iter()
         .map(|case| {
-            let request: Vec<u8> =
-                case["request"].as_str().unwrap().chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+            let request: Vec<u8> = case["request"]
+                .as_str()
+                .unwrap()
+                .chars()
+                .map(|c| u8::try_from(u32::from(c)).unwrap())
+                .collect();
             assert_eq!(request.len() as u64, case["bytes"].as_u64().unwrap(), "{}", case["id"]);
             Case {
                 id: case["id"].as_str().unwrap().to_owned(),
                 request,
                 expect: case["expect"].as_str().unwrap().split(" | ").map(str::to_owned).collect(),
-                drop: case["drop"].as_array().into_iter().flatten().map(|name| name.as_str().unwrap().to_owned()).collect(),
+                drop: case["drop"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(|name| name.as_str().unwrap().to_owned())
+                    .collect(),
             }
         })
         .collect();
@@ -68,11 +78,17 @@ fn serve<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Served {
                         served.statuses.push(200);
                         served.closed = !*keep_alive;
                         head.drop_hop_by_hop();
-                        let underscored: Vec<String> =
-                            head.iter().filter(|(name, _)| name.contains('_')).map(|(name, _)| name.to_owned()).collect();
+                        let underscored: Vec<String> = head
+                            .iter()
+                            .filter(|(name, _)| name.contains('_'))
+                            .map(|(name, _)| name.to_owned())
+                            .collect();
                         assert_eq!(head.has_underscore_names(), !underscored.is_empty());
-                        underscored.iter().for_each(|name| drop(head.remove(name)));
-                        let extras = RequestExtras { framing: *framing, target: None, websocket: false, close: false };
+                        for name in &underscored {
+                            head.remove(name);
+                        }
+                        let extras =
+                            RequestExtras { framing: *framing, target: None, websocket: false, close: false };
                         encode_request(&mut served.forwarded, &head, extras);
                         if *framing == Framing::Chunked {
                             encode_last_chunk(&mut served.forwarded, decoder.trailers().as_ref());
@@ -99,7 +115,11 @@ fn serve<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Served {
                 }
                 Ok(Some(decoded)) => {
                     served.continued |= decoded.expect_continue;
-                    open = Some((BodyDecoder::new(decoded.framing, &limits), decoded.framing, decoded.keep_alive));
+                    open = Some((
+                        BodyDecoder::new(decoded.framing, &limits),
+                        decoded.framing,
+                        decoded.keep_alive,
+                    ));
                 }
                 Err(reject) => {
                     served.statuses.push(reject.status);
@@ -153,7 +173,12 @@ fn every_case_gets_the_same_answer_when_it_comes_in_two_pieces_split_anywhere() 
         for at in (1..case.request.len()).step_by(step) {
             let (one, two) = case.request.split_at(at);
             let served = serve([one, two].into_iter());
-            assert!(holds(&case, &served), "{} split at {at}: wanted {:?}, but {served:?}", case.id, case.expect);
+            assert!(
+                holds(&case, &served),
+                "{} split at {at}: wanted {:?}, but {served:?}",
+                case.id,
+                case.expect
+            );
         }
     }
 }

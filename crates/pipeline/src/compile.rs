@@ -156,7 +156,8 @@ impl Pipeline {
 
     /// The rewrite phase of those plugins that an overlay brought new and that don't authenticate (data plane contract, section 4).
     pub async fn rewrite_fresh(&self, exchange: &mut Exchange) -> Flow {
-        let fresh = self.parts.iter().filter(|part| part.fresh && !part.spec.is_auth() && part.spec.phases.rewrite);
+        let fresh =
+            self.parts.iter().filter(|part| part.fresh && !part.spec.is_auth() && part.spec.phases.rewrite);
         walk!(fresh.map(|part| &part.step), rewrite, exchange)
     }
 
@@ -224,8 +225,7 @@ fn parts(bodies: &Map<String, Value>, env: &Env<'_>) -> Result<Vec<Part>, BuildE
     let mut parts = Vec::with_capacity(bodies.len());
     for (name, body) in bodies {
         let registry = env.registry();
-        let spec =
-            registry.find(name).ok_or_else(|| BuildError::new(format!("unknown plugin [{name}]")))?;
+        let spec = registry.find(name).ok_or_else(|| BuildError::new(format!("unknown plugin [{name}]")))?;
         let in_plugin = |error: BuildError| BuildError::new(format!("plugin {name}: {error}"));
         let meta = Meta::of(body).map_err(in_plugin)?;
         if meta.disable {

@@ -222,13 +222,13 @@ impl Exchange {
             ("X-Consumer-Custom-ID", consumer.custom_id.as_ref()),
         ];
         for (name, value) in fields {
-            let set = value.map_or_else(
-                || {
+            let set = match value {
+                Some(value) => self.request.head.set(name, value.as_bytes()),
+                None => {
                     self.request.head.remove(name);
                     Ok(())
-                },
-                |value| self.request.head.set(name, value.as_bytes()),
-            );
+                }
+            };
             if let Err(error) = set {
                 tracing::warn!(%error, "left out an identity header");
             }
@@ -245,7 +245,11 @@ impl Exchange {
             self.slots.push(Slot { owner, kind, value: Box::<T>::default() });
             self.slots.len() - 1
         });
-        #[expect(clippy::indexing_slicing, clippy::expect_used, reason = "the slot was found or pushed just above, with this type")]
+        #[expect(
+            clippy::indexing_slicing,
+            clippy::expect_used,
+            reason = "the slot was found or pushed just above, with this type"
+        )]
         self.slots[at].value.downcast_mut().expect("a slot holds the type that it is found by")
     }
 

@@ -164,7 +164,11 @@ impl Harness {
 
     /// What answers the plugin's own calls.
     #[must_use]
-    pub fn fetches(self, answer: impl Fn(&crate::worker::Call) -> Result<crate::worker::Answer, crate::worker::FetchError> + 'static) -> Self {
+    pub fn fetches(
+        self,
+        answer: impl Fn(&crate::worker::Call) -> Result<crate::worker::Answer, crate::worker::FetchError>
+        + 'static,
+    ) -> Self {
         self.worker.answer_fetches(answer);
         self
     }
@@ -196,16 +200,21 @@ impl Harness {
     /// # Panics
     /// When the request can't be sent or a hook waits for something that the bench doesn't have.
     #[expect(clippy::expect_used, clippy::panic, reason = "a test bench fails by panicking")]
-    pub fn send(&mut self, method: &str, target: &str, fields: &[(&str, &str)], body: impl Into<Bytes>) -> Outcome {
-        let mut exchange =
-            Exchange::new(Rc::clone(&self.worker) as Rc<dyn Worker>, Rc::clone(&self.people) as Rc<dyn Directory>);
+    pub fn send(
+        &mut self,
+        method: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Outcome {
+        let mut exchange = Exchange::new(
+            Rc::clone(&self.worker) as Rc<dyn Worker>,
+            Rc::clone(&self.people) as Rc<dyn Directory>,
+        );
         exchange.client = self.client;
         exchange.server_port = 9080;
-        exchange.route = Some(Arc::new(RouteFacts {
-            id: "1".into(),
-            uri: "/*".into(),
-            ..RouteFacts::default()
-        }));
+        exchange.route =
+            Some(Arc::new(RouteFacts { id: "1".into(), uri: "/*".into(), ..RouteFacts::default() }));
         let mut head = Head::request(method, target);
         for (name, value) in fields {
             head.append(name, value).expect("a field that may be sent");
@@ -216,7 +225,8 @@ impl Harness {
         let authority = head.get_str("host").unwrap_or_default().to_ascii_lowercase();
         let (host, port) = authority.split_once(':').unwrap_or((&authority, ""));
         exchange.request.head = head;
-        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let (path, query) =
+            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         exchange.request.refill(path, query, false, host, port.parse().ok());
         exchange.request.tls = self.tls;
         let body: Bytes = body.into();
@@ -327,7 +337,13 @@ impl Seen {
             }
             None => {}
         }
-        Self { head: request.head.clone(), target: format!("{}{query}", request.path()), body, upstream_id, target_json }
+        Self {
+            head: request.head.clone(),
+            target: format!("{}{query}", request.path()),
+            body,
+            upstream_id,
+            target_json,
+        }
     }
 }
 

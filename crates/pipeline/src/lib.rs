@@ -16,6 +16,7 @@ pub mod plugin;
 pub mod registry;
 pub mod reply;
 pub mod request;
+mod schema;
 pub mod spec;
 mod variables;
 pub mod worker;

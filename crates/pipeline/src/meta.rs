@@ -28,10 +28,13 @@ impl Meta {
         let Some(given) = given.as_object() else { return Err(wrong(META, "object", given)) };
         for (name, value) in given {
             match name.as_str() {
-                "disable" => meta.disable = value.as_bool().ok_or_else(|| inside("disable", "boolean", value))?,
+                "disable" => {
+                    meta.disable = value.as_bool().ok_or_else(|| inside("disable", "boolean", value))?
+                }
                 "priority" => {
                     let number = value.as_i64().ok_or_else(|| inside("priority", "integer", value))?;
-                    meta.priority = Some(i32::try_from(number).map_err(|_| inside("priority", "integer", value))?);
+                    meta.priority =
+                        Some(i32::try_from(number).map_err(|_| inside("priority", "integer", value))?);
                 }
                 "filter" => {
                     let expr = Expr::parse(value).map_err(|error| {
@@ -80,8 +83,11 @@ pub(crate) fn schema() -> Value {
 pub(crate) fn without(body: &Value) -> Value {
     match body {
         Value::Object(members) if members.contains_key(META) => {
-            let rest: Map<String, Value> =
-                members.iter().filter(|(name, _)| *name != META).map(|(n, v)| (n.clone(), v.clone())).collect();
+            let rest: Map<String, Value> = members
+                .iter()
+                .filter(|(name, _)| *name != META)
+                .map(|(n, v)| (n.clone(), v.clone()))
+                .collect();
             Value::Object(rest)
         }
         other => other.clone(),

@@ -38,11 +38,11 @@ pub struct Phases<P> {
     /// After a node was chosen; again on every retry.
     pub before_proxy: Option<Hook<P>>,
     /// Changes the request's body on its way. `None` from the function lets it stream untouched.
-    pub request_body: Option<fn(&P, &mut Exchange) -> Option<Box<dyn BodyStep>>>,
+    pub request_body: Option<StartBody<P>>,
     /// Sees the head of every answer, the gateway's own too.
     pub header_filter: Option<fn(&P, &mut Exchange) -> Flow>,
     /// Changes the answer's body on its way. `None` from the function lets it stream untouched.
-    pub body_filter: Option<fn(&P, &mut Exchange) -> Option<Box<dyn BodyStep>>>,
+    pub body_filter: Option<StartBody<P>>,
     /// Exactly once at the end, also when the client went away; may not fail or wait.
     pub log: Option<fn(&P, &mut Exchange)>,
 }
@@ -59,6 +59,9 @@ impl<P> Phases<P> {
         log: None,
     };
 }
+
+/// Looks at the head and says how this exchange's body is changed; `None` lets it stream untouched.
+pub type StartBody<P> = fn(&P, &mut Exchange) -> Option<Box<dyn BodyStep>>;
 
 /// A function of a phase: one that answers at once, or one that waits for somebody else.
 pub enum Hook<P> {

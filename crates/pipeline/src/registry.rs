@@ -51,9 +51,7 @@ impl Registry {
     pub fn new(specs: &[&'static Spec]) -> Self {
         let entries = specs
             .iter()
-            .map(|spec| {
-                (spec.name, Entry { spec, schema: OnceLock::new(), credential: OnceLock::new() })
-            })
+            .map(|spec| (spec.name, Entry { spec, schema: OnceLock::new(), credential: OnceLock::new() }))
             .collect();
         let mut order = specs.to_vec();
         order.sort_by_key(|spec| (std::cmp::Reverse(spec.priority), spec.name));
@@ -89,7 +87,8 @@ impl Registry {
     pub fn public_schema(&self, name: &str) -> Option<Value> {
         let mut schema = self.schema(name)?.clone();
         if let Some(members) = schema.as_object_mut() {
-            let properties = members.entry("properties").or_insert_with(|| Value::Object(serde_json::Map::new()));
+            let properties =
+                members.entry("properties").or_insert_with(|| Value::Object(serde_json::Map::new()));
             if let Some(properties) = properties.as_object_mut() {
                 properties.insert(meta::META.to_owned(), meta::schema());
             }

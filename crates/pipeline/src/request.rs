@@ -44,7 +44,14 @@ impl Default for Request {
 impl Request {
     /// Refills the request. `path` is canonical; `rewritten` says that it differs from the raw target, so that the target has to be written
     /// anew; `host` is lower case and has no port.
-    pub fn refill(&mut self, path: &str, query: Option<&str>, rewritten: bool, host: &str, port: Option<u16>) {
+    pub fn refill(
+        &mut self,
+        path: &str,
+        query: Option<&str>,
+        rewritten: bool,
+        host: &str,
+        port: Option<u16>,
+    ) {
         self.path.clear();
         self.path.push_str(path);
         self.query.clear();
@@ -178,7 +185,9 @@ const MAX_ARGUMENTS: usize = 256;
 fn encode_into(text: &str, out: &mut String) {
     use std::fmt::Write as _;
     for byte in text.bytes() {
-        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | b'#') {
+        if byte.is_ascii_graphic()
+            && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | b'#')
+        {
             out.push(char::from(byte));
         } else {
             // Writing to a String can't fail.

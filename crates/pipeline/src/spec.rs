@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
-use schemars::{JsonSchema, generate::SchemaSettings};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -13,6 +13,7 @@ use crate::env::{Env, Process};
 use crate::exchange::Exchange;
 use crate::plugin::{BuildError, Flow, Hook, Plugin};
 use crate::reply::Reply;
+use crate::schema;
 
 /// A plugin without its type, built in a constant; `Spec::of::<X>()` is the one line a plugin needs to exist.
 pub struct Spec {
@@ -23,7 +24,7 @@ pub struct Spec {
     /// What it does when.
     pub phases: PhaseNames,
     pub(crate) schema: fn() -> Value,
-    pub(crate) build: fn(Value, &Env<'_>) -> Result<Arc<dyn Running>, BuildError>,
+    pub(crate) build: Build,
     pub(crate) credential: Option<CredentialSpec>,
     pub(crate) metadata: Option<fn() -> Value>,
     /// Headers that it vouches for towards the upstream: dropped from every client's request before any plugin runs. Lower case.
@@ -31,6 +32,8 @@ pub struct Spec {
     /// Its own URLs.
     pub endpoints: &'static [Endpoint],
 }
+
+type Build = fn(Value, &Env<'_>) -> Result<Arc<dyn Running>, BuildError>;
 
 /// The phases of a plugin, for people: explain, manual.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,7 +123,7 @@ impl Spec {
                 body_filter: P::PHASES.body_filter.is_some(),
                 log: P::PHASES.log.is_some(),
             },
-            schema: schema_of::<P::Config>,
+            schema: schema::of::<P::Config>,
             build: build::<P>,
             credential: None,
             metadata: None,
@@ -133,14 +136,14 @@ impl Spec {
     #[must_use]
     pub const fn auth<C: Credential>(mut self) -> Self {
         self.credential =
-            Some(CredentialSpec { schema: schema_of::<C>, unique: C::UNIQUE, parse: parse_credential::<C> });
+            Some(CredentialSpec { schema: schema::of::<C>, unique: C::UNIQUE, parse: parse_credential::<C> });
         self
     }
 
     /// It has metadata of type `M`, the same for every use of it.
     #[must_use]
     pub const fn metadata<M: JsonSchema>(mut self) -> Self {
-        self.metadata = Some(schema_of::<M>);
+        self.metadata = Some(schema::of::<M>);
         self
     }
 
@@ -165,17 +168,15 @@ impl Spec {
     }
 }
 
-fn schema_of<T: JsonSchema>() -> Value {
-    let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true);
-    settings.into_generator().into_root_schema_for::<T>().to_value()
-}
-
-fn build<P: Plugin>(body: Value, env: &Env<'_>) -> Result<Arc<dyn Running>, BuildError> {
-    let config: P::Config = serde_json::from_value(body).map_err(|error| BuildError::new(error.to_string()))?;
+fn build<P: Plugin>(mut body: Value, env: &Env<'_>) -> Result<Arc<dyn Running>, BuildError> {
+    schema::whole_numbers(&mut body);
+    let config: P::Config =
+        serde_json::from_value(body).map_err(|error| BuildError::new(error.to_string()))?;
     Ok(Arc::new(Built(P::build(config, env)?)))
 }
 
-fn parse_credential<C: Credential>(body: Value) -> Result<ParsedCredential, BuildError> {
+fn parse_credential<C: Credential>(mut body: Value) -> Result<ParsedCredential, BuildError> {
+    schema::whole_numbers(&mut body);
     let config: C = serde_json::from_value(body).map_err(|error| BuildError::new(error.to_string()))?;
     Ok(ParsedCredential { unique: config.unique().to_owned(), config: Arc::new(config) })
 }

@@ -24,7 +24,10 @@ impl Default for BenchWorker {
             start: Instant::now(),
             passed: Cell::new(Duration::ZERO),
             answers: RefCell::new(Box::new(|call| {
-                Err(FetchError::Unreachable { peer: call.url.clone(), reason: "nobody answers on the bench".into() })
+                Err(FetchError::Unreachable {
+                    peer: call.url.clone(),
+                    reason: "nobody answers on the bench".into(),
+                })
             })),
             calls: RefCell::default(),
         }

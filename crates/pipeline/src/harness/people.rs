@@ -16,7 +16,13 @@ pub struct People {
 }
 
 impl People {
-    pub(super) fn add(&self, name: &str, plugin: &str, credential: ParsedCredential, labels: Map<String, Value>) {
+    pub(super) fn add(
+        &self,
+        name: &str,
+        plugin: &str,
+        credential: ParsedCredential,
+        labels: Map<String, Value>,
+    ) {
         let custom_id = labels.get("custom_id").and_then(Value::as_str).map(Arc::from);
         let consumer = Consumer { name: name.into(), custom_id, labels, ..Consumer::default() };
         let found = Found { consumer: Arc::new(consumer), credential: None, config: credential.config };
@@ -31,7 +37,10 @@ impl People {
 impl Directory for People {
     fn credential(&self, plugin: &str, unique: &[u8]) -> Option<Found> {
         let found = self.found.borrow();
-        found.iter().find(|(p, u, _)| p == plugin && u.as_bytes() == unique).map(|(_, _, found)| found.clone())
+        found
+            .iter()
+            .find(|(p, u, _)| p == plugin && u.as_bytes() == unique)
+            .map(|(_, _, found)| found.clone())
     }
 
     fn consumer(&self, name: &str) -> Option<Arc<Consumer>> {
