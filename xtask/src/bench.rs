@@ -4,7 +4,8 @@ use crate::command::{command, root, run as run_command};
 use crate::tools;
 
 /// The servers and the load generator that Usher is compared with and by.
-const PACKAGES: &[(&str, &str)] = &[("nginx-light", "nginx"), ("haproxy", "haproxy"), ("wrk", "wrk"), ("python3", "python3")];
+const PACKAGES: &[(&str, &str)] =
+    &[("nginx-light", "nginx"), ("haproxy", "haproxy"), ("wrk", "wrk"), ("python3", "python3")];
 
 /// Builds the release binary and runs the comparison; `words` go to the script.
 ///
@@ -16,4 +17,3 @@ pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
     let script = root().join("bench/compare.py");
     run_command(command("python3", &[]).arg(script).args(words))
 }
-

@@ -24,7 +24,9 @@ fn main() -> ExitCode {
         (Some("test"), [filter]) => steps::only(filter),
         (Some("bench"), rest) => bench::run(rest),
         (Some("help" | "--help" | "-h") | None, _) => command::say(HELP.trim_end()),
-        (Some(other), _) => Err(anyhow::anyhow!("{other:?} is not a task, or not with these words\n\n{HELP}")),
+        (Some(other), _) => {
+            Err(anyhow::anyhow!("{other:?} is not a task, or not with these words\n\n{HELP}"))
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,14 +13,16 @@ pub(crate) fn all() -> anyhow::Result<()> {
     step("tools", tools::ensure_all)?;
     step("format", || run(&mut command("cargo", &["fmt", "--all", "--check"])))?;
     step("clippy", || {
-        let words = ["clippy", "--release", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"];
+        let words =
+            ["clippy", "--release", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"];
         run(&mut command("cargo", &words))
     })?;
     step("dependencies", dependencies)?;
     step("build", || run(&mut command("cargo", &["build", "--release", "--workspace", "--locked"])))?;
     step("demo", demo)?;
     step("tests", || {
-        let words = ["nextest", "run", "--cargo-profile", "release", "--workspace", "--locked", "--no-fail-fast"];
+        let words =
+            ["nextest", "run", "--cargo-profile", "release", "--workspace", "--locked", "--no-fail-fast"];
         run(&mut command("cargo", &words))
     })?;
     step("documentation", || {
@@ -40,7 +42,10 @@ pub(crate) fn only(filter: &str) -> anyhow::Result<()> {
 
 /// Licences, sources, bans and duplicates always; known vulnerabilities where the list can be fetched.
 fn dependencies() -> anyhow::Result<()> {
-    run(&mut command("cargo", &["deny", "--offline", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))?;
+    run(&mut command(
+        "cargo",
+        &["deny", "--offline", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"],
+    ))?;
     let advisories = command("cargo", &["deny", "check", "--hide-inclusion-graph", "advisories"]).output()?;
     let text = String::from_utf8_lossy(&advisories.stderr);
     if advisories.status.success() {
@@ -56,10 +61,18 @@ fn dependencies() -> anyhow::Result<()> {
 fn demo() -> anyhow::Result<()> {
     let usher = root().join("target/release/usher");
     let words = [
-        "60", usher.to_str().context("the path of the binary is not UTF-8")?,
-        "demo", "--exit",
-        "--proxy-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
-        "--chat-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
+        "60",
+        usher.to_str().context("the path of the binary is not UTF-8")?,
+        "demo",
+        "--exit",
+        "--proxy-listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--chat-listen",
+        "127.0.0.1:0",
+        "--metrics-listen",
+        "127.0.0.1:0",
     ];
     let walked = output("timeout", &words);
     let Some(walked) = walked else {
@@ -71,4 +84,3 @@ fn demo() -> anyhow::Result<()> {
     ensure!(walked.contains("429"), "the demo did not show the 11th request refused");
     Ok(())
 }
-

@@ -77,18 +77,26 @@ impl Server {
         let registry = Arc::new(Registry::new(usher_plugins::all()));
         let process = Arc::new(Process::new(attributes(&settings), settings.compat, usher_proxy::targets()));
 
-        let own: Vec<SocketAddr> =
-            [&admin_sockets, &chat_sockets, &metrics_sockets].into_iter().flat_map(|sockets| sockets.addresses()).collect();
+        let own: Vec<SocketAddr> = [&admin_sockets, &chat_sockets, &metrics_sockets]
+            .into_iter()
+            .flat_map(|sockets| sockets.addresses())
+            .collect();
         let options = proxy_options(&settings, &own)?;
-        let proxy =
-            Proxy::start(options, Arc::clone(&registry), Arc::clone(&process), Arc::clone(&store), Arc::clone(&keyring))
-                .await
-                .map_err(|error| ports::explain_proxy(error, &settings.proxy))?;
+        let proxy = Proxy::start(
+            options,
+            Arc::clone(&registry),
+            Arc::clone(&process),
+            Arc::clone(&store),
+            Arc::clone(&keyring),
+        )
+        .await
+        .map_err(|error| ports::explain_proxy(error, &settings.proxy))?;
 
         let rules = Rules { consent_all: settings.consent_all, forbidden_nodes: own, ..Rules::default() };
         let parts =
             Parts { store, live: proxy.live(), registry, process: Arc::clone(&process), keyring, rules };
-        let service = Arc::new(Service::start(parts).await.context("could not read the stored configuration")?);
+        let service =
+            Arc::new(Service::start(parts).await.context("could not read the stored configuration")?);
 
         let addresses = Addresses {
             proxy: proxy.addresses(),
@@ -97,7 +105,8 @@ impl Server {
             metrics: metrics_sockets.addresses(),
         };
         let mut sides = side::Sides::default();
-        let admin = usher_admin::http::router(Arc::clone(&service), http_options(&settings, keys, &addresses));
+        let admin =
+            usher_admin::http::router(Arc::clone(&service), http_options(&settings, keys, &addresses));
         sides.serve(admin_sockets, admin)?;
         let chat = side::chat_router(&settings, &service, &addresses);
         sides.serve(chat_sockets, chat)?;

@@ -52,12 +52,16 @@ fn sources() -> Vec<(String, String)> {
 #[test]
 fn imports_point_one_way() {
     for (room, allowed) in IMPORTS {
-        let manifest = fs::read_to_string(root().join("crates").join(room).join("Cargo.toml")).expect("a manifest");
+        let manifest =
+            fs::read_to_string(root().join("crates").join(room).join("Cargo.toml")).expect("a manifest");
         let shipped = manifest.split("[dev-dependencies]").next().unwrap_or_default();
         for line in shipped.lines() {
             let Some(rest) = line.strip_prefix("usher-") else { continue };
             let name = rest.split(['.', ' ', '=']).next().unwrap_or_default();
-            assert!(allowed.contains(&name), "{room} may not import {name}; see the drawing in ARCHITECTURE.md");
+            assert!(
+                allowed.contains(&name),
+                "{room} may not import {name}; see the drawing in ARCHITECTURE.md"
+            );
         }
     }
     for entry in fs::read_dir(root().join("crates")).expect("the crates").flatten() {
@@ -91,9 +95,14 @@ fn nothing_is_imported_by_glob_or_allowed_without_a_reason() {
     for (name, text) in sources() {
         for (at, line) in text.lines().enumerate() {
             let line = line.trim_start();
-            let glob = line.starts_with("use ") && line.contains("::*") || line.starts_with("pub use ") && line.contains("::*");
+            let glob = line.starts_with("use ") && line.contains("::*")
+                || line.starts_with("pub use ") && line.contains("::*");
             assert!(!glob, "{name} imports by glob in line {}", at + 1);
-            assert!(!line.starts_with(concat!("#[al", "low(")), "{name} allows a lint in line {}; expect it with a reason", at + 1);
+            assert!(
+                !line.starts_with(concat!("#[al", "low(")),
+                "{name} allows a lint in line {}; expect it with a reason",
+                at + 1
+            );
         }
     }
 }
@@ -107,7 +116,10 @@ fn no_text_speaks_of_one_machine() {
             let path = entry.path();
             let name = entry.file_name();
             if path.is_dir() {
-                if !["target", ".git", "node_modules", "dist", "corpus"].iter().any(|skipped| name == *skipped) {
+                if !["target", ".git", "node_modules", "dist", "corpus"]
+                    .iter()
+                    .any(|skipped| name == *skipped)
+                {
                     folders.push(path);
                 }
             } else if let Ok(text) = fs::read_to_string(&path) {

@@ -73,7 +73,9 @@ async fn hear(assistant: &Assistant, sentence: &str, style: Style) -> anyhow::Re
             let shown = match event {
                 Event::Say(text) => text.to_owned(),
                 Event::Plan(text) => style.diff(text),
-                Event::Applied { revision } => style.dim(&format!("applied, in force since revision {revision}")),
+                Event::Applied { revision } => {
+                    style.dim(&format!("applied, in force since revision {revision}"))
+                }
                 Event::Tool { name } => style.dim(&format!("[{name}]")),
             };
             // The next line that can't be printed ends the conversation.
@@ -86,10 +88,14 @@ async fn hear(assistant: &Assistant, sentence: &str, style: Style) -> anyhow::Re
 async fn converse(assistant: &Assistant, style: Style) -> anyhow::Result<()> {
     let terminal = std::io::stdin().is_terminal();
     if terminal {
-        say("Talk to the gateway. `help` lists what can be said without a model; an empty line or Ctrl-D ends.")?;
+        say(
+            "Talk to the gateway. `help` lists what can be said without a model; an empty line or Ctrl-D ends.",
+        )?;
     }
     loop {
-        let line = tokio::task::spawn_blocking(move || read_line(terminal)).await.context("the line reader stopped")??;
+        let line = tokio::task::spawn_blocking(move || read_line(terminal))
+            .await
+            .context("the line reader stopped")??;
         let Some(line) = line.filter(|line| !line.trim().is_empty()) else { return Ok(()) };
         if let Err(error) = hear(assistant, line.trim(), style).await {
             say(&format!("{error:#}"))?;
@@ -123,7 +129,8 @@ impl Person for Asked {
         }
         if !std::io::stdin().is_terminal() {
             // Nobody can answer; the sentence reaches whoever reads the output.
-            let _ = say("Nobody is here to agree to this plan, so it is not applied; --yes agrees beforehand.");
+            let _ =
+                say("Nobody is here to agree to this plan, so it is not applied; --yes agrees beforehand.");
             return false;
         }
         let mut out = std::io::stdout().lock();

@@ -77,10 +77,9 @@ impl TemporaryFolder {
         use std::os::unix::fs::DirBuilderExt as _;
         let unique = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos();
         let path = std::env::temp_dir().join(format!("usher-demo-{}-{unique}", std::process::id()));
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .with_context(|| format!("could not make the temporary folder {}; name one with --data", path.display()))?;
+        std::fs::DirBuilder::new().mode(0o700).create(&path).with_context(|| {
+            format!("could not make the temporary folder {}; name one with --data", path.display())
+        })?;
         Ok(Self(path))
     }
 }
@@ -114,7 +113,8 @@ fn opening(style: Style, server: &Server, api: std::net::SocketAddr) -> String {
 
 fn closing(style: Style, server: &Server) -> String {
     let addresses = server.addresses();
-    let first = |addresses: &[std::net::SocketAddr]| addresses.first().map(ToString::to_string).unwrap_or_default();
+    let first =
+        |addresses: &[std::net::SocketAddr]| addresses.first().map(ToString::to_string).unwrap_or_default();
     let (proxy, admin, chat, metrics) =
         (first(&addresses.proxy), first(&addresses.admin), first(&addresses.chat), first(&addresses.metrics));
     let key = match server.admin_key() {

@@ -7,7 +7,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::options::ServerOptions;
-use crate::server::{AdminKey, Addresses, Server};
+use crate::server::{Addresses, AdminKey, Server};
 
 /// Options of `usher serve`.
 #[derive(Args, Debug)]
@@ -60,7 +60,9 @@ fn announce(server: &Server, data: &std::path::Path) {
         AdminKey::File { path, new: true } => {
             tracing::info!(file = %path.display(), "made an admin key; clients send it as X-API-KEY");
         }
-        AdminKey::File { path, new: false } => tracing::info!(file = %path.display(), "the admin key is in this file"),
+        AdminKey::File { path, new: false } => {
+            tracing::info!(file = %path.display(), "the admin key is in this file")
+        }
         AdminKey::Given => {}
         AdminKey::NotRequired => tracing::warn!("the Admin API asks for no key, as the settings say"),
     }

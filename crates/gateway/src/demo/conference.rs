@@ -69,15 +69,22 @@ async fn speaker_sessions(State(base): State<Base>, Path(id): Path<u32>) -> Resp
         return problem(StatusCode::NOT_FOUND, "no such speaker");
     }
     let given = SESSIONS.iter().filter(|session| session.speaker == id);
-    collection(&base, &format!("/speaker/{id}/sessions"), given.map(|session| session_item(&base, session)).collect())
+    collection(
+        &base,
+        &format!("/speaker/{id}/sessions"),
+        given.map(|session| session_item(&base, session)).collect(),
+    )
 }
 
 async fn speaker_topics(State(base): State<Base>, Path(id): Path<u32>) -> Response {
     if !SPEAKERS.iter().any(|speaker| speaker.id == id) {
         return problem(StatusCode::NOT_FOUND, "no such speaker");
     }
-    let mut ids: Vec<u32> =
-        SESSIONS.iter().filter(|session| session.speaker == id).flat_map(|session| session.topics.iter().copied()).collect();
+    let mut ids: Vec<u32> = SESSIONS
+        .iter()
+        .filter(|session| session.speaker == id)
+        .flat_map(|session| session.topics.iter().copied())
+        .collect();
     ids.sort_unstable();
     ids.dedup();
     collection(&base, &format!("/speaker/{id}/topics"), topic_items(&base, &ids))
@@ -94,7 +101,9 @@ async fn session(State(base): State<Base>, Path(id): Path<u32>) -> Response {
 
 async fn session_topics(State(base): State<Base>, Path(id): Path<u32>) -> Response {
     match SESSIONS.iter().find(|session| session.id == id) {
-        Some(session) => collection(&base, &format!("/session/{id}/topics"), topic_items(&base, session.topics)),
+        Some(session) => {
+            collection(&base, &format!("/session/{id}/topics"), topic_items(&base, session.topics))
+        }
         None => problem(StatusCode::NOT_FOUND, "no such session"),
     }
 }
@@ -121,7 +130,8 @@ fn speaker_item(base: &Base, speaker: &Speaker) -> Value {
 }
 
 fn session_item(base: &Base, session: &Session) -> Value {
-    let speaker = SPEAKERS.iter().find(|speaker| speaker.id == session.speaker).map_or("", |speaker| speaker.name);
+    let speaker =
+        SPEAKERS.iter().find(|speaker| speaker.id == session.speaker).map_or("", |speaker| speaker.name);
     json!({
         "href": format!("{}/session/{}", base.0, session.id),
         "data": [
@@ -155,7 +165,8 @@ fn one(base: &Base, path: &str, item: Option<Value>) -> Response {
 }
 
 fn collection(base: &Base, path: &str, items: Vec<Value>) -> Response {
-    let body = json!({ "collection": { "version": "1.0", "href": format!("{}{path}", base.0), "items": items } });
+    let body =
+        json!({ "collection": { "version": "1.0", "href": format!("{}{path}", base.0), "items": items } });
     ([(header::CONTENT_TYPE, COLLECTION)], body.to_string()).into_response()
 }
 

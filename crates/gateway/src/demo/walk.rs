@@ -14,15 +14,18 @@ use usher_model::kind::{Key, Kind};
 use crate::server::Server;
 use crate::terminal::{Style, say};
 
-const CREATE: &str = "Create a route for GET /speaker/* to the conference API, ten requests a minute per client";
+const CREATE: &str =
+    "Create a route for GET /speaker/* to the conference API, ten requests a minute per client";
 
 /// Holds the conversation.
 ///
 /// # Errors
 /// The first step that went another way than it should.
 pub(crate) async fn hold(server: &Server, api: SocketAddr, style: Style) -> anyhow::Result<()> {
-    let chat = server.addresses().chat.first().context("the walk needs the chat side; leave --chat-listen on")?;
-    let gateway = *server.addresses().proxy.first().context("the walk needs the gateway; leave --proxy-listen on")?;
+    let chat =
+        server.addresses().chat.first().context("the walk needs the chat side; leave --chat-listen on")?;
+    let gateway =
+        *server.addresses().proxy.first().context("the walk needs the gateway; leave --proxy-listen on")?;
     register_upstream(server, api).await?;
     let person = Arc::new(Agrees { style });
     let connection = Connection::open(&format!("http://{chat}"), person).await?;
@@ -76,7 +79,11 @@ struct Walk {
 impl Walk {
     async fn hold(&self) -> anyhow::Result<()> {
         let listed = self.ask("Show all routes").await?;
-        ensure!(listed.said.to_lowercase().contains("no routes"), "a new gateway should have no routes, but: {}", listed.said);
+        ensure!(
+            listed.said.to_lowercase().contains("no routes"),
+            "a new gateway should have no routes, but: {}",
+            listed.said
+        );
 
         let created = self.ask(CREATE).await?;
         ensure!(created.applied, "the route was not applied: {}", created.said);
@@ -102,11 +109,14 @@ impl Walk {
     async fn sessions(&self) -> anyhow::Result<()> {
         let (status, body) = self.get("/speaker/1/sessions").await?;
         ensure!(status == 200, "the gateway should answer 200, not {status}: {body}");
-        let document: serde_json::Value = serde_json::from_str(&body).context("the sessions should be JSON")?;
+        let document: serde_json::Value =
+            serde_json::from_str(&body).context("the sessions should be JSON")?;
         let items = document.pointer("/collection/items").and_then(serde_json::Value::as_array);
         let items = items.filter(|items| !items.is_empty()).context("the speaker should have sessions")?;
-        let titles: Vec<&str> =
-            items.iter().filter_map(|item| item.pointer("/data/0/value").and_then(serde_json::Value::as_str)).collect();
+        let titles: Vec<&str> = items
+            .iter()
+            .filter_map(|item| item.pointer("/data/0/value").and_then(serde_json::Value::as_str))
+            .collect();
         self.show(&format!("{status}  {} sessions: {}", items.len(), titles.join("; ")))
     }
 
@@ -118,7 +128,9 @@ impl Walk {
             match status {
                 200 => passed += 1,
                 429 => {
-                    self.show(&format!("{passed} more requests passed, then the 11th of this minute was refused: 429"))?;
+                    self.show(&format!(
+                        "{passed} more requests passed, then the 11th of this minute was refused: 429"
+                    ))?;
                     return Ok(());
                 }
                 other => bail!("the gateway answered {other} while the limit was being used up"),

@@ -23,7 +23,8 @@ pub(super) fn bind(side: &str, option: &str, addresses: &[SocketAddr]) -> anyhow
     let listeners = addresses
         .iter()
         .map(|address| {
-            let listener = TcpListener::bind(address).map_err(|error| explain(side, option, *address, &error))?;
+            let listener =
+                TcpListener::bind(address).map_err(|error| explain(side, option, *address, &error))?;
             listener.set_nonblocking(true).with_context(|| format!("could not prepare {address}"))?;
             Ok(listener)
         })
@@ -55,7 +56,9 @@ fn explain(side: &str, option: &str, address: SocketAddr, error: &std::io::Error
             "{} is no address of this machine, so the {side} can't listen there; choose another with {option}",
             address.ip()
         ),
-        _ => anyhow::anyhow!("could not listen on {address} for the {side}: {error}; choose another address with {option}"),
+        _ => anyhow::anyhow!(
+            "could not listen on {address} for the {side}: {error}; choose another address with {option}"
+        ),
     }
 }
 
@@ -88,7 +91,9 @@ fn process_with_socket(inode: String) -> Option<String> {
     let wanted = format!("socket:[{inode}]");
     for process in std::fs::read_dir("/proc").ok()?.flatten() {
         let id = process.file_name();
-        let Some(id) = id.to_str().filter(|id| id.bytes().all(|byte| byte.is_ascii_digit())) else { continue };
+        let Some(id) = id.to_str().filter(|id| id.bytes().all(|byte| byte.is_ascii_digit())) else {
+            continue;
+        };
         let Ok(files) = std::fs::read_dir(process.path().join("fd")) else { continue };
         let holds = files.flatten().any(|file| {
             std::fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str())
@@ -109,9 +114,16 @@ mod tests {
     fn a_taken_port_names_its_holder_and_the_option() {
         let first = bind("Admin API", "--admin-listen", &["127.0.0.1:0".parse().unwrap()]).unwrap();
         let taken = first.addresses()[0];
-        let Err(error) = bind("chat side", "--chat-listen", &[taken]) else { panic!("the port was taken twice") };
+        let Err(error) = bind("chat side", "--chat-listen", &[taken]) else {
+            panic!("the port was taken twice")
+        };
         let text = error.to_string();
-        for part in [&taken.port().to_string(), "chat side", "--chat-listen", &format!("process {}", std::process::id())] {
+        for part in [
+            &taken.port().to_string(),
+            "chat side",
+            "--chat-listen",
+            &format!("process {}", std::process::id()),
+        ] {
             assert!(text.contains(part), "{part} is missing in: {text}");
         }
     }

@@ -30,12 +30,13 @@ impl Sides {
     /// Serves `router` on all of these sockets.
     pub(super) fn serve(&mut self, sockets: Sockets, router: Router) -> anyhow::Result<()> {
         for listener in sockets.listeners {
-            let listener =
-                tokio::net::TcpListener::from_std(listener).context("could not hand a socket to the runtime")?;
+            let listener = tokio::net::TcpListener::from_std(listener)
+                .context("could not hand a socket to the runtime")?;
             let service = router.clone().into_make_service_with_connect_info::<SocketAddr>();
             let stop = self.stop.clone();
             self.tasks.spawn(async move {
-                let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
+                let served =
+                    axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
                 if let Err(error) = served {
                     tracing::error!(%error, "a listener of the admin side stopped");
                 }
@@ -89,5 +90,7 @@ pub(super) fn metrics_router(process: Arc<Process>) -> Router {
         let text = usher_plugins::prometheus::render(&process);
         async move { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response() }
     };
-    Router::new().route("/apisix/prometheus/metrics", get(metrics)).fallback(|| async { StatusCode::NOT_FOUND })
+    Router::new()
+        .route("/apisix/prometheus/metrics", get(metrics))
+        .fallback(|| async { StatusCode::NOT_FOUND })
 }

@@ -31,7 +31,9 @@ impl FromStr for Listen {
         if let Ok(ip) = text.parse::<IpAddr>() {
             return Err(format!("{ip} has no port; write {ip}:9080, or off"));
         }
-        Err(format!("{text} is no address to listen on; write IP:PORT such as 127.0.0.1:9080, a port alone for 127.0.0.1, or off"))
+        Err(format!(
+            "{text} is no address to listen on; write IP:PORT such as 127.0.0.1:9080, a port alone for 127.0.0.1, or off"
+        ))
     }
 }
 
@@ -53,7 +55,10 @@ pub(crate) fn addresses(option: &str, given: &[Listen]) -> Result<Vec<SocketAddr
         })
         .collect();
     if !on.is_empty() && on.len() != given.len() {
-        return Err(format!("{option} off contradicts {option} {}; give one of them", on.first().map_or_else(String::new, ToString::to_string)));
+        return Err(format!(
+            "{option} off contradicts {option} {}; give one of them",
+            on.first().map_or_else(String::new, ToString::to_string)
+        ));
     }
     Ok(on)
 }

@@ -90,7 +90,9 @@ fn read(document: &Value) -> Result<Settings, String> {
         None | Some("risk") => {}
         Some("all") => settings.consent_all = true,
         Some(other) => {
-            return Err(format!("consent: {other} is not a rule; write risk (a person for high risk) or all (a person for every change)"));
+            return Err(format!(
+                "consent: {other} is not a rule; write risk (a person for high risk) or all (a person for every change)"
+            ));
         }
     }
     settings.public_url = file.text("chat.public_url")?.map(str::to_owned);
@@ -100,7 +102,9 @@ fn read(document: &Value) -> Result<Settings, String> {
     }
     if let Some(router) = file.text("apisix.router.http")? {
         if !matches!(router, "radixtree_host_uri" | "radixtree_uri") {
-            return Err(format!("apisix.router.http: {router} is not supported; write radixtree_host_uri or radixtree_uri"));
+            return Err(format!(
+                "apisix.router.http: {router} is not supported; write radixtree_host_uri or radixtree_uri"
+            ));
         }
         router.clone_into(&mut settings.router);
     }
@@ -158,7 +162,10 @@ fn read_admin(file: &Document<'_>, settings: &mut Settings) -> Result<(), String
     match file.at("deployment.admin.admin_key") {
         None => {}
         Some(Value::Null) => {
-            return Err("deployment.admin.admin_key: no key at all is asked for by admin_key_required: false".to_owned());
+            return Err(
+                "deployment.admin.admin_key: no key at all is asked for by admin_key_required: false"
+                    .to_owned(),
+            );
         }
         Some(Value::Array(keys)) => {
             for (at, key) in keys.iter().enumerate() {
@@ -194,7 +201,8 @@ fn read_access_log(file: &Document<'_>, settings: &mut Settings) -> Result<(), S
     let on = file.truth("nginx_config.http.enable_access_log")?.unwrap_or(path.is_some());
     if on {
         let format = file.text("nginx_config.http.access_log_format")?.map(str::to_owned);
-        settings.access_log = Some(AccessLog { path: path.filter(|path| *path != "/dev/stdout").map(PathBuf::from), format });
+        settings.access_log =
+            Some(AccessLog { path: path.filter(|path| *path != "/dev/stdout").map(PathBuf::from), format });
     }
     Ok(())
 }
@@ -231,7 +239,10 @@ fn compat(value: &Value) -> Result<Compat, String> {
         let found = Behaviour::ALL.into_iter().find(|(known, _)| *known == name);
         let Some((_, behaviour)) = found else {
             let names: Vec<&str> = Behaviour::ALL.iter().map(|(name, _)| *name).collect();
-            return Err(format!("compat: {name} is not a behaviour; write apisix for all, or some of {}", names.join(", ")));
+            return Err(format!(
+                "compat: {name} is not a behaviour; write apisix for all, or some of {}",
+                names.join(", ")
+            ));
         };
         on = on.with(behaviour);
     }
@@ -248,7 +259,9 @@ fn node_listen(value: &Value) -> Result<Vec<SocketAddr>, String> {
     items
         .iter()
         .map(|item| match item {
-            Value::Number(number) => Ok(SocketAddr::new(any, port(NAME, number.as_u64().unwrap_or(u64::MAX))?)),
+            Value::Number(number) => {
+                Ok(SocketAddr::new(any, port(NAME, number.as_u64().unwrap_or(u64::MAX))?))
+            }
             Value::Object(members) => {
                 let ip = match members.get("ip").and_then(Value::as_str) {
                     Some(ip) => ip.parse().map_err(|_| format!("{NAME}: {ip} is no IP address"))?,
@@ -305,9 +318,10 @@ impl<'a> Document<'a> {
     fn whole(&self, path: &str) -> Result<Option<u64>, String> {
         match self.at(path) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => {
-                value.as_u64().map(Some).ok_or_else(|| format!("{path}: expected a whole number, got {value}"))
-            }
+            Some(value) => value
+                .as_u64()
+                .map(Some)
+                .ok_or_else(|| format!("{path}: expected a whole number, got {value}")),
         }
     }
 
@@ -342,7 +356,10 @@ mod tests {
              deployment:\n  admin:\n    admin_key:\n      - {name: ops, key: abcdefghijklmnop, role: viewer}\n    admin_listen: {ip: 127.0.0.1, port: 9182}\n\
              store: memory\ncompat: [openresty, admin-cors]\n",
         );
-        assert_eq!(settings.unwrap_err(), "compat: openresty is not a behaviour; write apisix for all, or some of key-in-query-or-cookie, admin-cors, real-ip-from-loopback, unverified-upstreams, apisix-names, known-admin-keys");
+        assert_eq!(
+            settings.unwrap_err(),
+            "compat: openresty is not a behaviour; write apisix for all, or some of key-in-query-or-cookie, admin-cors, real-ip-from-loopback, unverified-upstreams, apisix-names, known-admin-keys"
+        );
         let settings = parsed(
             "apisix:\n  node_listen:\n    - 9080\n    - {ip: 127.0.0.2, port: 9081}\n\
              deployment:\n  admin:\n    admin_key:\n      - {name: ops, key: abcdefghijklmnop, role: viewer}\n    admin_listen: {ip: 127.0.0.1, port: 9182}\n\
@@ -358,7 +375,10 @@ mod tests {
     #[test]
     fn an_unknown_name_is_an_error_with_the_nearest_one() {
         for (yaml, wanted) in [
-            ("apisix:\n  node_lisen: 9080\n", "apisix.node_lisen is not a setting; did you mean apisix.node_listen?"),
+            (
+                "apisix:\n  node_lisen: 9080\n",
+                "apisix.node_lisen is not a setting; did you mean apisix.node_listen?",
+            ),
             ("wokers: 2\n", "wokers is not a setting; did you mean workers?"),
             ("store: etc\n", "store: etc is not a store; write embedded or memory"),
             ("workers: many\n", "workers: expected a whole number, got \"many\""),

@@ -1,0 +1,101 @@
+//! The chat side of the binary: the plugin's files, the Admin paths, the built-in chat and MCP as processes.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::support::{Origin, Usher, binary, request, run};
+
+#[test]
+fn the_plugin_of_the_article_is_served_and_works() {
+    let origin = Origin::start("a");
+    let usher = Usher::start(&["--store", "memory"]);
+    let chat = usher.address("chat");
+    let manifest =
+        request(chat, "GET", "/.well-known/ai-plugin.json", &[("Origin", "https://chatgpt.com")], b"");
+    assert_eq!(manifest.json()["schema_version"], "v1");
+    assert_eq!(manifest.field("access-control-allow-origin"), Some("https://chatgpt.com"));
+    assert_eq!(&request(chat, "GET", "/logo.png", &[], b"").body[..4], b"\x89PNG");
+    let route = json!({ "uri": "/p/*", "upstream": origin.upstream() }).to_string();
+    let fields = [("Content-Type", "application/json")];
+    assert_eq!(request(chat, "PUT", "/apisix/admin/routes/p", &fields, route.as_bytes()).status, 201);
+    assert_eq!(usher.get("/p/1", &[]).status, 200);
+    assert_eq!(
+        request(chat, "GET", "/apisix/admin/routes", &[("Origin", "https://evil.test")], b"").status,
+        403
+    );
+    assert_eq!(request(chat, "GET", "/apisix/admin/routes", &[("Host", "evil.test")], b"").status, 421);
+    assert_eq!(request(chat, "DELETE", "/apisix/admin/routes/p", &[], b"").status, 200);
+}
+
+#[test]
+fn a_sentence_plans_asks_applies_and_can_be_undone() {
+    let origin = Origin::start("a");
+    let usher = Usher::start(&["--store", "memory"]);
+    let url = format!("http://{}", usher.address("chat"));
+    let say = |words: &[&str]| {
+        let mut all = vec!["chat", "--url", &url];
+        all.extend(words);
+        let output = run(&all);
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let create = format!("put http://{} behind /c/*, ten requests a minute per client", origin.address);
+    let (done, text) = say(&[&create]);
+    assert!(!done && text.contains("--yes"), "nobody agreed, so nothing may be done: {text}");
+    assert_eq!(usher.get("/c/1", &[]).status, 404);
+    let (done, text) = say(&["--yes", &create]);
+    assert!(done && text.contains("applied"), "{text}");
+    assert_eq!(usher.get("/c/1", &[]).status, 200);
+    let (done, text) = say(&["--yes", "undo that"]);
+    assert!(done, "{text}");
+    assert_eq!(usher.get("/c/1", &[]).status, 404);
+    let (_, text) = say(&["make it faster"]);
+    assert!(text.to_lowercase().contains("understand"), "{text}");
+}
+
+#[test]
+fn without_a_server_the_error_names_url_and_next_step() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{free}");
+    let output = run(&["chat", "--url", &url, "show all routes"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains(&url) && text.contains("usher serve"), "{text}");
+}
+
+#[test]
+fn mcp_on_standard_input_and_output_speaks_for_the_running_server() {
+    let usher = Usher::start(&["--store", "memory"]);
+    let url = format!("http://{}", usher.address("chat"));
+    let mut child =
+        binary().args(["mcp", "--url", &url]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut send = |message: Value| writeln!(input, "{message}").unwrap();
+    let mut read = |id: u64| loop {
+        let message: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        if message["id"] == id {
+            return message;
+        }
+    };
+    send(
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": { "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "test", "version": "1" } } }),
+    );
+    assert_eq!(read(1)["result"]["protocolVersion"], "2025-06-18");
+    send(json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
+    send(json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/list" }));
+    let listed = read(2);
+    let names: Vec<&str> = listed["result"]["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap())
+        .collect();
+    assert!(names.contains(&"gateway_plan") && names.contains(&"gateway_apply"), "{names:?}");
+    send(
+        json!({ "jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": { "name": "gateway_overview", "arguments": {} } }),
+    );
+    assert_ne!(read(3)["result"]["isError"], true);
+    drop(input);
+    child.wait().unwrap();
+}

@@ -1,0 +1,8 @@
+//! The real binary, on loopback and free ports, as users run it.
+
+mod admin;
+mod chat;
+mod demo;
+mod limits;
+mod serve;
+mod support;
