@@ -3,9 +3,15 @@
 use crate::command::{command, root, run as run_command};
 use crate::tools;
 
-/// The servers and the load generator that Usher is compared with and by.
-const PACKAGES: &[(&str, &str)] =
-    &[("nginx-light", "nginx"), ("haproxy", "haproxy"), ("wrk", "wrk"), ("python3", "python3")];
+/// The servers that Usher is compared with, the load generator, and what counts system calls and instructions.
+const PACKAGES: &[(&str, &str)] = &[
+    ("nginx-light", "nginx"),
+    ("haproxy", "haproxy"),
+    ("wrk", "wrk"),
+    ("python3", "python3"),
+    ("strace", "strace"),
+    ("valgrind", "valgrind"),
+];
 
 /// Builds the release binary and runs the comparison; `words` go to the script.
 ///

@@ -17,6 +17,19 @@ pub(crate) fn all() -> anyhow::Result<()> {
             ["clippy", "--release", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"];
         run(&mut command("cargo", &words))
     })?;
+    step("fuzz targets", || {
+        // They run on nightly; that they build is checked on the stable compiler, and their corpora are replayed by tests.
+        let words = [
+            "check",
+            "--quiet",
+            "--locked",
+            "--manifest-path",
+            "fuzz/Cargo.toml",
+            "--target-dir",
+            "target/fuzz",
+        ];
+        run(&mut command("cargo", &words))
+    })?;
     step("dependencies", dependencies)?;
     step("build", || run(&mut command("cargo", &["build", "--release", "--workspace", "--locked"])))?;
     step("demo", demo)?;

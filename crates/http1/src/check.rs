@@ -7,6 +7,7 @@ use crate::encode::{RequestExtras, encode_chunk, encode_last_chunk, encode_reque
 use crate::head::Head;
 use crate::limits::Limits;
 use crate::request::{Framing, HeadProgress, decode_request};
+use crate::response::decode_response;
 
 /// What became of a stream of requests: what each held, and how it ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,6 +80,7 @@ pub fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Reading {
 /// # Errors
 /// What doesn't hold.
 pub fn check(data: &[u8]) -> Result<(), String> {
+    let data = &ended(data)[..];
     let whole = read(std::iter::once(data));
     if data.len() <= 4096 {
         let bytewise = read(data.chunks(1));
@@ -93,6 +95,110 @@ pub fn check(data: &[u8]) -> Result<(), String> {
                 "forwarded {:?}, which reads back as {again:?}",
                 String::from_utf8_lossy(forwarded)
             ));
+        }
+    }
+    Ok(())
+}
+
+/// The input with the end of a head behind it: a head is looked at when a line ends, so that nonsense in a line that never ends may be
+/// noticed early or not at all.
+fn ended(data: &[u8]) -> Vec<u8> {
+    [data, b"\r\n\r\n"].concat()
+}
+
+/// What became of one upstream's bytes, read as the answers to requests of one method.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// Each complete answer.
+    pub read: Vec<Answer>,
+    /// Whether the bytes were refused, so that the connection is given up.
+    pub refused: bool,
+    /// Whether the connection became a tunnel.
+    pub switched: bool,
+}
+
+/// One complete answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its fields in order.
+    pub fields: Vec<(String, Vec<u8>)>,
+    /// Its whole body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    fn of(head: &Head, body: Vec<u8>) -> Self {
+        let fields = head.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
+        Self { status: head.status(), fields, body }
+    }
+}
+
+/// Reads answers from pieces of a stream, as a client does, to the end of the stream.
+#[must_use]
+pub fn read_answers<'a>(method: &str, pieces: impl Iterator<Item = &'a [u8]>) -> Answers {
+    let limits = Limits::for_answers();
+    let mut answers = Answers::default();
+    let (mut buf, mut head, mut progress) = (BytesMut::new(), Head::empty(), HeadProgress::default());
+    let mut body: Option<(BodyDecoder, Vec<u8>)> = None;
+    for piece in pieces {
+        buf.extend_from_slice(piece);
+        loop {
+            let Some((decoder, collected)) = &mut body else {
+                match decode_response(&mut buf, &mut head, &limits, &mut progress, method) {
+                    Ok(Some(decoded)) if decoded.switching => {
+                        answers.switched = true;
+                        return answers;
+                    }
+                    Ok(Some(decoded)) if decoded.interim => continue,
+                    Ok(Some(decoded)) => {
+                        body = Some((BodyDecoder::new(decoded.framing, &limits), Vec::new()));
+                        continue;
+                    }
+                    Ok(None) => break,
+                    Err(_) => {
+                        answers.refused = true;
+                        return answers;
+                    }
+                }
+            };
+            match decoder.decode(&mut buf) {
+                Ok(BodyEvent::Data(data)) => collected.extend_from_slice(&data),
+                Ok(BodyEvent::NeedMore) => break,
+                Ok(BodyEvent::End) => {
+                    answers.read.push(Answer::of(&head, std::mem::take(collected)));
+                    body = None;
+                }
+                Err(_) => {
+                    answers.refused = true;
+                    return answers;
+                }
+            }
+        }
+    }
+    if let Some((mut decoder, collected)) = body {
+        match decoder.eof() {
+            Ok(_) => answers.read.push(Answer::of(&head, collected)),
+            Err(_) => answers.refused = true,
+        }
+    }
+    answers
+}
+
+/// Checks one input as an upstream's bytes: every split reads the same. Its first byte chooses the method.
+///
+/// # Errors
+/// What doesn't hold.
+pub fn check_answers(data: &[u8]) -> Result<(), String> {
+    let Some((first, data)) = data.split_first() else { return Ok(()) };
+    let method = if first & 1 == 0 { "GET" } else { "HEAD" };
+    let data = &ended(data)[..];
+    let whole = read_answers(method, std::iter::once(data));
+    if data.len() <= 4096 {
+        let bytewise = read_answers(method, data.chunks(1));
+        if bytewise != whole {
+            return Err(format!("read as {whole:?} at once, but as {bytewise:?} byte by byte"));
         }
     }
     Ok(())
