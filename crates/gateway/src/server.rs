@@ -143,6 +143,15 @@ fn open_store(settings: &Settings) -> anyhow::Result<(Arc<dyn Store>, Arc<usher_
             let keyring = keys::load_or_create_keyring(&settings.data)?;
             let store = Embedded::open(&settings.data)
                 .with_context(|| format!("could not open the store in {}", settings.data.display()))?;
+            if let Some(recovered) = store.describe().recovered {
+                tracing::error!(
+                    damaged = %recovered.damaged.display(),
+                    reason = %recovered.reason,
+                    snapshot = ?recovered.snapshot,
+                    revision = recovered.revision,
+                    "the data file was damaged: it was moved aside, and the last good state is served"
+                );
+            }
             (Arc::new(store), Arc::new(keyring))
         }
     })

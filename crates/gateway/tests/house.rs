@@ -1,4 +1,5 @@
 //! The house rules, as tests: imports point one way, files are small and say what they are, generated texts are up to date.
+#![cfg(test)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

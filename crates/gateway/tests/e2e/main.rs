@@ -1,4 +1,5 @@
 //! The real binary, on loopback and free ports, as users run it.
+#![cfg(test)]
 
 mod admin;
 mod chat;
@@ -6,3 +7,4 @@ mod demo;
 mod limits;
 mod serve;
 mod support;
+mod wire;

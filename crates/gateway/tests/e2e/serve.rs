@@ -23,6 +23,23 @@ fn what_was_acknowledged_is_there_after_a_crash() {
 }
 
 #[test]
+fn a_damaged_data_file_is_told_by_name_and_the_last_good_state_is_served() {
+    let origin = Origin::start("a");
+    let usher = Usher::start(&[]);
+    usher.put("/routes/1", &json!({ "uri": "/kept/*", "upstream": origin.upstream() }));
+    let folder = usher.kill();
+    let file = folder.path().join("data/usher.redb");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes.iter_mut().skip(4096).for_each(|byte| *byte ^= 0x55);
+    std::fs::write(&file, bytes).unwrap();
+    let log = folder.path().join("log");
+    let usher = Usher::start_logging(folder, &[], &log);
+    assert_eq!(usher.get("/kept/x", &[]).status, 200);
+    let told = std::fs::read_to_string(&log).unwrap();
+    assert!(told.contains("usher.redb.damaged-") && told.contains("revision"), "{told}");
+}
+
+#[test]
 fn memory_keeps_nothing() {
     let usher = Usher::start(&["--store", "memory"]);
     usher.put("/upstreams/1", &json!({ "nodes": { "127.0.0.1:1": 1 } }));

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,6 +45,15 @@ impl Usher {
 
     /// The same in a folder that exists.
     pub(crate) fn start_in(folder: Arc<tempfile::TempDir>, words: &[&str]) -> Self {
+        Self::spawn(folder, words, Stdio::inherit())
+    }
+
+    /// The same, with its log in a file.
+    pub(crate) fn start_logging(folder: Arc<tempfile::TempDir>, words: &[&str], log: &Path) -> Self {
+        Self::spawn(folder, words, std::fs::File::create(log).unwrap().into())
+    }
+
+    fn spawn(folder: Arc<tempfile::TempDir>, words: &[&str], log: Stdio) -> Self {
         let data = folder.path().join("data");
         let mut child = binary()
             .args(["serve", "--print-addresses", "--data", data.to_str().unwrap()])
@@ -54,6 +64,7 @@ impl Usher {
             .env("USHER_LOG", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut line = String::new();
@@ -235,26 +246,7 @@ impl Origin {
 fn answer_all(stream: TcpStream, name: &str, counted: &AtomicUsize) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut writer = stream;
-    loop {
-        let mut head = String::new();
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
-            }
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            if line == "\r\n" {
-                break;
-            }
-            head += &line;
-        }
-        let mut body = vec![0; length];
-        if reader.read_exact(&mut body).is_err() {
-            return;
-        }
+    while let Some((head, body)) = read_request(&mut reader) {
         counted.fetch_add(1, Ordering::SeqCst);
         let seen =
             json!({ "origin": name, "head": head, "body": String::from_utf8_lossy(&body) }).to_string();
@@ -264,6 +256,46 @@ fn answer_all(stream: TcpStream, name: &str, counted: &AtomicUsize) {
         );
         if writer.write_all(answer.as_bytes()).is_err() {
             return;
+        }
+    }
+}
+
+/// One request as it arrives: its head (trailers behind it), and its body without chunks. `None` at the end of the stream.
+fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
+    let mut head = read_lines(reader)?;
+    let lower = head.to_ascii_lowercase();
+    let mut body = Vec::new();
+    if lower.contains("transfer-encoding: chunked") {
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).ok()?;
+            let size = usize::from_str_radix(line.trim(), 16).ok()?;
+            if size == 0 {
+                break;
+            }
+            let mut chunk = vec![0; size + 2];
+            reader.read_exact(&mut chunk).ok()?;
+            body.extend_from_slice(&chunk[..size]);
+        }
+        head += &read_lines(reader)?;
+    } else if let Some(line) = lower.lines().find_map(|line| line.strip_prefix("content-length:")) {
+        body = vec![0; line.trim().parse().ok()?];
+        reader.read_exact(&mut body).ok()?;
+    }
+    Some((head, body))
+}
+
+/// Lines to the next empty one.
+fn read_lines(reader: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut lines = Vec::new();
+    loop {
+        let start = lines.len();
+        if reader.read_until(b'\n', &mut lines).ok()? == 0 {
+            return None;
+        }
+        if &lines[start..] == b"\r\n" {
+            lines.truncate(start);
+            return Some(String::from_utf8_lossy(&lines).into_owned());
         }
     }
 }

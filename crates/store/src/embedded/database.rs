@@ -250,18 +250,16 @@ fn page(
     let table = read.open_table(ENTRIES).map_err(fault)?;
     let mut entries = Vec::new();
     if reverse {
-        let end = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut inside = false;
-        for item in table.range::<&str>((Bound::Included(prefix), end)).map_err(fault)?.rev() {
+        // The last character there is: no key with this prefix comes behind it, so that other keys are never walked through.
+        let beyond = format!("{prefix}\u{10ffff}");
+        let end = after.unwrap_or(&beyond);
+        for item in table.range::<&str>((Bound::Included(prefix), Bound::Excluded(end))).map_err(fault)?.rev()
+        {
             let (key, value) = item.map_err(fault)?;
-            let fits = key.value().starts_with(prefix);
-            if (inside && !fits) || entries.len() == limit {
+            if !key.value().starts_with(prefix) || entries.len() == limit {
                 break;
             }
-            if fits {
-                inside = true;
-                entries.push(decode(key.value(), value.value())?);
-            }
+            entries.push(decode(key.value(), value.value())?);
         }
     } else {
         let start = after.map_or(Bound::Included(prefix), Bound::Excluded);
