@@ -92,18 +92,31 @@ impl Checker {
             return Ok(());
         }
         match sentence::first(&self.schema, value) {
-            Some((sentence, pointer)) => Err(Violation { sentence, pointer, prefixed: true }),
             // References to secrets stand for strings that aren't known here, whatever a pattern says of their text.
             None if has_reference(value) => Ok(()),
-            None => {
-                let error = self.validator.iter_errors(value).next();
-                let (sentence, pointer) = error.map_or_else(
-                    || ("value does not fit its schema".to_owned(), String::new()),
-                    |error| (error.to_string(), error.instance_path().to_string()),
-                );
-                Err(Violation { sentence, pointer, prefixed: true })
-            }
+            said => Err(self.violation(said, value)),
         }
+    }
+
+    /// Checks a value that a stranger sent: a text that looks like a reference to a secret is a text like any other.
+    ///
+    /// # Errors
+    /// The first violation, in the order in which APISIX looks.
+    pub fn check_foreign(&self, value: &Value) -> Result<(), Violation> {
+        if self.validator.is_valid(value) {
+            return Ok(());
+        }
+        Err(self.violation(sentence::first(&self.schema, value), value))
+    }
+
+    fn violation(&self, said: Option<sentence::Broken>, value: &Value) -> Violation {
+        let (sentence, pointer) = said.unwrap_or_else(|| {
+            self.validator.iter_errors(value).next().map_or_else(
+                || ("value does not fit its schema".to_owned(), String::new()),
+                |error| (error.to_string(), error.instance_path().to_string()),
+            )
+        });
+        Violation { sentence, pointer, prefixed: true }
     }
 
     /// The schema itself.

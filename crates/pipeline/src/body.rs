@@ -114,6 +114,18 @@ pub enum BodyError {
     Refused(String),
 }
 
+impl BodyError {
+    /// The status of the answer to a client whose body can't be read for this reason.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::TooLarge { .. } => 413,
+            Self::TimedOut => 408,
+            Self::Malformed(_) | Self::Closed | Self::Refused(_) => 400,
+        }
+    }
+}
+
 /// Changes a body on its way: chunk by chunk, then the end. Whatever it keeps back, it must bound.
 pub trait BodyStep {
     /// One piece came; what goes on is written to `out`.

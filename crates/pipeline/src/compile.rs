@@ -1,5 +1,6 @@
 //! What a set of plugin bodies becomes: one list per phase, in order, with empty lists where nobody takes part.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -17,6 +18,8 @@ use crate::spec::{Called, Running, Spec};
 #[derive(Clone, Default)]
 pub struct Pipeline {
     parts: Vec<Part>,
+    /// Plugins that `_meta.disable` leaves out here, and out of whatever this is laid over.
+    left_out: Vec<&'static str>,
     rewrite: Vec<Step>,
     access: Vec<Step>,
     before_proxy: Vec<Step>,
@@ -80,6 +83,7 @@ macro_rules! walk {
     ($steps:expr, $hook:ident, $exchange:ident) => {{
         for step in $steps {
             if !step.admits($exchange) {
+                step.plugin.passed_over($exchange);
                 continue;
             }
             let flow = match step.plugin.$hook($exchange) {
@@ -94,13 +98,20 @@ macro_rules! walk {
     }};
 }
 
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.specs().map(|spec| spec.name)).finish()
+    }
+}
+
 impl Pipeline {
     /// Builds the plugins of one object; `_meta.disable` leaves one out.
     ///
     /// # Errors
     /// The first plugin that is unknown or can't be built; its name is in the sentence.
     pub fn compile(bodies: &Map<String, Value>, env: &Env<'_>) -> Result<Self, BuildError> {
-        Ok(Self::of_parts(parts(bodies, env)?))
+        let (parts, left_out) = parts(bodies, env)?;
+        Ok(Self::of_parts(parts, left_out))
     }
 
     /// The same plugins with others laid over them: a consumer's over its route's. Plugins that aren't replaced stay the very same.
@@ -108,20 +119,27 @@ impl Pipeline {
     /// # Errors
     /// As for [`Pipeline::compile`].
     pub fn overlay(&self, bodies: &Map<String, Value>, env: &Env<'_>) -> Result<Self, BuildError> {
-        let mut all: Vec<Part> = self
-            .parts
-            .iter()
-            .filter(|part| !bodies.contains_key(part.spec.name))
-            .map(|part| Part { fresh: false, ..part.clone() })
-            .collect();
-        for mut part in parts(bodies, env)? {
-            part.fresh = !self.parts.iter().any(|known| known.spec.name == part.spec.name);
-            all.push(part);
-        }
-        Ok(Self::of_parts(all))
+        Ok(self.under(&Self::compile(bodies, env)?))
     }
 
-    fn of_parts(mut parts: Vec<Part>) -> Self {
+    /// The same plugins with those of another pipeline laid over them. Nothing is built: both pipelines' plugins stay the very same, so that what
+    /// several routes have from one service, plugin config or consumer is built once.
+    #[must_use]
+    pub fn under(&self, over: &Self) -> Self {
+        let replaced = |name: &str| over.names(name) || over.left_out.contains(&name);
+        let base = self.parts.iter().filter(|part| !replaced(part.spec.name));
+        let base = base.map(|part| Part { fresh: false, ..part.clone() });
+        let laid = over.parts.iter().map(|part| Part { fresh: !self.names(part.spec.name), ..part.clone() });
+        let below = self.left_out.iter().filter(|name| !over.names(name) && !over.left_out.contains(name));
+        let left_out = over.left_out.iter().chain(below).copied().collect();
+        Self::of_parts(base.chain(laid).collect(), left_out)
+    }
+
+    fn names(&self, plugin: &str) -> bool {
+        self.parts.iter().any(|part| part.spec.name == plugin)
+    }
+
+    fn of_parts(mut parts: Vec<Part>, left_out: Vec<&'static str>) -> Self {
         parts.sort_by_key(|part| (std::cmp::Reverse(part.priority), part.spec.name));
         let lane = |takes_part: fn(&Spec) -> bool| -> Vec<Step> {
             parts.iter().filter(|part| takes_part(part.spec)).map(|part| part.step.clone()).collect()
@@ -135,6 +153,7 @@ impl Pipeline {
             body_filter: lane(|spec| spec.phases.body_filter),
             log: lane(|spec| spec.phases.log),
             parts,
+            left_out,
         }
     }
 
@@ -221,14 +240,17 @@ impl Pipeline {
     }
 }
 
-fn parts(bodies: &Map<String, Value>, env: &Env<'_>) -> Result<Vec<Part>, BuildError> {
+/// The plugins of these bodies, and the names of those that are switched off.
+fn parts(bodies: &Map<String, Value>, env: &Env<'_>) -> Result<(Vec<Part>, Vec<&'static str>), BuildError> {
     let mut parts = Vec::with_capacity(bodies.len());
+    let mut left_out = Vec::new();
     for (name, body) in bodies {
         let registry = env.registry();
         let spec = registry.find(name).ok_or_else(|| BuildError::new(format!("unknown plugin [{name}]")))?;
         let in_plugin = |error: BuildError| BuildError::new(format!("plugin {name}: {error}"));
         let meta = Meta::of(body).map_err(in_plugin)?;
         if meta.disable {
+            left_out.push(spec.name);
             continue;
         }
         let plugin = registry.build(spec, body, env).map_err(in_plugin)?;
@@ -238,5 +260,5 @@ fn parts(bodies: &Map<String, Value>, env: &Env<'_>) -> Result<Vec<Part>, BuildE
         let priority = meta.priority.unwrap_or(spec.priority);
         parts.push(Part { spec, priority, step: Step { plugin, guard }, fresh: false });
     }
-    Ok(parts)
+    Ok((parts, left_out))
 }

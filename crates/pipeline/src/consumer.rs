@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::compile::Pipeline;
+
 /// Somebody who calls, as named by a credential.
 #[derive(Debug, Default)]
 pub struct Consumer {
@@ -18,6 +20,8 @@ pub struct Consumer {
     pub labels: Map<String, Value>,
     /// The bodies of its plugins that are no credentials.
     pub plugins: Map<String, Value>,
+    /// The same, built once, to be laid over the pipelines of routes.
+    pub pipeline: Pipeline,
     /// The store revision that made it so.
     pub revision: u64,
 }

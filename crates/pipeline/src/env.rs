@@ -19,11 +19,11 @@ pub trait Target: Any + Send + Sync {
 
 /// Makes upstreams of their JSON; the proxy's part of building a plugin.
 pub trait Targets: Send + Sync {
-    /// An upstream written inside a plugin. `name` tells it apart in metrics and logs.
+    /// An upstream written inside a plugin. `name` tells it apart in metrics and logs; `compat` decides what it doesn't say itself.
     ///
     /// # Errors
     /// The sentence of what is wrong with it.
-    fn target(&self, name: &str, upstream: &Value) -> Result<Arc<dyn Target>, String>;
+    fn target(&self, name: &str, upstream: &Value, compat: Compat) -> Result<Arc<dyn Target>, String>;
 }
 
 /// What outlives every single configuration: kept state, process-level settings.
@@ -139,7 +139,7 @@ impl<'a> Env<'a> {
     /// # Errors
     /// The sentence of what is wrong with it.
     pub fn target(&self, name: &str, upstream: &Value) -> Result<Arc<dyn Target>, BuildError> {
-        self.process.targets.target(name, upstream).map_err(BuildError::new)
+        self.process.targets.target(name, upstream, self.process.compat).map_err(BuildError::new)
     }
 
     /// Plugins that a plugin holds, as `multi-auth` and `workflow` do.

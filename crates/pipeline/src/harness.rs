@@ -15,6 +15,8 @@ use futures_util::FutureExt as _;
 use serde_json::{Map, Value};
 use usher_http1::head::Head;
 use usher_model::compat::Compat;
+use usher_model::kind::Kind;
+use usher_model::schema;
 
 use crate::body::{Body, BodySteps};
 use crate::compile::Pipeline;
@@ -36,10 +38,11 @@ type Upstream = Box<dyn FnMut(&mut Exchange) -> Reply>;
 /// A test bench with one object's plugins on it.
 pub struct Harness {
     pipeline: Pipeline,
-    process: Process,
-    registry: Registry,
+    process: Arc<Process>,
+    registry: Arc<Registry>,
     worker: Rc<BenchWorker>,
     people: Rc<People>,
+    route: Arc<RouteFacts>,
     client: SocketAddr,
     upstream: Upstream,
     tls: bool,
@@ -81,23 +84,41 @@ pub fn try_harness_with(
     bodies: Map<String, Value>,
     attributes: Map<String, Value>,
 ) -> Result<Harness, BuildError> {
-    let registry = Registry::new(specs);
-    let process = Process::new(attributes, Compat::NONE, Box::new(BenchTargets));
-    let env = Env::new(&process, &registry, "/apisix/routes/1");
-    for (name, body) in &bodies {
-        registry.check(name, body, &env)?;
-    }
-    let pipeline = Pipeline::compile(&bodies, &env)?;
+    let registry = Arc::new(Registry::new(specs));
+    let process = Arc::new(Process::new(attributes, Compat::NONE, Box::new(BenchTargets)));
     Ok(Harness {
-        pipeline,
+        pipeline: compiled(&process, &registry, ROUTE, &bodies)?,
         process,
         registry,
         worker: Rc::new(BenchWorker::default()),
         people: Rc::new(People::default()),
+        route: facts(ROUTE),
         client: SocketAddr::new(IpAddr::from([127, 0, 0, 1]), 40000),
         upstream: Box::new(|_| Reply::text(200, "text/plain", "ok")),
         tls: false,
     })
+}
+
+/// The object that a bench's plugins are on.
+const ROUTE: &str = "/apisix/routes/1";
+
+/// The route that requests take: the object itself, or `1` where the object is no route.
+fn facts(resource: &str) -> Arc<RouteFacts> {
+    let id = resource.strip_prefix("/apisix/routes/").unwrap_or("1");
+    Arc::new(RouteFacts { id: id.into(), uri: "/*".into(), ..RouteFacts::default() })
+}
+
+fn compiled(
+    process: &Process,
+    registry: &Registry,
+    resource: &str,
+    bodies: &Map<String, Value>,
+) -> Result<Pipeline, BuildError> {
+    let env = Env::new(process, registry, resource);
+    for (name, body) in bodies {
+        registry.check(name, body, &env)?;
+    }
+    Pipeline::compile(bodies, &env)
 }
 
 /// An upstream written inside a plugin, as the bench knows it: its JSON.
@@ -112,8 +133,12 @@ impl Target for BenchTarget {
 struct BenchTargets;
 
 impl Targets for BenchTargets {
-    fn target(&self, _: &str, upstream: &Value) -> Result<Arc<dyn Target>, String> {
-        Ok(Arc::new(BenchTarget(upstream.clone())))
+    fn target(&self, _: &str, upstream: &Value, _: Compat) -> Result<Arc<dyn Target>, String> {
+        schema::check(Kind::Upstream, upstream).map_err(|violation| violation.sentence)?;
+        match schema::unsupported(Kind::Upstream, upstream) {
+            Some(sentence) => Err(sentence),
+            None => Ok(Arc::new(BenchTarget(upstream.clone()))),
+        }
     }
 }
 
@@ -173,6 +198,25 @@ impl Harness {
         self
     }
 
+    /// A second bench in the same process, with the same clock and people: for another object such as `/apisix/routes/2`, or for
+    /// `/apisix/routes/1` after an edit. It answers 200 `ok` and sees plain HTTP, like a new one.
+    ///
+    /// # Errors
+    /// What the Admin API would say of the first plugin that is refused.
+    pub fn beside(&self, resource: &str, bodies: &Map<String, Value>) -> Result<Self, BuildError> {
+        Ok(Self {
+            pipeline: compiled(&self.process, &self.registry, resource, bodies)?,
+            process: Arc::clone(&self.process),
+            registry: Arc::clone(&self.registry),
+            worker: Rc::clone(&self.worker),
+            people: Rc::clone(&self.people),
+            route: facts(resource),
+            client: self.client,
+            upstream: Box::new(|_| Reply::text(200, "text/plain", "ok")),
+            tls: false,
+        })
+    }
+
     /// Moves the clock.
     pub fn pass(&self, time: Duration) {
         self.worker.pass(time);
@@ -186,7 +230,7 @@ impl Harness {
 
     /// What the process keeps, such as metrics.
     #[must_use]
-    pub const fn process(&self) -> &Process {
+    pub fn process(&self) -> &Process {
         &self.process
     }
 
@@ -213,8 +257,7 @@ impl Harness {
         );
         exchange.client = self.client;
         exchange.server_port = 9080;
-        exchange.route =
-            Some(Arc::new(RouteFacts { id: "1".into(), uri: "/*".into(), ..RouteFacts::default() }));
+        exchange.route = Some(Arc::clone(&self.route));
         let mut head = Head::request(method, target);
         for (name, value) in fields {
             head.append(name, value).expect("a field that may be sent");

@@ -27,6 +27,10 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// # Errors
     /// A [`BuildError`] refuses the write; when it comes by a watch, the last good version goes on.
     fn build(config: Self::Config, env: &Env<'_>) -> Result<Self, BuildError>;
+
+    /// Runs in place of a hook on the way in that `_meta.filter` passes over. A plugin that vouches for headers whose names come from its
+    /// configuration takes a client's own copies away here: nobody vouches for them on this request.
+    fn passed_over(&self, _: &mut Exchange) {}
 }
 
 /// The one list of phases a plugin takes part in; the rest is `..Phases::NONE`.

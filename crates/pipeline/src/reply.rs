@@ -58,13 +58,28 @@ impl Reply {
         self
     }
 
-    /// A copy, for answers that are made once and sent often. Streaming bodies can't be copied and become empty.
+    /// The same, to be sent often and by every worker. Streaming bodies can't be sent twice and become empty.
     #[must_use]
-    pub fn copy(&self) -> Self {
-        let body = match &self.body {
-            Body::Full(bytes) => Body::Full(bytes.clone()),
-            Body::Empty | Body::Stream(_) => Body::Empty,
+    pub fn fixed(self) -> FixedReply {
+        let body = match self.body {
+            Body::Full(bytes) => Some(bytes),
+            Body::Empty | Body::Stream(_) => None,
         };
-        Self { head: self.head.clone(), body }
+        FixedReply { head: self.head, body }
+    }
+}
+
+/// An answer that is made once, when a plugin is built, and sent often.
+#[derive(Clone, Debug)]
+pub struct FixedReply {
+    head: Head,
+    body: Option<Bytes>,
+}
+
+impl FixedReply {
+    /// The answer, for one request.
+    #[must_use]
+    pub fn reply(&self) -> Reply {
+        Reply { head: self.head.clone(), body: self.body.clone().map_or(Body::Empty, Body::Full) }
     }
 }

@@ -40,8 +40,25 @@ fn tidy(schema: &mut Value) {
     }
     forget_null(members);
     fold_values(members);
-    if members.get("format").and_then(Value::as_str).is_some_and(is_width) {
-        members.remove("format");
+    forget_width(members);
+}
+
+/// How many bits a number has is the reader's business, and so are the bounds that come of it.
+fn forget_width(members: &mut Map<String, Value>) {
+    let Some(format) = members.get("format").and_then(Value::as_str).filter(|format| is_width(format)) else {
+        return;
+    };
+    let bits: u32 = format.trim_start_matches(|letter: char| !letter.is_ascii_digit()).parse().unwrap_or(64);
+    let (least, most) = match (format.starts_with("uint"), bits) {
+        (_, 33..) => (None, None),
+        (true, _) => (None, Some((1_i64 << bits) - 1)),
+        (false, _) => (Some(-(1_i64 << (bits - 1))), Some((1_i64 << (bits - 1)) - 1)),
+    };
+    members.remove("format");
+    for (name, bound) in [("minimum", least), ("maximum", most)] {
+        if bound.is_some() && members.get(name).and_then(Value::as_i64) == bound {
+            members.remove(name);
+        }
     }
 }
 
@@ -126,6 +143,8 @@ mod tests {
     #[expect(dead_code, reason = "only its schema is looked at")]
     struct Sample {
         count: Option<u32>,
+        code: u16,
+        small: i8,
         window: Option<Window>,
         format: String,
     }
@@ -146,9 +165,11 @@ mod tests {
         assert_eq!(schema.get("title"), None);
         let member = |name: &str| schema["properties"][name].clone();
         assert_eq!(member("count"), json!({ "type": "integer", "minimum": 0 }));
+        assert_eq!(member("code"), json!({ "type": "integer", "minimum": 0 }));
+        assert_eq!(member("small"), json!({ "type": "integer" }));
         assert_eq!(member("window"), json!({ "type": "string", "enum": ["fixed", "sliding"] }));
         assert_eq!(member("format"), json!({ "type": "string" }));
-        assert_eq!(schema["required"], json!(["format"]));
+        assert_eq!(schema["required"], json!(["code", "small", "format"]));
     }
 
     #[test]

@@ -196,6 +196,7 @@ pub(crate) trait Running: Send + Sync {
     fn header_filter(&self, exchange: &mut Exchange) -> Flow;
     fn body_filter(&self, exchange: &mut Exchange) -> Option<Box<dyn BodyStep>>;
     fn log(&self, exchange: &mut Exchange);
+    fn passed_over(&self, exchange: &mut Exchange);
 }
 
 struct Built<P>(P);
@@ -237,5 +238,9 @@ impl<P: Plugin> Running for Built<P> {
         if let Some(run) = P::PHASES.log {
             run(&self.0, exchange);
         }
+    }
+
+    fn passed_over(&self, exchange: &mut Exchange) {
+        self.0.passed_over(exchange);
     }
 }

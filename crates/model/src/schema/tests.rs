@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{check, schema, unsupported};
+use super::{Checker, check, schema, unsupported};
 use crate::kind::Kind;
 
 fn sentence(kind: Kind, value: &Value) -> String {
@@ -210,7 +210,7 @@ fn what_is_not_served_is_named() {
 #[test]
 fn schemas_compile_and_stand_alone() {
     for kind in Kind::ALL {
-        super::Checker::new(schema(kind)).unwrap();
+        Checker::new(schema(kind)).unwrap();
         assert!(!schema(kind).to_string().contains("$ref"), "{kind}");
     }
 }
@@ -225,4 +225,20 @@ proptest::proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_stranger_gets_round_no_rule_by_a_text_that_looks_like_a_reference() {
+    let rule =
+        json!({ "type": "object", "properties": { "code": { "type": "string", "pattern": "^[0-9]+$" } } });
+    let checker = Checker::new(&rule).unwrap();
+    let value = json!({ "code": "$env://CODE" });
+    assert!(checker.check(&value).is_ok());
+    assert!(checker.check_foreign(&value).is_err());
+    assert!(checker.check_foreign(&json!({ "code": "12" })).is_ok());
+    let sentence = checker.check_foreign(&json!({ "code": "x" })).unwrap_err().sentence;
+    assert_eq!(
+        sentence,
+        "property \"code\" validation failed: failed to match pattern \"^[0-9]+$\" with \"x\""
+    );
 }
