@@ -37,3 +37,6 @@ pub(crate) const fn status<const N: u16>() -> u16 {
 pub(crate) const fn yes() -> bool {
     true
 }
+
+/// The largest body that a plugin reads unless told otherwise: 64 MiB.
+pub(crate) const MAX_BODY_BYTES: u64 = 64 << 20;

@@ -1,0 +1,192 @@
+//! What a user writes for `forward-auth`.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use usher_http1::head::Head;
+use usher_pipeline::env::Env;
+use usher_pipeline::plugin::BuildError;
+
+use crate::schema::{number, status, yes};
+
+/// Asks another service whether a request may pass.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Config {
+    /// The authorization service: `http://` or `https://`, host, port, path.
+    pub(super) uri: String,
+    /// `GET` sends no body, `POST` the client's.
+    #[serde(default)]
+    pub(super) request_method: Method,
+    /// Headers of the client that the service sees, beside `X-Forwarded-Proto`, `-Method`, `-Host`, `-Uri` and `-For`.
+    #[serde(default)]
+    pub(super) request_headers: Vec<String>,
+    /// Further headers for the service; values are texts with variables.
+    #[serde(default)]
+    #[schemars(schema_with = "extra_headers")]
+    pub(super) extra_headers: Option<BTreeMap<String, String>>,
+    /// Headers of the service's answer that the upstream gets. A client's own copies never reach the upstream.
+    #[serde(default)]
+    pub(super) upstream_headers: Vec<String>,
+    /// Headers of the service's answer that a refused client gets.
+    #[serde(default)]
+    pub(super) client_headers: Vec<String>,
+    /// The status of a request that could not be authorized because the service failed, 200 to 599.
+    #[serde(default = "status::<403>")]
+    #[schemars(range(min = 200, max = 599))]
+    pub(super) status_on_error: u16,
+    /// Lets requests pass while the service fails.
+    #[serde(default)]
+    pub(super) allow_degradation: bool,
+    /// Whether the service's certificate is verified.
+    #[serde(default = "yes")]
+    pub(super) ssl_verify: bool,
+    /// Milliseconds for the whole call, 1 to 60000.
+    #[serde(default = "number::<3000>")]
+    #[schemars(range(min = 1, max = 60000))]
+    pub(super) timeout: u64,
+    /// The largest body that is sent on with `POST`, in bytes; larger ones are answered with 413.
+    #[serde(default = "number::<67_108_864>")]
+    #[schemars(range(min = 1))]
+    pub(super) max_req_body_size: u64,
+    /// Accepted for APISIX's sake: connections to the service are kept open by the worker's own pool.
+    #[serde(default = "yes")]
+    #[expect(dead_code, reason = "the worker's pool decides")]
+    keepalive: bool,
+    /// Milliseconds, at least 1000. Accepted for APISIX's sake, as `keepalive`.
+    #[serde(default = "number::<60000>")]
+    #[schemars(range(min = 1000))]
+    #[expect(dead_code, reason = "the worker's pool decides")]
+    keepalive_timeout: u64,
+    /// At least 1. Accepted for APISIX's sake, as `keepalive`.
+    #[serde(default = "number::<5>")]
+    #[schemars(range(min = 1))]
+    #[expect(dead_code, reason = "the worker's pool decides")]
+    keepalive_pool: u64,
+}
+
+/// How the service is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum Method {
+    #[default]
+    Get,
+    Post,
+}
+
+impl Method {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+}
+
+fn extra_headers(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "minProperties": 1, "patternProperties": { "^[^:]+$": { "type": "string" } } })
+}
+
+impl Config {
+    /// Checks what a schema can't say.
+    ///
+    /// # Errors
+    /// The member that can't be used.
+    pub(super) fn check(&self, env: &Env<'_>) -> Result<(), BuildError> {
+        let (host, port) = authority(&self.uri).map_err(|reason| {
+            BuildError::new(format!(
+                "property \"uri\" validation failed: {:?} {reason}; write something like http://127.0.0.1:9000/auth",
+                self.uri
+            ))
+        })?;
+        if host.parse::<IpAddr>().is_ok() {
+            // Which addresses the gateway never calls is the proxy's to say: it judges this one as it judges a node's.
+            let node =
+                json!({ "type": "roundrobin", "nodes": [{ "host": host, "port": port, "weight": 1 }] });
+            env.target("forward-auth", &node).map_err(|error| {
+                BuildError::new(format!(
+                    "property \"uri\" validation failed: {:?} can't be called: {error}",
+                    self.uri
+                ))
+            })?;
+        }
+        let extra = self.extra_headers.iter().flat_map(BTreeMap::keys);
+        let lists = [
+            ("request_headers", &self.request_headers),
+            ("upstream_headers", &self.upstream_headers),
+            ("client_headers", &self.client_headers),
+        ];
+        let listed = lists.iter().flat_map(|(member, names)| names.iter().map(|name| (*member, name)));
+        for (member, name) in extra.map(|name| ("extra_headers", name)).chain(listed) {
+            if Head::empty().set(name, "").is_err() {
+                return Err(BuildError::new(format!(
+                    "property \"{member}\" validation failed: {name:?} is not a header name"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Host and port of the service.
+fn authority(uri: &str) -> Result<(String, u16), &'static str> {
+    let lower = uri.to_ascii_lowercase();
+    let schemes = [("http://", 80), ("https://", 443)];
+    let known = schemes.iter().find_map(|(scheme, port)| Some((lower.strip_prefix(scheme)?, *port)));
+    let (rest, default_port) = known.ok_or("does not begin with http:// or https://")?;
+    if !uri.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("has a character that can't stand in a URI");
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') {
+        return Err("has a user name in it, which belongs into extra_headers");
+    }
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    if host.is_empty() {
+        return Err("has no host");
+    }
+    let port = match port {
+        None => default_port,
+        Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or("has a port that is none")?,
+    };
+    Ok((host.to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::authority;
+
+    #[test]
+    fn only_http_addresses_of_a_host_are_taken() {
+        for (uri, wanted) in [
+            ("http://a", Some(("a", 80))),
+            ("https://a.test/x/y?z=1:2", Some(("a.test", 443))),
+            ("https://a.test:8443?x", Some(("a.test", 8443))),
+            ("http://[::1]/", Some(("::1", 80))),
+            ("http://[::1]:9000/auth", Some(("::1", 9000))),
+            ("HTTP://A#b", Some(("a", 80))),
+            ("a.test/auth", None),
+            ("file:///etc/passwd", None),
+            ("gopher://a", None),
+            ("http://", None),
+            ("http:///x", None),
+            ("http://:80/", None),
+            ("http://[]/", None),
+            ("http://a:0/", None),
+            ("http://a:99999/", None),
+            ("http://a:b/", None),
+            ("http://user:secret@a/", None),
+            ("http://a/ b", None),
+            ("http://a\r\nX: y", None),
+        ] {
+            let found = authority(uri).ok();
+            assert_eq!(found.as_ref().map(|(host, port)| (host.as_str(), *port)), wanted, "{uri}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What a user writes for `limit-count`.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::schema::{one_of_required, status, yes};
+
+/// Admits a number of requests per key and time; either `count` and `time_window`, or `rules`.
+#[derive(Clone, PartialEq, Deserialize, JsonSchema)]
+#[schemars(transform = one_of_required(&[&["count", "time_window"], &["rules"]]))]
+pub(super) struct Config {
+    /// How many requests a window admits: a whole number above 0, or a text with variables that makes one.
+    pub(super) count: Option<Amount>,
+    /// The window's length in seconds: a whole number above 0, or a text with variables that makes one.
+    pub(super) time_window: Option<Amount>,
+    /// `fixed`: a window starts with a key's first request and ends as a whole. `sliding`: the window before counts on, by the share of it that
+    /// a window ending now would hold.
+    #[serde(default)]
+    pub(super) window_type: WindowType,
+    /// Several limits at once; each with headers of its own. Not together with `count`, `time_window` or `group`.
+    pub(super) rules: Option<Vec<Rule>>,
+    /// Counts together with all other uses of the plugin that name the same group; their bodies have to be the same.
+    pub(super) group: Option<String>,
+    /// What requests are told apart by, as `key_type` says. Where it has no value, the client's address is taken. IPv6 addresses count by
+    /// their /64 network.
+    #[serde(default = "remote_addr")]
+    pub(super) key: String,
+    /// `var`: `key` is a variable's name. `var_combination`: `key` is a text with variables. `constant`: `key` is the key itself.
+    #[serde(default)]
+    pub(super) key_type: KeyType,
+    /// The status of a rejection, 200 to 599.
+    #[serde(default = "status::<503>")]
+    #[schemars(range(min = 200, max = 599))]
+    pub(super) rejected_code: u16,
+    /// The text of a rejection, sent as `{"error_msg": ...}`. Without it a rejection is the page of its status.
+    #[schemars(length(min = 1))]
+    pub(super) rejected_msg: Option<String>,
+    /// Where counters live. This version has `local`: in this process, exact over all its workers.
+    #[serde(default)]
+    pub(super) policy: Policy,
+    /// Lets requests pass that can't be counted, instead of answering 500.
+    #[serde(default)]
+    pub(super) allow_degradation: bool,
+    /// Sends `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` with every answer.
+    #[serde(default = "yes")]
+    pub(super) show_limit_quota_header: bool,
+    /// How often counters are brought together with Redis, in seconds; means nothing to the policy `local`.
+    #[serde(default = "never")]
+    pub(super) sync_interval: f64,
+}
+
+/// One of several limits.
+#[derive(Clone, PartialEq, Deserialize, JsonSchema)]
+pub(super) struct Rule {
+    /// How many requests a window admits: a whole number above 0, or a text with variables that makes one.
+    pub(super) count: Amount,
+    /// The window's length in seconds: a whole number above 0, or a text with variables that makes one.
+    pub(super) time_window: Amount,
+    /// What requests are told apart by: a text with variables. The rule is left out for requests where none of them has a value.
+    pub(super) key: String,
+    /// What stands in the header names, as in `X-<prefix>-RateLimit-Limit`; the rule's number from 1 by default.
+    pub(super) header_prefix: Option<String>,
+}
+
+fn remote_addr() -> String {
+    "remote_addr".to_owned()
+}
+
+const fn never() -> f64 {
+    -1.0
+}
+
+/// A number, or a text that makes one.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Amount {
+    Fixed(u64),
+    Varying(String),
+}
+
+impl JsonSchema for Amount {
+    fn schema_name() -> Cow<'static, str> {
+        "Amount".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "oneOf": [{ "type": "integer", "exclusiveMinimum": 0 }, { "type": "string" }] })
+    }
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum WindowType {
+    #[default]
+    Fixed,
+    Sliding,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum KeyType {
+    #[default]
+    Var,
+    VarCombination,
+    Constant,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Policy {
+    #[default]
+    Local,
+    Redis,
+    RedisCluster,
+    RedisSentinel,
+}
+
+impl Policy {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Redis => "redis",
+            Self::RedisCluster => "redis-cluster",
+            Self::RedisSentinel => "redis-sentinel",
+        }
+    }
+}
+
+/// What all uses of the plugin share.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is shown: this version has no plugin metadata")]
+pub(super) struct Metadata {
+    /// The header that says how many requests a window admits.
+    #[serde(default = "limit_header")]
+    limit_header: String,
+    /// The header that says how many requests are left.
+    #[serde(default = "remaining_header")]
+    remaining_header: String,
+    /// The header that says in how many seconds there is room again.
+    #[serde(default = "reset_header")]
+    reset_header: String,
+}
+
+pub(super) fn limit_header() -> String {
+    "X-RateLimit-Limit".to_owned()
+}
+
+pub(super) fn remaining_header() -> String {
+    "X-RateLimit-Remaining".to_owned()
+}
+
+pub(super) fn reset_header() -> String {
+    "X-RateLimit-Reset".to_owned()
+}

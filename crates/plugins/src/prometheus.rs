@@ -1,0 +1,98 @@
+//! `prometheus` counts requests, latencies and bytes per route, service, consumer and node, by APISIX's metric names.
+//!
+//! Each worker adds to numbers of its own, found by one look-up without an allocation, and a scrape adds the workers' numbers up. Label values
+//! come from the configuration and never from a client; the number of label sets has a bound, and what is beyond it is counted as `other`.
+//!
+//! Example: {"prefer_name": true}
+
+mod cells;
+mod labels;
+mod metrics;
+mod render;
+mod series;
+mod settings;
+mod stripe;
+mod text;
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use usher_pipeline::env::{Env, Process};
+use usher_pipeline::exchange::Exchange;
+use usher_pipeline::plugin::{BuildError, Phases, Plugin};
+use usher_pipeline::reply::Reply;
+use usher_pipeline::spec::{Endpoint, Spec};
+
+use metrics::Metrics;
+
+/// `prometheus`.
+pub(crate) static PLUGIN: Spec = Spec::of::<Prometheus>().metadata::<Metadata>().endpoints(&[Endpoint {
+    uri: settings::EXPORT_URI,
+    methods: &["GET"],
+    answer,
+}]);
+
+/// Counts requests, latencies and bytes. Process-wide settings are in `plugin_attr.prometheus` of `config.yaml`.
+#[derive(Deserialize, JsonSchema)]
+struct Config {
+    /// Labels say the names of routes and services instead of their ids, where they have names.
+    #[serde(default)]
+    prefer_name: bool,
+}
+
+/// What all uses of the plugin share.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is shown: this version has no plugin metadata")]
+struct Metadata {
+    /// Labels whose values are left empty, by metric, to have fewer series.
+    disabled_labels: std::collections::BTreeMap<String, Vec<String>>,
+}
+
+/// All metrics of this process in Prometheus' text format, version 0.0.4.
+#[must_use]
+pub fn render(process: &Process) -> String {
+    render::render(&Metrics::of(process), process)
+}
+
+fn answer(process: &Process) -> Reply {
+    Reply::text(200, "text/plain; version=0.0.4; charset=utf-8", render(process))
+}
+
+struct Prometheus {
+    metrics: Arc<Metrics>,
+    prefer_name: bool,
+}
+
+/// Marks a request that was counted. It has no size, so that the mark costs no allocation.
+#[derive(Default)]
+struct Counted;
+
+impl Plugin for Prometheus {
+    const NAME: &'static str = "prometheus";
+    const PRIORITY: i32 = 500;
+    const PHASES: Phases<Self> = Phases { log: Some(Self::count), ..Phases::NONE };
+    type Config = Config;
+
+    fn build(config: Config, env: &Env<'_>) -> Result<Self, BuildError> {
+        let metrics = Metrics::of(env.process());
+        match metrics.refused() {
+            Some(reason) => Err(BuildError::new(format!("plugin_attr.prometheus: {reason}"))),
+            None => Ok(Self { metrics, prefer_name: config.prefer_name }),
+        }
+    }
+}
+
+impl Prometheus {
+    fn count(&self, exchange: &mut Exchange) {
+        let owner = &*self.metrics;
+        // A global rule and a route may both have the plugin; the request is one all the same.
+        if exchange.existing_slot::<_, Counted>(owner).is_none() {
+            exchange.slot::<_, Counted>(owner);
+            self.metrics.count(exchange, self.prefer_name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,239 @@
+//! Which labels a metric has, and where their values come from: from the configuration, never from a client.
+
+use std::net::IpAddr;
+
+use usher_model::variables::Variables;
+use usher_pipeline::exchange::{AnsweredBy, Exchange};
+
+use super::text::push_label;
+
+/// The metrics that have a label set per route, service, consumer and node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    /// Requests by status.
+    Status,
+    /// How long they took.
+    Latency,
+    /// How many bytes were moved.
+    Bandwidth,
+}
+
+impl Family {
+    /// All of them.
+    pub(super) const ALL: [Self; 3] = [Self::Status, Self::Latency, Self::Bandwidth];
+
+    /// The metric's name without its prefix.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Status => "http_status",
+            Self::Latency => "http_latency",
+            Self::Bandwidth => "bandwidth",
+        }
+    }
+
+    /// Its labels in order, those that only some of its lines have included.
+    pub(super) const fn labels(self) -> &'static [&'static str] {
+        match self {
+            Self::Status => &[
+                "code",
+                "route",
+                "matched_uri",
+                "matched_host",
+                "service",
+                "consumer",
+                "node",
+                "request_type",
+                "request_llm_model",
+                "llm_model",
+                "response_source",
+            ],
+            Self::Latency => &[
+                "type",
+                "le",
+                "route",
+                "service",
+                "consumer",
+                "node",
+                "request_type",
+                "request_llm_model",
+                "llm_model",
+            ],
+            Self::Bandwidth => &[
+                "type",
+                "route",
+                "service",
+                "consumer",
+                "node",
+                "request_type",
+                "request_llm_model",
+                "llm_model",
+            ],
+        }
+    }
+}
+
+/// A label that `extra_labels` adds.
+pub(super) struct Extra {
+    /// Its name.
+    pub(super) label: String,
+    /// The variable that makes its value, without `$`.
+    pub(super) variable: String,
+}
+
+/// The variables that may make a label: the configuration or the protocol bounds how many values they have.
+const BOUNDED: &[&str] = &[
+    "balancer_ip",
+    "balancer_port",
+    "consumer_group_id",
+    "consumer_name",
+    "method",
+    "request_method",
+    "route_id",
+    "route_name",
+    "scheme",
+    "server_port",
+    "server_protocol",
+    "service_id",
+    "service_name",
+    "status",
+    "upstream_addr",
+    "upstream_scheme",
+    "upstream_status",
+];
+
+/// Whether the configuration or the protocol bounds the values of this variable.
+pub(super) fn is_bounded(variable: &str) -> bool {
+    BOUNDED.contains(&variable)
+}
+
+/// The variables that may make a label, for people.
+pub(super) fn bounded_variables() -> String {
+    BOUNDED.iter().map(|name| format!("${name}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Writes the value of an extra label.
+pub(super) fn write_extra(exchange: &Exchange, extra: &Extra, out: &mut Vec<u8>) {
+    let Some(value) = exchange.variable(&extra.variable) else { return };
+    let is_method = matches!(extra.variable.as_str(), "method" | "request_method");
+    // A method is whatever token a client sends.
+    if is_method && !METHODS.contains(&&*value) {
+        out.extend_from_slice(OTHER.as_bytes());
+    } else {
+        out.extend_from_slice(&value);
+    }
+}
+
+const METHODS: &[&[u8]] =
+    &[b"GET", b"POST", b"PUT", b"DELETE", b"PATCH", b"HEAD", b"OPTIONS", b"CONNECT", b"TRACE", b"PURGE"];
+
+/// What stands for all values that are not told apart.
+pub(super) const OTHER: &str = "other";
+
+/// The label values of one exchange.
+pub(super) struct Facts<'a> {
+    route: &'a str,
+    matched_uri: &'a str,
+    matched_host: &'a str,
+    service: &'a str,
+    consumer: &'a str,
+    node: String,
+    request_type: &'static str,
+    llm: &'static str,
+    source: &'static str,
+}
+
+impl<'a> Facts<'a> {
+    /// Of this exchange.
+    pub(super) fn of(exchange: &'a Exchange, prefer_name: bool) -> Self {
+        let named = |name: &'a str, id: &'a str| if prefer_name && !name.is_empty() { name } else { id };
+        let route = exchange.route.as_deref();
+        Self {
+            route: route.map_or("", |route| named(&route.name, &route.id)),
+            matched_uri: route.map_or("", |route| &route.uri),
+            matched_host: route.map_or("", |route| &route.host),
+            service: route.map_or("", |route| named(&route.service_name, &route.service_id)),
+            consumer: exchange.consumer().map_or("", |consumer| &consumer.name),
+            node: node_of(exchange).map(|node| node.to_string()).unwrap_or_default(),
+            request_type: "traditional_http",
+            llm: "",
+            source: Source::of(exchange).name(),
+        }
+    }
+
+    /// Of all label sets for which there is no room.
+    pub(super) fn beyond_the_bound() -> Self {
+        Self {
+            route: OTHER,
+            matched_uri: OTHER,
+            matched_host: OTHER,
+            service: OTHER,
+            consumer: OTHER,
+            node: OTHER.to_owned(),
+            request_type: OTHER,
+            llm: OTHER,
+            source: OTHER,
+        }
+    }
+
+    /// The label set as it is written between the braces, without `type` and `le`.
+    pub(super) fn labels(&self, family: Family, code: &str, extra: &[Extra], values: &[Vec<u8>]) -> String {
+        let mut out = String::with_capacity(192);
+        if family == Family::Status {
+            push_label(&mut out, "code", code);
+        }
+        push_label(&mut out, "route", self.route);
+        if family == Family::Status {
+            push_label(&mut out, "matched_uri", self.matched_uri);
+            push_label(&mut out, "matched_host", self.matched_host);
+        }
+        push_label(&mut out, "service", self.service);
+        push_label(&mut out, "consumer", self.consumer);
+        push_label(&mut out, "node", &self.node);
+        push_label(&mut out, "request_type", self.request_type);
+        push_label(&mut out, "request_llm_model", self.llm);
+        push_label(&mut out, "llm_model", self.llm);
+        if family == Family::Status {
+            push_label(&mut out, "response_source", self.source);
+        }
+        for (at, extra) in extra.iter().enumerate() {
+            let value = values.get(at).map_or(OTHER.into(), |value| String::from_utf8_lossy(value));
+            push_label(&mut out, &extra.label, &value);
+        }
+        out
+    }
+}
+
+/// The node that answered, or that was tried last.
+pub(super) fn node_of(exchange: &Exchange) -> Option<IpAddr> {
+    exchange.upstream.address.map(|address| address.ip().to_canonical())
+}
+
+/// Who made the answer, in APISIX's words.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Source {
+    /// A plugin, or the gateway before it tried an upstream.
+    Apisix,
+    /// The gateway, because the upstream failed; where APISIX is made of nginx it is nginx that says so.
+    Nginx,
+    /// The upstream.
+    Upstream,
+}
+
+impl Source {
+    /// Of this exchange's answer.
+    pub(super) fn of(exchange: &Exchange) -> Self {
+        match exchange.answered_by {
+            AnsweredBy::Upstream => Self::Upstream,
+            AnsweredBy::Gateway if exchange.upstream.statuses.is_empty() => Self::Apisix,
+            AnsweredBy::Gateway => Self::Nginx,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Apisix => "apisix",
+            Self::Nginx => "nginx",
+            Self::Upstream => "upstream",
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What a scrape reads. Numbers are added up and written outside of every lock that a worker could wait for.
+
+use std::sync::OnceLock;
+
+use usher_model::compat::{APISIX_VERSION, Behaviour};
+use usher_pipeline::env::Process;
+
+use super::cells::Kind;
+use super::labels::Family;
+use super::metrics::Metrics;
+use super::stripe::{EGRESS, INGRESS};
+use super::text::{Millis, Text, Type, push_label};
+use crate::proxy_cache::Zones;
+
+/// All metrics, families in the order of the alphabet.
+pub(super) fn render(metrics: &Metrics, process: &Process) -> String {
+    let mut text = Text::new(&metrics.settings.prefix);
+    let (requests, beyond) = metrics.totals();
+    bandwidth(metrics, &mut text);
+    latency(metrics, &mut text);
+    text.describe(
+        "http_requests_total",
+        Type::Gauge,
+        "The number of client requests that the plugin has counted since the start",
+    );
+    text.sample("http_requests_total", &[], requests);
+    status(metrics, &mut text);
+    text.describe(
+        "nginx_metric_errors_total",
+        Type::Counter,
+        "Requests counted under the label value \"other\" because there are more label sets than plugin_attr.prometheus.max_series",
+    );
+    text.sample("nginx_metric_errors_total", &[], beyond);
+    node_info(process, &mut text);
+    cache_zones(process, &mut text);
+    text.finish()
+}
+
+fn bandwidth(metrics: &Metrics, text: &mut Text<'_>) {
+    let name = Family::Bandwidth.name();
+    text.describe(name, Type::Counter, "Total bandwidth in bytes consumed per service");
+    let series = metrics.series(Family::Bandwidth);
+    for (at, kind) in [(EGRESS, "type=\"egress\""), (INGRESS, "type=\"ingress\"")] {
+        for one in &series {
+            let sums = one.sums(metrics.width(Family::Bandwidth));
+            text.sample(name, &[kind, one.labels()], sums.get(at).copied().unwrap_or_default());
+        }
+    }
+}
+
+fn latency(metrics: &Metrics, text: &mut Text<'_>) {
+    text.describe(
+        Family::Latency.name(),
+        Type::Histogram,
+        "HTTP request latency in milliseconds per service; type apisix is the gateway's own part",
+    );
+    let bounds: Vec<String> =
+        metrics.settings.buckets_ms.iter().map(|bound| format!("le=\"{bound}\"")).collect();
+    let bounds: Vec<&str> = bounds.iter().map(String::as_str).chain(["le=\"+Inf\""]).collect();
+    for one in metrics.series(Family::Latency) {
+        let sums = one.sums(metrics.width(Family::Latency));
+        for ((_, kind), numbers) in Kind::ALL.iter().zip(sums.chunks(metrics.latency.stride())) {
+            let Some((sum_us, buckets)) = numbers.split_last() else { continue };
+            let kind = format!("type=\"{kind}\"");
+            let mut count = 0;
+            if buckets.iter().all(|bucket| *bucket == 0) {
+                continue;
+            }
+            for (bound, bucket) in bounds.iter().zip(buckets) {
+                count += bucket;
+                text.sample("http_latency_bucket", &[&kind, one.labels(), bound], count);
+            }
+            text.sample("http_latency_sum", &[&kind, one.labels()], Millis(*sum_us));
+            text.sample("http_latency_count", &[&kind, one.labels()], count);
+        }
+    }
+}
+
+fn status(metrics: &Metrics, text: &mut Text<'_>) {
+    let name = Family::Status.name();
+    text.describe(name, Type::Counter, "HTTP status codes per service");
+    for one in metrics.series(Family::Status) {
+        let sums = one.sums(metrics.width(Family::Status));
+        text.sample(name, &[one.labels()], sums.first().copied().unwrap_or_default());
+    }
+}
+
+fn node_info(process: &Process, text: &mut Text<'_>) {
+    let version =
+        if process.compat().has(Behaviour::ApisixNames) { APISIX_VERSION } else { env!("CARGO_PKG_VERSION") };
+    let mut labels = String::new();
+    push_label(&mut labels, "hostname", hostname());
+    push_label(&mut labels, "version", version);
+    text.describe("node_info", Type::Gauge, "The host and version of this gateway");
+    text.sample("node_info", &[&labels], 1);
+}
+
+/// The zones of `proxy-cache` are what APISIX keeps in shared dictionaries.
+fn cache_zones(process: &Process, text: &mut Text<'_>) {
+    let zones = Zones::of(process);
+    let sizes: Vec<(String, u64, u64)> = zones
+        .sizes()
+        .map(|(name, capacity, used)| {
+            let mut labels = String::new();
+            push_label(&mut labels, "name", name);
+            (labels, capacity, capacity.saturating_sub(used))
+        })
+        .collect();
+    if sizes.is_empty() {
+        return;
+    }
+    text.describe("shared_dict_capacity_bytes", Type::Gauge, "The size of each memory zone of proxy-cache");
+    for (labels, capacity, _) in &sizes {
+        text.sample("shared_dict_capacity_bytes", &[labels], capacity);
+    }
+    text.describe(
+        "shared_dict_free_space_bytes",
+        Type::Gauge,
+        "The room left in each memory zone of proxy-cache",
+    );
+    for (labels, _, free) in &sizes {
+        text.sample("shared_dict_free_space_bytes", &[labels], free);
+    }
+}
+
+/// The host's name as the kernel knows it; empty where it can't be read.
+fn hostname() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let read = std::fs::read_to_string("/proc/sys/kernel/hostname");
+        read.map(|name| name.trim().to_owned()).unwrap_or_default()
+    })
+}
