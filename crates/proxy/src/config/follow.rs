@@ -1,0 +1,168 @@
+//! Follows the store: everything is loaded at one revision, then each transaction becomes one new snapshot, swapped in as a whole.
+//!
+//! Building may take a while, so it runs beside the runtime's own threads. Requests load the snapshot each time, which makes a swap the moment
+//! when a revision is in force on every worker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use usher_model::kind::PREFIX;
+use usher_model::seal::Keyring;
+use usher_pipeline::env::Process;
+use usher_pipeline::registry::Registry;
+use usher_store::{Listing, Revision, Store, StoreError, WatchError};
+
+use super::shared::Parts;
+use super::traffic::AllTraffic;
+use super::workshop::{Tools, Workshop};
+use super::{Shared, Snapshot};
+use crate::StartError;
+use crate::options::Options;
+
+/// How long is waited between two attempts to list a store that can't be read, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// The task that follows the store. Dropped, it stops too.
+pub(crate) struct Follower {
+    stop: DropGuard,
+    task: JoinHandle<()>,
+}
+
+impl Follower {
+    /// Stops following; what is in force stays.
+    pub(crate) async fn stop(self) {
+        drop(self.stop);
+        // A task that panicked has stopped too, and said so in the log.
+        let _ = self.task.await;
+    }
+}
+
+/// Loads the configuration, and follows it from then on.
+///
+/// # Errors
+/// The store can't be read.
+pub(crate) async fn start(
+    options: &Options,
+    registry: Arc<Registry>,
+    process: Arc<Process>,
+    store: Arc<dyn Store>,
+    keyring: Arc<Keyring>,
+) -> Result<(Arc<Shared>, Follower), StartError> {
+    let own: Arc<[_]> = options.forbidden.as_slice().into();
+    let workers = options.workers.max(1);
+    let traffic = Arc::new(AllTraffic::new(workers));
+    let tools = Tools {
+        registry: Arc::clone(&registry),
+        process,
+        keyring,
+        own: Arc::clone(&own),
+        router: options.router,
+    };
+    let mut workshop = Box::new(Workshop::new(tools, Arc::clone(&traffic)));
+    let listing = list(&*store).await?;
+    let snapshot = workshop.replace(&listing);
+    let revision = listing.revision;
+    drop(listing);
+    tracing::info!(revision, problems = snapshot.problems().len(), "loaded the configuration");
+    let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+    let (in_force, seen) = watch::channel(revision);
+    let shared = Shared::new(Parts {
+        snapshot: Arc::clone(&snapshot),
+        in_force: seen,
+        traffic,
+        workers,
+        registry,
+        own,
+    });
+    let stop = CancellationToken::new();
+    let following = Following { store, snapshot, in_force };
+    let task = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            // The channel closes with `following`, so that nobody waits for revisions that will never be in force.
+            stop.run_until_cancelled(following.follow(workshop, revision)).await;
+        }
+    });
+    Ok((Arc::new(shared), Follower { stop: stop.drop_guard(), task }))
+}
+
+async fn list(store: &dyn Store) -> Result<Listing, StoreError> {
+    store.list(&format!("{PREFIX}/")).await
+}
+
+struct Following {
+    store: Arc<dyn Store>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    in_force: watch::Sender<u64>,
+}
+
+impl Following {
+    /// Follows every transaction of the store, also those that touch no resource: they come into force too, and somebody may wait for them.
+    async fn follow(self, mut workshop: Box<Workshop>, mut revision: Revision) {
+        let mut watch = self.store.watch("", revision + 1);
+        loop {
+            let built = match watch.next().await {
+                Ok(batch) => self.build(workshop, move |workshop| workshop.apply(&batch)).await,
+                Err(WatchError::Compacted { oldest }) => {
+                    tracing::info!(revision, oldest, "fell behind the store; listing it anew");
+                    let listing = self.list().await;
+                    watch = self.store.watch("", listing.revision + 1);
+                    self.build(workshop, move |workshop| workshop.replace(&listing)).await
+                }
+                Err(WatchError::Closed) => {
+                    tracing::info!(revision, "the store was closed; what is in force stays");
+                    return;
+                }
+            };
+            match built {
+                Ok((used, new)) => (workshop, revision) = (used, new),
+                Err(error) => {
+                    tracing::error!(
+                        revision,
+                        %error,
+                        "building the configuration failed inside Usher; no change comes into force before a restart"
+                    );
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Builds a snapshot beside the runtime's own threads, and puts it in force.
+    async fn build(
+        &self,
+        mut workshop: Box<Workshop>,
+        work: impl FnOnce(&mut Workshop) -> Snapshot + Send + 'static,
+    ) -> Result<(Box<Workshop>, Revision), JoinError> {
+        let (workshop, snapshot) = spawn_blocking(move || {
+            let snapshot = work(&mut workshop);
+            (workshop, snapshot)
+        })
+        .await?;
+        let revision = snapshot.revision();
+        self.snapshot.store(Arc::new(snapshot));
+        self.in_force.send_replace(revision);
+        tracing::debug!(revision, "in force");
+        Ok((workshop, revision))
+    }
+
+    /// Lists the store, however long it takes until it can be read; what is in force serves meanwhile.
+    async fn list(&self) -> Listing {
+        let (mut pause, longest) = PAUSES;
+        loop {
+            match list(&*self.store).await {
+                Ok(listing) => return listing,
+                Err(error) => tracing::warn!(%error, "could not list the store; trying again"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(longest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! Which route a request takes (data plane contract, section 3).
+//!
+//! All routes of one path, or of one path prefix, stand together in the order in which they are tried. In the mode that looks at the host first, each
+//! host pattern has an index of paths of its own, and routes without a host another one, which is asked last.
+
+mod condition;
+mod path;
+mod rule;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use usher_model::variables::Variables;
+
+use super::route::Route;
+use super::tree::{Slot, Tree};
+use crate::options::RouterMode;
+
+pub(super) use condition::Conditions;
+use condition::HostPattern;
+use path::{Glob, PathPattern};
+use rule::Methods;
+pub(super) use rule::{Rule, hosts_of};
+
+/// What a request asks for, as routes look at it.
+pub(crate) struct Asked<'a> {
+    /// The host: lower case, no port.
+    pub(crate) host: &'a str,
+    /// The canonical path, without query.
+    pub(crate) path: &'a str,
+    /// The method.
+    pub(crate) method: &'a str,
+    /// The client's address.
+    pub(crate) client: IpAddr,
+    /// For conditions over variables.
+    pub(crate) variables: &'a dyn Variables,
+}
+
+/// The index of all routes that are served. Cheap to clone; a change copies only what leads to it.
+#[derive(Clone)]
+pub(super) struct Router {
+    mode: RouterMode,
+    /// By host pattern, read backwards so that wildcards are prefixes.
+    hosts: Tree<Paths>,
+    /// The routes that take any host, and in [`RouterMode::Uri`] all routes.
+    anywhere: Paths,
+}
+
+type Paths = Tree<Candidates>;
+
+/// The routes of one path or prefix, in the order in which they are tried. Changing one copies this list, so that an edit costs as much more as
+/// other routes have the very same host and path.
+#[derive(Clone, Default)]
+struct Candidates(Vec<Candidate>);
+
+/// One path pattern of one route. As large as a cache line, with everything that most routes are judged by.
+#[derive(Clone)]
+pub(crate) struct Candidate {
+    /// The route.
+    pub(crate) route: Arc<Route>,
+    /// The path pattern as written.
+    pub(crate) uri: Arc<str>,
+    methods: Methods,
+    /// For patterns with a wildcard in the middle: the whole path has to fit it.
+    glob: Option<Arc<Glob>>,
+    conditions: Option<Arc<Conditions>>,
+    priority: i64,
+    order: u64,
+}
+
+impl Router {
+    pub(super) fn new(mode: RouterMode) -> Self {
+        Self { mode, hosts: Tree::default(), anywhere: Tree::default() }
+    }
+
+    /// The route that a request takes.
+    pub(super) fn route(&self, asked: &Asked<'_>) -> Option<&Arc<Route>> {
+        let method = Methods::bit(asked.method);
+        self.find(asked, |candidate| candidate.admits(asked, method)).map(|candidate| &candidate.route)
+    }
+
+    /// The first candidate that is admitted, asked in the order in which routes are tried.
+    pub(super) fn find<'a>(
+        &'a self,
+        asked: &Asked<'_>,
+        mut admits: impl FnMut(&'a Candidate) -> bool,
+    ) -> Option<&'a Candidate> {
+        let mut within = |paths: &'a Paths| {
+            paths.matches(asked.path.as_bytes()).flat_map(|found| &found.0).find(|found| admits(found))
+        };
+        if !self.hosts.is_empty() {
+            let backwards: SmallVec<[u8; 64]> = asked.host.bytes().rev().collect();
+            if let Some(found) = self.hosts.matches(&backwards).find_map(&mut within) {
+                return Some(found);
+            }
+        }
+        within(&self.anywhere)
+    }
+
+    /// Calls for every path pattern of every route.
+    pub(super) fn each<'a>(&'a self, see: &mut dyn FnMut(&'a Candidate)) {
+        let mut within = |paths: &'a Paths| paths.each(&mut |found| found.0.iter().for_each(&mut *see));
+        self.hosts.each(&mut within);
+        within(&self.anywhere);
+    }
+
+    /// Takes up a route. One that was in it before has to be taken out first.
+    pub(super) fn insert(&mut self, route: &Arc<Route>) {
+        for uri in &route.rule.uris {
+            let path = PathPattern::of(uri);
+            let candidate = Candidate {
+                route: Arc::clone(route),
+                uri: Arc::clone(uri),
+                methods: route.rule.methods,
+                glob: path.glob.map(Arc::new),
+                conditions: route.rule.conditions.clone(),
+                priority: route.rule.priority,
+                order: route.rule.order,
+            };
+            self.change(&route.rule, path.slot, path.text, &|found| {
+                found.get_or_insert_default().insert(candidate.clone());
+            });
+        }
+    }
+
+    /// Takes out a route.
+    pub(super) fn remove(&mut self, route: &Route) {
+        for uri in &route.rule.uris {
+            let path = PathPattern::of(uri);
+            self.change(&route.rule, path.slot, path.text, &|found| {
+                let Some(candidates) = found else { return };
+                candidates.0.retain(|candidate| candidate.order != route.rule.order);
+                if candidates.0.is_empty() {
+                    *found = None;
+                }
+            });
+        }
+    }
+
+    /// Changes the candidates of one path, for every host that the rule names.
+    fn change(&mut self, rule: &Rule, slot: Slot, path: &str, change: &dyn Fn(&mut Option<Candidates>)) {
+        if rule.hosts.is_empty() || self.mode == RouterMode::Uri {
+            return self.anywhere.change(slot, path.as_bytes(), change);
+        }
+        for host in &rule.hosts {
+            let host = HostPattern::of(host);
+            let backwards: SmallVec<[u8; 64]> = host.text.bytes().rev().collect();
+            self.hosts.change(host.slot, &backwards, |paths| {
+                let below = paths.get_or_insert_default();
+                below.change(slot, path.as_bytes(), change);
+                if below.is_empty() {
+                    *paths = None;
+                }
+            });
+        }
+    }
+}
+
+impl Candidates {
+    /// Higher priority first, then the longer pattern, then the older route.
+    fn insert(&mut self, candidate: Candidate) {
+        let rank = |c: &Candidate| (std::cmp::Reverse((c.priority, c.uri.len())), c.order);
+        let at = self.0.partition_point(|known| rank(known) <= rank(&candidate));
+        if self.0.is_empty() {
+            // Most paths have one route; a vector would make room for four.
+            self.0.reserve_exact(1);
+        }
+        self.0.insert(at, candidate);
+    }
+}
+
+impl Candidate {
+    fn admits(&self, asked: &Asked<'_>, method: Methods) -> bool {
+        self.methods.admit(method)
+            && self.glob.as_ref().is_none_or(|glob| glob.matches(asked.path))
+            && self.conditions.as_ref().is_none_or(|conditions| conditions.admit(asked))
+    }
+
+    /// Why the route isn't taken, in the order in which its conditions are looked at; `None` where it is.
+    pub(crate) fn refusal(&self, asked: &Asked<'_>) -> Option<String> {
+        if !self.methods.admit(Methods::bit(asked.method)) {
+            return Some(format!("method is {}, wanted {}", asked.method, self.methods));
+        }
+        let refused = self.conditions.as_ref().and_then(|conditions| conditions.refusal(asked));
+        refused.or_else(|| self.path_refusal(asked))
+    }
+
+    /// Why the path doesn't fit, if it doesn't.
+    pub(crate) fn path_refusal(&self, asked: &Asked<'_>) -> Option<String> {
+        (!PathPattern::of(&self.uri).matches(asked.path))
+            .then(|| format!("path is {}, wanted {}", asked.path, self.uri))
+    }
+
+    /// Why the host doesn't fit, if it doesn't. Looks at the route's own hosts, whatever the mode.
+    pub(crate) fn host_refusal(&self, asked: &Asked<'_>) -> Option<String> {
+        let hosts = &self.route.rule.hosts;
+        condition::host_refusal(hosts.iter().map(|host| &**host), asked)
+    }
+
+    /// How many bytes at the beginning of the path the pattern has in common with it.
+    pub(crate) fn nearness(&self, path: &str) -> usize {
+        PathPattern::of(&self.uri).text.bytes().zip(path.bytes()).take_while(|(a, b)| a == b).count()
+    }
+}
+
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod tests;

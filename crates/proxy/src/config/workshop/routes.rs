@@ -1,0 +1,179 @@
+//! Routes: merged with what they lean on (data plane contract, section 4), and kept in the index.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+use usher_model::kind::{Key, Kind};
+use usher_model::resource;
+use usher_pipeline::exchange::RouteFacts;
+use usher_store::Revision;
+
+use super::leaning::Leaning;
+use super::{Moved, Workshop};
+use crate::config::route::{Origin, Route};
+use crate::config::router::Rule;
+
+/// What is known of all routes.
+#[derive(Default)]
+pub(super) struct Routes {
+    known: HashMap<Arc<str>, Known>,
+    leaning: Leaning,
+    next_order: u64,
+    next_build: u64,
+    /// What facts say where there is nothing to say.
+    blank: Arc<str>,
+}
+
+/// A route of the store, whether it is served or not.
+struct Known {
+    /// Its place among all routes, kept as long as its id is.
+    order: u64,
+    /// What it leans on.
+    leans_on: Box<[Key]>,
+    /// What was written, for routes that lean on others: the only ones that are ever built again.
+    source: Option<Moved>,
+    /// The build that is served.
+    served: Option<Arc<Route>>,
+}
+
+impl Routes {
+    /// The ids of the routes that lean on an object.
+    pub(super) fn leaning_on(&self, key: &Key) -> impl Iterator<Item = Arc<str>> {
+        self.leaning.on(key)
+    }
+}
+
+impl Workshop {
+    /// A route was written or deleted.
+    pub(super) fn move_route(&mut self, moved: &Moved) {
+        match &moved.now {
+            None => self.delete_route(moved),
+            Some((bytes, revision)) => self.write_route(moved, bytes, *revision),
+        }
+    }
+
+    /// Something that a route leans on has changed at this revision.
+    pub(super) fn rebuild_route(&mut self, id: &str, revision: Revision) {
+        let Some(source) = self.routes.known.get(id).and_then(|known| known.source.clone()) else { return };
+        let Some((bytes, _)) = &source.now else { return };
+        self.write_route(&source, bytes, revision);
+    }
+
+    fn delete_route(&mut self, moved: &Moved) {
+        if let Some((id, known)) = self.routes.known.remove_entry(moved.key.id.as_str()) {
+            self.routes.leaning.settle(&id, &known.leans_on, &[]);
+            if let Some(route) = known.served {
+                self.router.remove(&route);
+            }
+            self.traffic.forget(&id);
+        }
+        self.settle(moved, Ok(()));
+    }
+
+    fn write_route(&mut self, moved: &Moved, bytes: &Bytes, revision: Revision) {
+        self.built += 1;
+        let read = self.tools.guard(|tools| {
+            let value = tools.read(moved, bytes)?;
+            resource::Route::from_value(&value).map_err(|error| error.to_string())
+        });
+        let leans_on = read.as_ref().map(leans_on).unwrap_or_default();
+        let (id, order, served) = self.enter(moved, leans_on);
+        let built = read.and_then(|written| {
+            if written.is_on() { self.build_route(moved, &id, &written, order).map(Some) } else { Ok(None) }
+        });
+        let verdict = built.map(|route| {
+            if let Some(served) = served {
+                self.router.remove(&served);
+            }
+            let route = route.map(Arc::new);
+            if let Some(route) = &route {
+                self.router.insert(route);
+            }
+            if let Some(known) = self.routes.known.get_mut(&id) {
+                known.served = route;
+            }
+        });
+        self.note(&moved.path, revision, verdict);
+    }
+
+    /// Notes what a route leans on, and gives its id, its place and the build that is served.
+    fn enter(&mut self, moved: &Moved, leans_on: Box<[Key]>) -> (Arc<str>, u64, Option<Arc<Route>>) {
+        let routes = &mut self.routes;
+        let id = moved.key.id.as_str();
+        let id = routes.known.get_key_value(id).map_or_else(|| id.into(), |(id, _)| Arc::clone(id));
+        let next_order = routes.next_order;
+        let known = routes.known.entry(Arc::clone(&id)).or_insert_with(|| {
+            routes.next_order += 1;
+            Known { order: next_order, leans_on: Box::default(), source: None, served: None }
+        });
+        routes.leaning.settle(&id, &known.leans_on, &leans_on);
+        known.source = (!leans_on.is_empty()).then(|| moved.clone());
+        known.leans_on = leans_on;
+        (id, known.order, known.served.clone())
+    }
+
+    fn build_route(
+        &mut self,
+        moved: &Moved,
+        id: &Arc<str>,
+        written: &resource::Route,
+        order: u64,
+    ) -> Result<Route, String> {
+        let service = self.bases.service(written.service_id.as_deref())?;
+        let service = service.as_deref();
+        let base = self.bases.pipeline(service, written.plugin_config_id.as_deref())?;
+        let pipeline = self.tools.guard(|tools| {
+            if written.plugins.is_empty() {
+                return Ok(Arc::clone(&base));
+            }
+            let own = tools.compile(&moved.path, &written.plugins)?;
+            Ok(Arc::new(if base.is_empty() { own } else { base.under(&own) }))
+        })?;
+        let upstream = match (&written.upstream_id, &written.upstream, service) {
+            (Some(upstream), _, _) => Origin::Id(upstream.as_str().into()),
+            (None, Some(upstream), _) => self.own_upstream(id, upstream)?,
+            (None, None, Some(service)) => service.origin.clone(),
+            (None, None, None) => Origin::None,
+        };
+        let hosts = service.map_or(&[][..], |service| &service.hosts);
+        let rule = Rule::of(written, hosts, self.tools.router, order)?;
+        let routes = &mut self.routes;
+        routes.next_build += 1;
+        let blank = || Arc::clone(&routes.blank);
+        let facts = RouteFacts {
+            id: Arc::clone(id),
+            name: written.name.as_deref().map_or_else(blank, Arc::from),
+            uri: rule.uris.first().map_or_else(blank, Arc::clone),
+            host: rule.hosts.first().map_or_else(blank, Arc::clone),
+            service_id: service.map_or_else(blank, |service| Arc::clone(&service.id)),
+            service_name: service.map_or_else(blank, |service| Arc::clone(&service.name)),
+        };
+        Ok(Route {
+            facts: Arc::new(facts),
+            pipeline,
+            upstream,
+            timeouts: written.timeout,
+            websocket: written
+                .enable_websocket
+                .or(service.and_then(|service| service.websocket))
+                .unwrap_or(false),
+            traffic: self.traffic.of(id),
+            rule,
+            build: routes.next_build,
+        })
+    }
+
+    fn own_upstream(&self, id: &str, value: &Value) -> Result<Origin, String> {
+        let upstream = self.tools.guard(|tools| tools.upstream(&format!("route/{id}"), value))?;
+        Ok(Origin::Own(Arc::new(upstream)))
+    }
+}
+
+/// What a route leans on: an upstream isn't among it, because requests look that up by themselves.
+fn leans_on(route: &resource::Route) -> Box<[Key]> {
+    let service = route.service_id.as_ref().map(|id| Key::new(Kind::Service, id));
+    let plugin_config = route.plugin_config_id.as_ref().map(|id| Key::new(Kind::PluginConfig, id));
+    service.into_iter().chain(plugin_config).collect()
+}

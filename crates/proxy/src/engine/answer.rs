@@ -1,0 +1,212 @@
+//! Makes the answer's head, whoever gave the answer, and sees it to the client.
+
+use usher_http1::encode::{ResponseExtras, encode_response, takes_chunks};
+use usher_http1::head::{Head, Version};
+use usher_http1::reject::Reject;
+use usher_http1::request::Framing;
+use usher_pipeline::body::{Body, BodySteps};
+use usher_pipeline::exchange::AnsweredBy;
+use usher_pipeline::plugin::Flow;
+use usher_pipeline::reply::Reply;
+
+use super::client::Unread;
+use super::course::{Course, Next};
+use super::errors::{Failure, dress};
+use super::forward::Download;
+use super::ingress::drop_nominated;
+use super::local::Local;
+use super::relay::{Relay, Relayed, Source};
+use super::websocket;
+
+/// Answers the client, and says what becomes of the connection.
+pub(super) async fn answer(course: &mut Course<'_>, outcome: Result<Download, Failure>) -> Next {
+    let mut must_close = false;
+    let source = match outcome {
+        Ok(download) => {
+            course.state.exchange.answered_by = AnsweredBy::Upstream;
+            drop_nominated(&mut course.state.exchange.answer);
+            Source::Upstream(download)
+        }
+        Err(Failure::Refused(reject)) => return refuse(course, &reject).await,
+        Err(failure) => {
+            tell(course, &failure);
+            must_close = matches!(failure, Failure::Body(..));
+            let Some(reply) = failure.reply() else { return Next::Cut };
+            replace(course, reply)
+        }
+    };
+    let source = filter_head(course, source);
+    send(course, source, must_close).await
+}
+
+/// The fixed answer to what can't be believed; no plugin sees it.
+async fn refuse(course: &mut Course<'_>, reject: &Reject) -> Next {
+    let settings = &course.client.local.settings;
+    tracing::debug!(peer = %course.client.peer, status = reject.status, reason = reject.reason, "refused a request");
+    course.route = None;
+    course.answered = true;
+    let state = &mut *course.state;
+    state.exchange.answer.clear();
+    state.exchange.answer.set_status(reject.status);
+    state.exchange.answered_by = AnsweredBy::Gateway;
+    let answer = reject.answer(&settings.server, settings.product);
+    state.down.write(|text| text.extend_from_slice(&answer));
+    let client = course.client;
+    let down = &mut state.down;
+    match std::future::poll_fn(|context| client.poll_send(context, down)).await {
+        Ok(()) => Next::Linger,
+        Err(_) => Next::Cut,
+    }
+}
+
+/// Says in the log what the client learns only as a status.
+fn tell(course: &Course<'_>, failure: &Failure) {
+    let route = course.route.map(|route| &*route.facts.id);
+    match failure {
+        Failure::NoNode => tracing::warn!(route, "an upstream has no node that could be tried"),
+        Failure::NoUpstream => tracing::debug!(route, "a route without an upstream was asked for more than its plugins give"),
+        Failure::UnknownUpstream(id) => tracing::warn!(route, upstream = &**id, "there is no upstream of this id"),
+        Failure::RetriesTimedOut => tracing::warn!(route, "the time for retries is over"),
+        Failure::Body(error, status) => tracing::debug!(route, %error, status, "a request's body was refused"),
+        // Told by whoever tried, or nobody's fault.
+        Failure::Upstream(_)
+        | Failure::Reply(_)
+        | Failure::Refused(_)
+        | Failure::NotFound
+        | Failure::ClientGone => {}
+    }
+}
+
+/// Puts an answer of the gateway's in the place of whatever was there.
+fn replace(course: &mut Course<'_>, mut reply: Reply) -> Source {
+    dress(&mut reply, course.client.local.settings.product);
+    let exchange = &mut course.state.exchange;
+    exchange.answered_by = AnsweredBy::Gateway;
+    exchange.answer = reply.head;
+    match reply.body {
+        Body::Empty => Source::Nothing,
+        Body::Full(bytes) => Source::Full(bytes),
+        Body::Stream(stream) => Source::Stream(stream),
+    }
+}
+
+/// Gives the head what every answer has, and lets the plugins see it.
+fn filter_head(course: &mut Course<'_>, source: Source) -> Source {
+    sign(&mut course.state.exchange.answer, &course.client.local);
+    let exchange = &mut course.state.exchange;
+    if exchange.upstream.statuses.last().is_some_and(|status| *status >= 500) {
+        let all: Vec<String> = exchange.upstream.statuses.iter().map(u16::to_string).collect();
+        set(&mut exchange.answer, "X-APISIX-Upstream-Status", &all.join(", "));
+    }
+    match course.plugins.header_filter(exchange) {
+        Flow::Continue => source,
+        Flow::Reply(reply) => {
+            let source = replace(course, *reply);
+            sign(&mut course.state.exchange.answer, &course.client.local);
+            source
+        }
+    }
+}
+
+/// `Server` is ours, `Date` is the upstream's where it has one, and nginx's own control fields go no further.
+fn sign(answer: &mut Head, local: &Local) {
+    let mut dated = false;
+    answer.remove_where(|name, _| match name.len() {
+        4 => {
+            dated |= name.eq_ignore_ascii_case("date");
+            false
+        }
+        6 => name.eq_ignore_ascii_case("server"),
+        9.. => name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("x-accel-")),
+        _ => false,
+    });
+    append(answer, "Server", &local.settings.server);
+    if !dated {
+        append(answer, "Date", &local.clock.date());
+    }
+}
+
+fn append(answer: &mut Head, name: &str, value: &str) {
+    if let Err(error) = answer.append(name, value) {
+        tracing::warn!(%error, "left out a field of an answer");
+    }
+}
+
+fn set(answer: &mut Head, name: &str, value: &str) {
+    if let Err(error) = answer.set(name, value) {
+        tracing::warn!(%error, "left out a field of an answer");
+    }
+}
+
+/// Writes head and body.
+async fn send(course: &mut Course<'_>, source: Source, must_close: bool) -> Next {
+    let client = course.client;
+    let exchange = &mut course.state.exchange;
+    let status = exchange.answer.status();
+    let switching = matches!(&source, Source::Upstream(download) if download.head.switching);
+    let bodiless = exchange.request.method() == "HEAD" || matches!(status, 100..=199 | 204 | 304);
+    let mut steps = BodySteps::default();
+    if !bodiless {
+        course.plugins.body_filter(exchange, &mut steps);
+    }
+    let version = exchange.request.head.version();
+    let whole = match source.through(&mut steps) {
+        Ok(source) => source,
+        Err(error) => {
+            tracing::warn!(%error, "a plugin refused an answer's body");
+            return Next::Cut;
+        }
+    };
+    let mut framing = whole.framing(bodiless, steps.is_empty());
+    if framing == Framing::Chunked && !takes_chunks(version) {
+        framing = Framing::UntilClose;
+    }
+    let unread = client.unread();
+    let close = !course.wants.keep_alive
+        || course.last
+        || must_close
+        || client.local.is_draining()
+        || (framing == Framing::UntilClose && !bodiless)
+        || unread == Unread::Much;
+    let extras = ResponseExtras {
+        framing,
+        close: close && !switching,
+        keep_alive_1_0: version == Version::Http10 && !close,
+        websocket: switching,
+    };
+    let state = &mut *course.state;
+    state.down.write(|text| encode_response(text, &state.exchange.answer, extras));
+    course.answered = true;
+
+    let mut relay = Relay::new(client, state, whole, steps, framing, bodiless && !switching);
+    let relayed = relay.run().await;
+    match relayed {
+        Relayed::Done => {}
+        Relayed::ClientGone => return Next::Cut,
+        Relayed::Cut => {
+            if framing == Framing::UntilClose {
+                // Closing is this body's good end, so that its cut has to look different.
+                client.reset();
+            }
+            return Next::Cut;
+        }
+    }
+    if switching && let Some(download) = relay.into_download() {
+        websocket::tunnel(course, download).await;
+        return Next::Close;
+    }
+    finish(course, close).await
+}
+
+/// Settles what becomes of the connection once the answer is out.
+async fn finish(course: &mut Course<'_>, close: bool) -> Next {
+    let client = course.client;
+    match client.unread() {
+        Unread::Nothing if close && client.has_more() => Next::Linger,
+        Unread::Nothing if close => Next::Close,
+        Unread::Nothing => Next::Keep,
+        _ if close => Next::Linger,
+        _ if client.skip_body(&mut course.state.exchange.request.body).await => Next::Keep,
+        _ => Next::Linger,
+    }
+}

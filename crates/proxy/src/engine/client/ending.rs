@@ -1,0 +1,116 @@
+//! How a client's connection ends, so that the client can still read its answer, or see that it was cut.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use tokio::io::AsyncWrite as _;
+use usher_pipeline::body::Body;
+
+use super::Client;
+use super::body::LITTLE;
+use crate::engine::alarm::Wait;
+
+/// How long an ending may take in all.
+const LINGER_MS: u64 = 1_000;
+
+impl Client {
+    /// Reads the rest of a request's body and throws it away. `false` when that isn't worth the while.
+    pub(in crate::engine) async fn skip_body(self: &Rc<Self>, body: &mut Body) -> bool {
+        let Body::Stream(stream) = body else {
+            // Whoever replaced the body left the client's own unread.
+            return self.skip_rest().await;
+        };
+        let until = self.local.clock.ms() + LINGER_MS;
+        let mut left = LITTLE;
+        let done = loop {
+            if self.local.clock.ms() > until {
+                break false;
+            }
+            self.alarm.arm(Wait::ClientRead, until);
+            match std::future::poll_fn(|context| stream.poll_read(context)).await {
+                Some(Ok(piece)) => match left.checked_sub(piece.len() as u64) {
+                    Some(rest) => left = rest,
+                    None => break false,
+                },
+                Some(Err(_)) => break false,
+                None => break self.io.borrow().body.is_done(),
+            }
+        };
+        self.alarm.disarm(Wait::ClientRead);
+        done
+    }
+
+    async fn skip_rest(self: &Rc<Self>) -> bool {
+        if self.io.borrow().body.is_done() {
+            return true;
+        }
+        let mut rest = self.stream();
+        Box::pin(self.skip_body(&mut rest)).await
+    }
+
+    /// Ends a connection whose client may still be sending: says that nothing more comes, then throws away what does, for a while. Without
+    /// this the kernel would answer unread bytes with a reset, and the client might never see its answer.
+    pub(in crate::engine) async fn linger(&self) {
+        self.alarm.disarm_all();
+        let mut left = usize::try_from(LITTLE).unwrap_or(usize::MAX);
+        let mut shut = false;
+        std::future::poll_fn(|context| {
+            let io = &mut *self.io.borrow_mut();
+            if !shut {
+                match Pin::new(&mut io.stream).poll_shutdown(context) {
+                    Poll::Ready(Ok(())) => shut = true,
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => {}
+                }
+            }
+            loop {
+                io.buffer.clear();
+                if io.buffer.capacity() == 0 {
+                    io.buffer = self.local.buffers.small();
+                }
+                match tokio_util::io::poll_read_buf(Pin::new(&mut io.stream), context, &mut io.buffer) {
+                    Poll::Ready(Ok(came)) if came > 0 && came < left => left -= came,
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending if self.alarm.rang(Wait::ClientRead) => return Poll::Ready(()),
+                    Poll::Pending => {
+                        self.alarm.arm(Wait::ClientRead, self.local.clock.ms() + LINGER_MS);
+                        return Poll::Pending;
+                    }
+                }
+            }
+        })
+        .await;
+        self.alarm.disarm_all();
+    }
+
+    /// Makes the end a reset, for an answer whose cut couldn't be told from its end otherwise.
+    pub(in crate::engine) fn reset(&self) {
+        // Best effort: the connection is closed either way.
+        let _ = self.io.borrow().stream.set_zero_linger();
+    }
+
+    /// The last word of a connection whose task has failed. Nothing is written behind an answer that has begun.
+    pub(in crate::engine) fn apologize(&self, answer: &[u8]) {
+        if !self.answered.get()
+            && let Ok(io) = self.io.try_borrow()
+        {
+            // Best effort: the connection is closed either way.
+            let _ = io.stream.try_write(answer);
+        }
+    }
+
+    /// Writes for a tunnel.
+    pub(in crate::engine) fn poll_tunnel_write(
+        &self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.io.borrow_mut().stream).poll_write(context, bytes)
+    }
+
+    /// Says to the client of a tunnel that nothing more comes.
+    pub(in crate::engine) fn poll_tunnel_end(&self, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io.borrow_mut().stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,111 @@
+//! The one dialer: every connection that the gateway opens is opened here, to an address that was judged right before.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::local::Local;
+use super::nodes::{Endpoint, Place, Tls};
+use super::pool::Link;
+use super::socket::Socket;
+use crate::config::forbidden;
+
+/// Addresses of one name that are tried in one connect.
+const MOST_ADDRESSES: usize = 4;
+
+/// Why there is no connection. Nothing of a request was sent.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum NoLink {
+    /// The address is one that the gateway never calls.
+    #[error("{0} is not called: {1}")]
+    Forbidden(SocketAddr, &'static str),
+    /// The name leads nowhere.
+    #[error("the name could not be resolved: {0}")]
+    Unknown(Arc<str>),
+    /// The other side refused, or can't be reached.
+    #[error("{0} did not take the connection: {1}")]
+    Refused(SocketAddr, Arc<io::Error>),
+    /// TLS failed, also because of a certificate that isn't trusted.
+    #[error("TLS with {0} failed: {1}")]
+    Tls(SocketAddr, Arc<io::Error>),
+    /// It took too long.
+    #[error("no connection within {0:?}")]
+    TimedOut(Duration),
+}
+
+/// Connects to a node. `host` is the name that TLS goes by where the node follows the client's.
+///
+/// # Errors
+/// [`NoLink`].
+pub(super) async fn connect(
+    local: &Local,
+    endpoint: &Endpoint,
+    host: Option<Rc<str>>,
+    within: Duration,
+) -> Result<Link, NoLink> {
+    // A timer, because this happens once per connection and has to be exact.
+    let connected = timeout(within, dial(local, endpoint, host)).await;
+    local.clock.turn();
+    connected.unwrap_or(Err(NoLink::TimedOut(within)))
+}
+
+async fn dial(local: &Local, endpoint: &Endpoint, host: Option<Rc<str>>) -> Result<Link, NoLink> {
+    let (stream, address) = reach(local, endpoint).await?;
+    // Delay of small writes helps nobody here; without it a connection works all the same.
+    let _ = stream.set_nodelay(true);
+    let socket = match &endpoint.tls {
+        None => Socket::Plain(stream),
+        Some(tls) => {
+            let name = server_name(tls, host.as_deref(), address)?;
+            let stream = tls.connector.connect(name, stream).await;
+            Socket::Tls(Box::new(stream.map_err(|error| NoLink::Tls(address, Arc::new(error)))?))
+        }
+    };
+    Ok(Link::new(socket, address, host))
+}
+
+async fn reach(local: &Local, endpoint: &Endpoint) -> Result<(TcpStream, SocketAddr), NoLink> {
+    let name = match &endpoint.place {
+        Place::Address(ip) => return open(local, *ip, endpoint.port).await,
+        Place::Name(name) => name,
+    };
+    let addresses = name.addresses(local.clock.now()).await.map_err(NoLink::Unknown)?;
+    // One of those that the system prefers, at random; the others only if that one can't be reached.
+    let first_family = addresses.iter().take_while(|ip| {
+        addresses.first().is_some_and(|first| first.is_ipv4() == ip.is_ipv4())
+    });
+    let preferred = first_family.count();
+    let start = fastrand::usize(..preferred.max(1));
+    let order = (0..preferred).map(|step| (start + step) % preferred).chain(preferred..addresses.len());
+    let mut failed = NoLink::Unknown("it has no address".into());
+    for ip in order.filter_map(|at| addresses.get(at)).take(MOST_ADDRESSES) {
+        match open(local, *ip, endpoint.port).await {
+            Ok(opened) => return Ok(opened),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+async fn open(local: &Local, ip: IpAddr, port: u16) -> Result<(TcpStream, SocketAddr), NoLink> {
+    let address = SocketAddr::new(ip, port);
+    if let Some(reason) = forbidden(address, local.shared.own_listeners()) {
+        return Err(NoLink::Forbidden(address, reason));
+    }
+    let stream = TcpStream::connect(address).await;
+    Ok((stream.map_err(|error| NoLink::Refused(address, Arc::new(error)))?, address))
+}
+
+fn server_name(tls: &Tls, host: Option<&str>, address: SocketAddr) -> Result<ServerName<'static>, NoLink> {
+    let followed = host.and_then(|host| ServerName::try_from(host.to_owned()).ok());
+    followed.or_else(|| tls.name.clone()).ok_or_else(|| {
+        let reason = "the node's name can't be the name of a certificate";
+        NoLink::Tls(address, Arc::new(io::Error::new(io::ErrorKind::InvalidInput, reason)))
+    })
+}

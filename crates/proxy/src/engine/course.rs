@@ -1,0 +1,267 @@
+//! The course of one request, from its complete head to its last byte: inbound, route, plugins, upstream, answer, log.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use usher_http1::reject::Reject;
+use usher_http1::request::{Framing, RequestHead, Upgrade};
+use usher_pipeline::body::Body;
+use usher_pipeline::exchange::{AnsweredBy, Choice};
+use usher_pipeline::plugin::Flow;
+use usher_pipeline::reply::Reply;
+
+use super::answer;
+use super::client::{Client, NoHead};
+use super::errors::Failure;
+use super::forward::{self, Download};
+use super::ingress::{drop_nominated, split_host};
+use super::nodes::Chosen;
+use super::path;
+use super::plugins::Plugins;
+use super::state::State;
+use super::view::View;
+use crate::config::{Origin, Route, Upstream};
+
+/// What becomes of the connection behind an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The next request may come.
+    Keep,
+    /// It is closed; nothing is unread.
+    Close,
+    /// It is closed, but the client may still be sending.
+    Linger,
+    /// It is closed in the middle of an answer.
+    Cut,
+}
+
+/// One request on its way.
+pub(super) struct Course<'a> {
+    pub(super) client: &'a Rc<Client>,
+    pub(super) wants: RequestHead,
+    /// Whether the connection ends behind this request, whatever the client wants.
+    pub(super) last: bool,
+    pub(super) view: &'a View,
+    pub(super) route: Option<&'a Arc<Route>>,
+    pub(super) plugins: Plugins<'a>,
+    pub(super) state: &'a mut State,
+    /// Whether an answer's head was made.
+    pub(super) answered: bool,
+    /// Whether plugins have seen the request.
+    seen: bool,
+    ended: bool,
+}
+
+/// Runs one request whose head is in `state`. `last`: the connection ends behind it.
+pub(super) async fn run(client: &Rc<Client>, state: &mut State, wants: RequestHead, last: bool) -> Next {
+    let view = client.local.view();
+    let mut course = Course::new(client, &view, state, wants, last);
+    let outcome = course.way_in().await;
+    let next = answer::answer(&mut course, outcome).await;
+    course.end();
+    next
+}
+
+/// Answers a connection that sent something other than a request.
+pub(super) async fn without_head(client: &Rc<Client>, state: &mut State, no_head: NoHead) -> Next {
+    let reject = match no_head {
+        NoHead::Gone | NoHead::TimedOut(false) => return Next::Close,
+        NoHead::TimedOut(true) => Reject { status: 408, reason: "a head that came too slowly" },
+        NoHead::Refused(reject) => reject,
+    };
+    let view = client.local.view();
+    // Nothing of it is believed, nor logged.
+    state.exchange.request.head.clear();
+    state.exchange.request.refill("", None, false, "", None);
+    let wants = RequestHead {
+        framing: Framing::None,
+        keep_alive: false,
+        expect_continue: false,
+        upgrade: Upgrade::None,
+        asterisk: false,
+    };
+    let mut course = Course::new(client, &view, state, wants, true);
+    course.state.exchange.client = client.peer;
+    course.state.exchange.server_port = client.server_port;
+    answer::answer(&mut course, Err(Failure::Refused(reject))).await
+}
+
+impl<'a> Course<'a> {
+    fn new(
+        client: &'a Rc<Client>,
+        view: &'a View,
+        state: &'a mut State,
+        wants: RequestHead,
+        last: bool,
+    ) -> Self {
+        state.begin(&view.directory);
+        let plugins = Plugins::new(view.snapshot.global_rules());
+        Self {
+            client,
+            wants,
+            last,
+            view,
+            route: None,
+            plugins,
+            state,
+            answered: false,
+            seen: false,
+            ended: false,
+        }
+    }
+
+    async fn way_in(&mut self) -> Result<Download, Failure> {
+        self.settle()?;
+        let local = &self.client.local;
+        local.retries.earn(local.clock.ms());
+        self.seen = true;
+        self.find_route();
+        if !self.plugins.are_idle_on_the_way_in() {
+            let exchange = &mut self.state.exchange;
+            if let Flow::Reply(reply) = self.plugins.way_in(exchange, self.route, &local.shared).await {
+                return Err(Failure::Reply(reply));
+            }
+        }
+        if self.route.is_none() {
+            return Err(Failure::NotFound);
+        }
+        let choice = self.state.exchange.choice.clone();
+        match &choice {
+            Some(Choice::Id(id)) => {
+                let upstream = self.upstream_of(id)?;
+                forward::forward(self, Chosen::Configured(upstream)).await
+            }
+            Some(Choice::Target(target)) => {
+                let Some(upstream) = target.as_any().downcast_ref::<Upstream>() else {
+                    return Err(Failure::NoUpstream);
+                };
+                forward::forward(self, Chosen::Inline(target, upstream)).await
+            }
+            None => {
+                let upstream = self.own_upstream()?;
+                forward::forward(self, Chosen::Configured(upstream)).await
+            }
+        }
+    }
+
+    fn own_upstream(&self) -> Result<&'a Arc<Upstream>, Failure> {
+        let route = self.route.ok_or(Failure::NotFound)?;
+        match &route.upstream {
+            Origin::Own(upstream) => Ok(upstream),
+            Origin::Id(id) => self.upstream_of(id),
+            Origin::None => Err(Failure::NoUpstream),
+        }
+    }
+
+    fn upstream_of(&self, id: &Arc<str>) -> Result<&'a Arc<Upstream>, Failure> {
+        self.view.snapshot.upstream(id).ok_or_else(|| Failure::UnknownUpstream(Arc::clone(id)))
+    }
+
+    /// Makes the request that plugins see of the head that came.
+    fn settle(&mut self) -> Result<(), Failure> {
+        let (client, state) = (self.client, &mut *self.state);
+        let exchange = &mut state.exchange;
+        exchange.server_port = client.server_port;
+        exchange.request.tls = false;
+        // Taken out, so that its texts can be read while the request is refilled.
+        let mut head = std::mem::take(&mut exchange.request.head);
+        let settled = refill(&head, state);
+        drop_nominated(&mut head);
+        let exchange = &mut state.exchange;
+        exchange.request.head = head;
+        settled.map_err(Failure::Refused)?;
+        client.local.ingress.settle(client, exchange, &mut state.said, &state.authority);
+        // Before any answer: what is left of the body must never be taken for the next request.
+        let body = client.open_body(&self.wants);
+        exchange.request.body = body.map_err(|bad| {
+            Failure::Refused(Reject { status: bad.status, reason: bad.reason })
+        })?;
+        if self.wants.asterisk {
+            return Err(Reply::new(200).with("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS").into());
+        }
+        if exchange.request.method() == "TRACE" {
+            // It would show the client what the gateway adds.
+            return Err(Reply::new(405).into());
+        }
+        Ok(())
+    }
+
+    fn find_route(&mut self) {
+        let exchange = &mut self.state.exchange;
+        let asked = crate::config::Asked {
+            host: exchange.request.host(),
+            path: exchange.request.path(),
+            method: exchange.request.method(),
+            client: exchange.client.ip(),
+            variables: exchange,
+        };
+        self.route = self.view.snapshot.route(&asked);
+        if let Some(route) = self.route {
+            exchange.route = Some(Arc::clone(&route.facts));
+            self.plugins.take_route(route);
+        }
+    }
+
+    /// The last of a request: plugins, counters and the log see how it went. Runs once, also when the task is dropped.
+    pub(super) fn end(&mut self) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let local = &self.client.local;
+        let state = &mut *self.state;
+        let exchange = &mut state.exchange;
+        if !self.answered {
+            exchange.answer.clear();
+            // nginx's number for a client that left before it had an answer.
+            exchange.answer.set_status(499);
+            exchange.answered_by = AnsweredBy::Gateway;
+        }
+        exchange.times.received_bytes = self.client.received();
+        exchange.times.sent_bytes = state.down.written();
+        exchange.times.body_bytes = state.body_bytes.saturating_sub(state.down.pending() as u64);
+        if self.seen {
+            self.plugins.log(exchange);
+        }
+        let traffic = self.route.map_or_else(|| local.shared.not_found(), |route| &route.traffic);
+        traffic.count(local.index, exchange.answer.status());
+        if let Some(lines) = &local.lines {
+            lines.add(exchange, &local.clock);
+        }
+        exchange.request.body = Body::Empty;
+    }
+}
+
+impl Drop for Course<'_> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Path, query, host and port of a head, made canonical.
+fn refill(head: &usher_http1::head::Head, state: &mut State) -> Result<(), Reject> {
+    let authority = head.get_str("host").unwrap_or_default();
+    let (host, port) = split_host(authority);
+    let host = host.strip_suffix('.').unwrap_or(host);
+    state.host.clear();
+    state.host.push_str(host);
+    state.host.make_ascii_lowercase();
+    state.authority.clear();
+    state.authority.push_str(authority);
+    let target = head.target();
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let rewritten = if path == "*" {
+        Ok(false)
+    } else {
+        path::canonical(path, &mut state.path).map_err(|reason| Reject { status: 400, reason })
+    };
+    let is_new = rewritten.as_ref().is_ok_and(|new| *new);
+    let path = if is_new { &state.path } else { path };
+    state.exchange.request.refill(path, query, is_new, &state.host, port);
+    rewritten.map(drop)
+}
+
+impl From<Reply> for Failure {
+    fn from(reply: Reply) -> Self {
+        Self::Reply(Box::new(reply))
+    }
+}

@@ -1,0 +1,252 @@
+//! Sends a request to one of an upstream's nodes and reads the head of its answer, trying others where that is safe.
+
+mod attempt;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use usher_http1::body::BodyDecoder;
+use usher_http1::encode::{RequestExtras, encode_request};
+use usher_http1::request::{Framing, Upgrade};
+use usher_http1::response::ResponseHead;
+use usher_model::resource::{PassHost, Timeouts};
+use usher_pipeline::body::BodySteps;
+use usher_pipeline::exchange::Exchange;
+use usher_pipeline::plugin::Flow;
+
+use self::attempt::{Attempt, Miss};
+use super::connect::connect;
+use super::course::Course;
+use super::errors::{Failure, Trouble};
+use super::ingress::split_host;
+use super::nodes::{Chosen, Endpoint};
+use super::pool::{Idle, Link};
+use super::settings::CONNECT_WITH_OTHERS;
+use super::upload::Upload;
+use super::websocket;
+use crate::config::Upstream;
+
+/// An answer whose head has come, and the connection that the rest comes by.
+pub(super) struct Download {
+    pub(super) link: Link,
+    pub(super) idle: Rc<Idle>,
+    pub(super) buffer: BytesMut,
+    pub(super) decoder: BodyDecoder,
+    pub(super) head: ResponseHead,
+    pub(super) upload: Upload,
+    pub(super) timeouts: Timeouts,
+}
+
+/// What holds for every try of one request.
+struct Terms {
+    timeouts: Timeouts,
+    websocket: bool,
+    /// Whether doing it twice is the same as doing it once (RFC 9110, section 9.2.2).
+    idempotent: bool,
+}
+
+/// Sends the request and reads the head of an answer, which is in `exchange.answer` then.
+///
+/// # Errors
+/// [`Failure`]: no node answered, or there is no point in asking.
+pub(super) async fn forward(course: &mut Course<'_>, chosen: Chosen<'_>) -> Result<Download, Failure> {
+    let upstream = chosen.upstream();
+    let client = course.client;
+    let local = &client.local;
+    let most = upstream.tries();
+    if most == 0 {
+        return Err(Failure::NoNode);
+    }
+    let nodes = local.nodes.of(chosen, &local.resolver);
+    let own = course.route.and_then(|route| route.timeouts);
+    let exchange = &mut course.state.exchange;
+    let terms = Terms {
+        timeouts: own.or(upstream.spec.timeout).unwrap_or_default(),
+        websocket: course.wants.upgrade == Upgrade::WebSocket
+            && course.route.is_some_and(|route| route.websocket),
+        idempotent: is_idempotent(exchange.request.method()),
+    };
+    if terms.websocket {
+        websocket::check(&exchange.request.head)?;
+    }
+    let mut steps = BodySteps::default();
+    course.plugins.request_body(exchange, &mut steps);
+    let prepared = Upload::prepare(&mut exchange.request.body, steps);
+    let mut upload = prepared.map_err(|error| Failure::body(error, 400))?;
+
+    let start = local.clock.now();
+    exchange.times.upstream_start = Some(start);
+    exchange.upstream.scheme = upstream.spec.scheme.as_str();
+    let mut failed = None;
+    while let Some(index) = upstream.choose(&course.state.tried) {
+        let Some(endpoint) = nodes.get(index) else { break };
+        let state = &mut *course.state;
+        state.tried.push(index);
+        name_host(&mut state.exchange, upstream, endpoint);
+        if !course.plugins.are_idle_on_the_way_in()
+            && let Flow::Reply(reply) = course.plugins.before_proxy(&mut state.exchange).await
+        {
+            return Err(Failure::Reply(reply));
+        }
+        let others = state.tried.len() < most;
+        let miss = match try_node(course, endpoint, &terms, &mut upload, others).await {
+            Ok(download) => return Ok(download),
+            Err(Stop::Failure(failure)) => return Err(failure),
+            Err(Stop::Miss(miss)) => miss,
+        };
+        course.state.exchange.upstream.statuses.push(miss.trouble.status());
+        let again = others && miss.trouble.may_be_retried() && terms.may_repeat(&miss, &upload);
+        tracing::warn!(
+            route = course.route.map(|route| &*route.facts.id),
+            upstream = &*upstream.name,
+            node = &*endpoint.authority,
+            error = %miss.trouble,
+            again,
+            "a try of an upstream's node failed"
+        );
+        if !again {
+            return Err(Failure::Upstream(miss.trouble));
+        }
+        if is_over(upstream.spec.retry_timeout, local.clock.now() - start) {
+            return Err(Failure::RetriesTimedOut);
+        }
+        if !local.retries.spend() {
+            return Err(Failure::Upstream(miss.trouble));
+        }
+        failed = Some(miss.trouble);
+    }
+    Err(failed.map_or(Failure::NoNode, Failure::Upstream))
+}
+
+/// Why a try is not followed by an answer.
+enum Stop {
+    /// This node failed.
+    Miss(Miss),
+    /// The request itself can't go on.
+    Failure(Failure),
+}
+
+impl Terms {
+    /// Whether the request may be sent once more.
+    fn may_repeat(&self, miss: &Miss, upload: &Upload) -> bool {
+        upload.is_repeatable() && (!miss.sent || self.idempotent)
+    }
+}
+
+/// One node: a kept connection if there is one, a new one otherwise, and a new one too where the kept one turns out to be dead.
+async fn try_node(
+    course: &mut Course<'_>,
+    endpoint: &Endpoint,
+    terms: &Terms,
+    upload: &mut Upload,
+    others: bool,
+) -> Result<Download, Stop> {
+    let client = course.client;
+    let local = &client.local;
+    let certain = !terms.idempotent || !upload.is_repeatable();
+    let followed = followed_name(course, endpoint);
+    let now = local.clock.now();
+    let mut kept = endpoint.idle.take(local.clock.ms(), certain, |link| {
+        link.name == followed && endpoint.place.is_at(link.address, now)
+    });
+    let mut fresh = kept.is_none();
+    loop {
+        let mut link = match kept.take() {
+            Some(link) => link,
+            None => {
+                let connect_within = if others {
+                    terms.timeouts.connect.min(CONNECT_WITH_OTHERS)
+                } else {
+                    terms.timeouts.connect
+                };
+                let missed = |error| Stop::Miss(Miss { trouble: Trouble::NoLink(error), sent: false, heard: false });
+                // Boxed: it is rare, and large beside everything else of a request.
+                Box::pin(connect(local, endpoint, followed.clone(), connect_within)).await.map_err(missed)?
+            }
+        };
+        let state = &mut *course.state;
+        state.exchange.upstream.address = Some(link.address);
+        state.up.clear();
+        let framing = upload.begin(&state.exchange.request.body);
+        write_head(state, framing, terms.websocket);
+        let mut buffer = local.buffers.large();
+        let outcome = Attempt::new(client, state, &mut link, &mut buffer, upload, terms).run().await;
+        match outcome {
+            Ok(head) => {
+                state.exchange.upstream.statuses.push(state.exchange.answer.status());
+                return Ok(Download {
+                    link,
+                    idle: Rc::clone(&endpoint.idle),
+                    buffer,
+                    decoder: BodyDecoder::new(head.framing, &local.settings.answers),
+                    head,
+                    upload: std::mem::take(upload),
+                    timeouts: terms.timeouts,
+                });
+            }
+            Err(stop) => {
+                local.buffers.give_back(buffer);
+                match stop {
+                    // Closed while it was idle, as far as anybody can tell: the node itself has not failed.
+                    Stop::Miss(miss) if !fresh && !miss.heard && miss.is_stale() && terms.may_repeat(&miss, upload) => {
+                        fresh = true;
+                    }
+                    stop => return Err(stop),
+                }
+            }
+        }
+    }
+}
+
+/// Sets the `Host` that this node sees (data plane contract, section 6.4).
+fn name_host(exchange: &mut Exchange, upstream: &Upstream, endpoint: &Endpoint) {
+    let request = &mut exchange.request;
+    let wanted = match (upstream.spec.pass_host, &upstream.spec.upstream_host) {
+        (PassHost::Node, _) => Some(&*endpoint.authority),
+        (PassHost::Rewrite, Some(host)) => Some(host.as_str()),
+        // What is forwarded is HTTP/1.1, which can't do without one.
+        _ if !request.head.contains("host") => Some(&*endpoint.authority),
+        _ => None,
+    };
+    if let Some(host) = wanted
+        && let Err(error) = request.head.set("Host", host)
+    {
+        tracing::warn!(%error, upstream = &*upstream.name, "the Host for a node can't be sent");
+    }
+    let facts = &mut exchange.upstream;
+    facts.host.clear();
+    facts.host.push_str(request.head.get_str("host").unwrap_or_default());
+}
+
+/// The name that TLS goes by where the node is an address and the client's `Host` is passed on.
+fn followed_name(course: &Course<'_>, endpoint: &Endpoint) -> Option<Rc<str>> {
+    let follows = endpoint.tls.as_ref().is_some_and(|tls| tls.follows_host);
+    let host = course.state.exchange.request.head.get_str("host").filter(|_| follows)?;
+    let (host, _) = split_host(host);
+    let is_name = !host.starts_with('[') && host.parse::<std::net::IpAddr>().is_err();
+    is_name.then(|| host.to_ascii_lowercase().into())
+}
+
+fn write_head(state: &mut super::state::State, framing: Framing, websocket: bool) {
+    let request = &state.exchange.request;
+    let target = request.is_rewritten().then(|| {
+        state.target.clear();
+        state.target.push_str(request.path());
+        if let Some(query) = request.query() {
+            state.target.push('?');
+            state.target.push_str(query);
+        }
+        state.target.as_str()
+    });
+    let extras = RequestExtras { framing, target, websocket, close: false };
+    state.up.write(|text| encode_request(text, &request.head, extras));
+}
+
+fn is_idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "PROPFIND")
+}
+
+fn is_over(retry_timeout_secs: f64, spent: Duration) -> bool {
+    retry_timeout_secs > 0.0 && spent.as_secs_f64() >= retry_timeout_secs
+}

@@ -1,0 +1,311 @@
+//! What of a request's head is believed: who is calling, which headers a client may not send, what the upstream is told instead.
+//!
+//! One pass over the fields drops what only the gateway may say, before any plugin runs; then the gateway says it.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use usher_http1::head::Head;
+use usher_model::compat::Behaviour;
+use usher_pipeline::exchange::Exchange;
+
+use super::client::Client;
+use crate::config::Shared;
+use crate::options::Options;
+
+/// The rules, made once per worker.
+pub(super) struct Ingress {
+    /// Lower case, with hyphens.
+    identity: Vec<&'static str>,
+    /// A bit for each length that a guarded name has, so that most names cost one test.
+    lengths: u64,
+    trusted: Vec<IpNet>,
+    real_ip_from_loopback: bool,
+}
+
+/// What a client said of where it comes from. Kept by a worker's states and refilled.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    forwarded_for: Vec<u8>,
+    real_ip: Vec<u8>,
+    proto: Vec<u8>,
+    host: Vec<u8>,
+    port: Vec<u8>,
+    scratch: String,
+}
+
+/// A field that clients may send, but that isn't simply passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Guarded {
+    Identity,
+    RealIp,
+    Forwarded,
+    ForwardedFor,
+    ForwardedProto,
+    ForwardedHost,
+    ForwardedPort,
+    /// Says that the request is another one than it is.
+    Override,
+    /// `Expect`: answered by the gateway itself.
+    Expect,
+}
+
+const FORWARDING: [(&str, Guarded); 10] = [
+    ("expect", Guarded::Expect),
+    ("x-real-ip", Guarded::RealIp),
+    ("forwarded", Guarded::Forwarded),
+    ("x-forwarded-for", Guarded::ForwardedFor),
+    ("x-forwarded-proto", Guarded::ForwardedProto),
+    ("x-forwarded-host", Guarded::ForwardedHost),
+    ("x-forwarded-port", Guarded::ForwardedPort),
+    ("x-original-url", Guarded::Override),
+    ("x-rewrite-url", Guarded::Override),
+    ("x-http-method-override", Guarded::Override),
+];
+
+impl Ingress {
+    pub(super) fn new(options: &Options, shared: &Shared) -> Self {
+        let identity = shared.registry().identity_headers();
+        let names = identity.iter().copied().chain(FORWARDING.iter().map(|(name, _)| *name));
+        Self {
+            lengths: names.fold(0, |lengths, name| lengths | length_bit(name.len())),
+            identity,
+            trusted: options.trusted_addresses.clone(),
+            real_ip_from_loopback: options.compat.has(Behaviour::RealIpFromLoopback),
+        }
+    }
+
+    /// Whether a peer's word on where a request came from is believed.
+    pub(super) fn trusts(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.trusted.iter().any(|network| network.contains(&peer))
+    }
+
+    /// Drops what a client may not say, settles the client's address, and says to the upstream where the request comes from.
+    /// `authority` is the `Host` field as it came.
+    pub(super) fn settle(&self, client: &Client, exchange: &mut Exchange, said: &mut Said, authority: &str) {
+        said.clear();
+        let trusted = client.trusted;
+        exchange.request.head.remove_where(|name, value| {
+            let Some(guarded) = self.guarded(name) else { return false };
+            said.note(guarded, value);
+            match guarded {
+                // A spelling with underscores is nobody's but an attacker's.
+                Guarded::ForwardedProto
+                | Guarded::ForwardedHost
+                | Guarded::ForwardedPort
+                | Guarded::Forwarded
+                | Guarded::Override => !trusted || name.contains('_'),
+                Guarded::Identity | Guarded::RealIp | Guarded::ForwardedFor | Guarded::Expect => true,
+            }
+        });
+        exchange.client = client.peer;
+        if let Some(address) = self.address(client, said) {
+            exchange.client.set_ip(address);
+        }
+        self.tell(client, exchange, said, authority);
+    }
+
+    fn guarded(&self, name: &str) -> Option<Guarded> {
+        if self.lengths & length_bit(name.len()) == 0 {
+            return None;
+        }
+        let known = FORWARDING.iter().find(|(known, _)| is_spelled(name, known)).map(|(_, guarded)| *guarded);
+        known.or_else(|| {
+            self.identity.iter().any(|known| is_spelled(name, known)).then_some(Guarded::Identity)
+        })
+    }
+
+    /// The client's address, where it isn't the peer's: the first hop from the right that isn't trusted.
+    fn address(&self, client: &Client, said: &Said) -> Option<IpAddr> {
+        if client.trusted {
+            let hops = std::str::from_utf8(&said.forwarded_for).ok()?;
+            let mut found = None;
+            for hop in hops.rsplit(',') {
+                // What can't be read ends the chain: what lies in front of it could be made up.
+                let Some(address) = address(hop.trim()) else { break };
+                found = Some(address);
+                if !self.trusts(address) {
+                    break;
+                }
+            }
+            return found;
+        }
+        if self.real_ip_from_loopback && client.peer.ip().to_canonical().is_loopback() {
+            return address(std::str::from_utf8(&said.real_ip).ok()?.trim());
+        }
+        None
+    }
+
+    fn tell(&self, client: &Client, exchange: &mut Exchange, said: &mut Said, authority: &str) {
+        let trusted = client.trusted;
+        if !trusted {
+            for (name, value) in [
+                ("original_x_forwarded_proto", &said.proto),
+                ("original_x_forwarded_host", &said.host),
+                ("original_x_forwarded_port", &said.port),
+                ("original_x_forwarded_for", &said.forwarded_for),
+            ] {
+                if !value.is_empty() {
+                    exchange.set_variable(name, String::from_utf8_lossy(value));
+                }
+            }
+        }
+        let (scheme, port) = (exchange.request.scheme(), exchange.request.port());
+        let head = &mut exchange.request.head;
+        let mut put = |name: &str, value: &[u8]| {
+            // Host was checked by the decoder, addresses and numbers are ours, and forwarded values were field values before.
+            if let Err(error) = head.append(name, value) {
+                tracing::debug!(%error, "left out a forwarding header");
+            }
+        };
+        if exchange.client.ip() == client.peer.ip() {
+            put("X-Real-IP", client.peer_text.as_bytes());
+        } else {
+            said.scratch.clear();
+            // Writing to a String can't fail.
+            let _ = write!(said.scratch, "{}", exchange.client.ip().to_canonical());
+            put("X-Real-IP", said.scratch.as_bytes());
+        }
+        // Once anybody is trusted, what others say of earlier hops is worth nothing.
+        if said.forwarded_for.is_empty() || !(trusted || self.trusted.is_empty()) {
+            put("X-Forwarded-For", client.peer_text.as_bytes());
+        } else {
+            said.forwarded_for.extend_from_slice(b", ");
+            said.forwarded_for.extend_from_slice(client.peer_text.as_bytes());
+            put("X-Forwarded-For", &said.forwarded_for);
+        }
+        if !trusted || said.proto.is_empty() {
+            put("X-Forwarded-Proto", scheme.as_bytes());
+        }
+        if (!trusted || said.host.is_empty()) && !authority.is_empty() {
+            put("X-Forwarded-Host", authority.as_bytes());
+        }
+        if !trusted || said.port.is_empty() {
+            match port {
+                Some(port) if port != client.server_port => {
+                    said.scratch.clear();
+                    let _ = write!(said.scratch, "{port}");
+                    put("X-Forwarded-Port", said.scratch.as_bytes());
+                }
+                _ => put("X-Forwarded-Port", client.server_port_text.as_bytes()),
+            }
+        }
+    }
+}
+
+impl Said {
+    fn clear(&mut self) {
+        for text in
+            [&mut self.forwarded_for, &mut self.real_ip, &mut self.proto, &mut self.host, &mut self.port]
+        {
+            text.clear();
+        }
+    }
+
+    fn note(&mut self, guarded: Guarded, value: &[u8]) {
+        let text = match guarded {
+            Guarded::ForwardedFor => {
+                if !self.forwarded_for.is_empty() {
+                    self.forwarded_for.extend_from_slice(b", ");
+                }
+                self.forwarded_for.extend_from_slice(value);
+                return;
+            }
+            Guarded::RealIp => &mut self.real_ip,
+            Guarded::ForwardedProto => &mut self.proto,
+            Guarded::ForwardedHost => &mut self.host,
+            Guarded::ForwardedPort => &mut self.port,
+            Guarded::Identity | Guarded::Forwarded | Guarded::Override | Guarded::Expect => return,
+        };
+        if text.is_empty() {
+            text.extend_from_slice(value);
+        }
+    }
+}
+
+/// An address with or without a port, as proxies write hops.
+fn address(hop: &str) -> Option<IpAddr> {
+    let plain = hop.parse::<IpAddr>().ok();
+    let bracketed = || hop.strip_prefix('[')?.split_once(']')?.0.parse().ok();
+    let with_port = || hop.parse::<std::net::SocketAddr>().ok().map(|address| address.ip());
+    plain.or_else(with_port).or_else(bracketed).map(|address| address.to_canonical())
+}
+
+const fn length_bit(length: usize) -> u64 {
+    if length < 64 { 1 << length } else { 1 << 63 }
+}
+
+/// Whether `name` is this name in any case, or with underscores for hyphens, which some servers read alike.
+fn is_spelled(name: &str, known: &str) -> bool {
+    name.len() == known.len()
+        && name.bytes().zip(known.bytes()).all(|(byte, wanted)| {
+            byte.eq_ignore_ascii_case(&wanted) || (byte == b'_' && wanted == b'-')
+        })
+}
+
+/// Host and port of a `Host` field; the host keeps the brackets of an IPv6 address.
+pub(crate) fn split_host(authority: &str) -> (&str, Option<u16>) {
+    let at = match authority.rfind(']') {
+        Some(end) => authority.get(end..).and_then(|rest| rest.find(':')).map(|at| end + at),
+        None => authority.find(':'),
+    };
+    match at {
+        Some(at) => {
+            let (host, port) = authority.split_at(at);
+            (host, port.get(1..).and_then(|port| port.parse().ok()))
+        }
+        None => (authority, None),
+    }
+}
+
+/// Takes away the fields that `Connection` names beside the usual ones, before the gateway sets its own.
+pub(super) fn drop_nominated(head: &mut Head) {
+    let usual = |value: &[u8]| {
+        [b"keep-alive".as_slice(), b"close", b"upgrade"].iter().any(|usual| value.eq_ignore_ascii_case(usual))
+    };
+    if head.get_all("connection").any(|value| !usual(value)) {
+        head.drop_hop_by_hop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{address, is_spelled, split_host};
+
+    #[test]
+    fn hosts_are_split_from_their_ports() {
+        for (authority, wanted) in [
+            ("a.test", ("a.test", None)),
+            ("a.test:80", ("a.test", Some(80))),
+            ("[::1]", ("[::1]", None)),
+            ("[::1]:9080", ("[::1]", Some(9080))),
+            ("", ("", None)),
+        ] {
+            assert_eq!(split_host(authority), wanted);
+        }
+    }
+
+    #[test]
+    fn hops_are_read_with_and_without_ports() {
+        for (hop, wanted) in [
+            ("1.2.3.4", Some("1.2.3.4")),
+            ("1.2.3.4:5", Some("1.2.3.4")),
+            ("::ffff:1.2.3.4", Some("1.2.3.4")),
+            ("[2001:db8::1]:4711", Some("2001:db8::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("unknown", None),
+            ("_hidden", None),
+            ("", None),
+        ] {
+            assert_eq!(address(hop), wanted.map(|text| text.parse().unwrap()), "{hop}");
+        }
+    }
+
+    #[test]
+    fn names_are_known_in_any_case_and_with_underscores() {
+        assert!(is_spelled("X_Real-ip", "x-real-ip"));
+        assert!(!is_spelled("X-Real-IPs", "x-real-ip") && !is_spelled("x-real.ip", "x-real-ip"));
+    }
+}

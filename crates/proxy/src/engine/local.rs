@@ -1,0 +1,209 @@
+//! What all connections of one worker share, and nobody else: its clock, buffers, pools, view of the configuration. And the worker as plugins see it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use futures_util::future::{LocalBoxFuture, ready};
+use tokio::sync::Notify;
+use usher_pipeline::worker::{Answer, Call, FetchError, Worker};
+
+use super::access_log::Lines;
+use super::alarm::Alarms;
+use super::budget::Budget;
+use super::buffers::Buffers;
+use super::clock::Clock;
+use super::fetch;
+use super::ingress::Ingress;
+use super::nodes::Nodes;
+use super::resolve::Resolver;
+use super::settings::Settings;
+use super::state::State;
+use super::view::{View, Views};
+use crate::config::Shared;
+
+/// Tasks of plugins that may run behind requests.
+const MOST_TASKS: usize = 1024;
+/// States that are kept for the next exchanges.
+const MOST_STATES: usize = 1024;
+
+/// What one worker's connections share.
+pub(super) struct Local {
+    pub(super) index: usize,
+    pub(super) shared: Arc<Shared>,
+    pub(super) settings: Settings,
+    pub(super) clock: Clock,
+    pub(super) alarms: Alarms,
+    pub(super) buffers: Buffers,
+    pub(super) ingress: Ingress,
+    pub(super) nodes: Nodes,
+    pub(super) resolver: Arc<Resolver>,
+    pub(super) retries: Budget,
+    pub(super) lines: Option<Lines>,
+    /// Rings when the worker stops taking connections.
+    pub(super) stop: Notify,
+    /// Rings when something has ended that a stopping worker waits for.
+    pub(super) ended: Notify,
+    views: Views,
+    #[expect(clippy::vec_box, reason = "what is lent is the box: its content is never moved")]
+    states: RefCell<Vec<Box<State>>>,
+    connections: Cell<usize>,
+    tasks: Cell<usize>,
+    draining: Cell<bool>,
+    me: Weak<Self>,
+}
+
+/// What a worker is made of.
+pub(super) struct Parts {
+    pub(super) index: usize,
+    pub(super) shared: Arc<Shared>,
+    pub(super) settings: Settings,
+    pub(super) ingress: Ingress,
+    pub(super) resolver: Arc<Resolver>,
+    pub(super) lines: Option<Lines>,
+}
+
+impl Local {
+    pub(super) fn new(parts: Parts) -> Rc<Self> {
+        Rc::new_cyclic(|me| Self {
+            index: parts.index,
+            views: Views::new(&parts.shared),
+            shared: parts.shared,
+            settings: parts.settings,
+            clock: Clock::new(),
+            alarms: Alarms::default(),
+            buffers: Buffers::default(),
+            ingress: parts.ingress,
+            nodes: Nodes::default(),
+            resolver: parts.resolver,
+            retries: Budget::default(),
+            lines: parts.lines,
+            stop: Notify::new(),
+            ended: Notify::new(),
+            states: RefCell::default(),
+            connections: Cell::new(0),
+            tasks: Cell::new(0),
+            draining: Cell::new(false),
+            me: me.clone(),
+        })
+    }
+
+    /// The snapshot in force.
+    pub(super) fn view(&self) -> Rc<View> {
+        self.views.current()
+    }
+
+    /// A state for one exchange.
+    pub(super) fn lend_state(self: &Rc<Self>) -> Box<State> {
+        let spare = self.states.borrow_mut().pop();
+        spare.unwrap_or_else(|| {
+            let directory = Rc::clone(&self.view().directory);
+            State::new(Rc::<Self>::clone(self), directory)
+        })
+    }
+
+    /// Takes a state back.
+    pub(super) fn give_back(&self, state: Box<State>) {
+        let mut states = self.states.borrow_mut();
+        if states.len() < MOST_STATES && state.is_small() {
+            states.push(state);
+        }
+    }
+
+    /// A place for one more connection, until it is dropped; `None` when there are too many.
+    pub(super) fn seat(self: &Rc<Self>) -> Option<Seat> {
+        let taken = self.connections.get();
+        if taken >= self.settings.connections {
+            return None;
+        }
+        self.connections.set(taken + 1);
+        Some(Seat(Rc::clone(self)))
+    }
+
+    /// Whether the worker is stopping: connections end behind their requests.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Begins to stop.
+    pub(super) fn drain(&self) {
+        self.draining.set(true);
+        self.stop.notify_waiters();
+        self.alarms.wake_all();
+    }
+
+    /// Whether nothing runs any more.
+    pub(super) fn is_idle(&self) -> bool {
+        self.connections.get() == 0 && self.tasks.get() == 0
+    }
+
+
+    /// Lets go of everything that refers back to the worker.
+    pub(super) fn clear(&self) {
+        self.states.borrow_mut().clear();
+        self.nodes.clear();
+    }
+}
+
+/// A connection's place among the worker's.
+pub(super) struct Seat(Rc<Local>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get() - 1);
+        self.0.ended.notify_one();
+    }
+}
+
+struct Task(Rc<Local>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.tasks.set(self.0.tasks.get() - 1);
+        self.0.ended.notify_one();
+    }
+}
+
+impl Worker for Local {
+    fn index(&self) -> usize {
+        self.index
+    }
+
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn unix_ms(&self) -> u64 {
+        super::clock::millis(self.clock.unix())
+    }
+
+    fn fetch(&self, call: Call) -> LocalBoxFuture<'static, Result<Answer, FetchError>> {
+        match self.me.upgrade() {
+            Some(local) => fetch::fetch(local, call).boxed_local(),
+            None => ready(Err(FetchError::Unreachable {
+                peer: call.url,
+                reason: "the worker is stopping".to_owned(),
+            }))
+            .boxed_local(),
+        }
+    }
+
+    fn sleep(&self, time: Duration) -> LocalBoxFuture<'static, ()> {
+        tokio::time::sleep(time).boxed_local()
+    }
+
+    fn spawn(&self, task: LocalBoxFuture<'static, ()>) -> bool {
+        let Some(local) = self.me.upgrade().filter(|local| local.tasks.get() < MOST_TASKS) else {
+            return false;
+        };
+        local.tasks.set(local.tasks.get() + 1);
+        let counted = Task(local);
+        drop(tokio::task::spawn_local(async move {
+            let _counted = counted;
+            task.await;
+        }));
+        true
+    }
+}

@@ -1,0 +1,77 @@
+//! The options as the workers use them: durations as milliseconds, names made once.
+
+use std::time::Duration;
+
+use usher_http1::limits::Limits;
+use usher_model::compat::Behaviour;
+
+use super::clock::millis;
+use crate::options::Options;
+
+/// Connecting takes at most this long while another node is left to try.
+pub(super) const CONNECT_WITH_OTHERS: Duration = Duration::from_secs(5);
+
+/// What every worker goes by.
+pub(super) struct Settings {
+    pub(super) head: Limits,
+    pub(super) answers: Limits,
+    pub(super) head_ms: u64,
+    pub(super) body_ms: u64,
+    pub(super) idle_ms: u64,
+    pub(super) write_ms: u64,
+    pub(super) age_ms: u64,
+    pub(super) requests: u64,
+    pub(super) body_bytes: Option<u64>,
+    /// Connections of clients that one worker takes.
+    pub(super) connections: usize,
+    /// The `Server` of every answer.
+    pub(super) server: Box<str>,
+    /// The name at the foot of HTML pages.
+    pub(super) product: &'static str,
+}
+
+impl Settings {
+    pub(super) fn new(options: &Options, workers: usize, files: u64) -> Self {
+        let (patience, bounds) = (&options.patience, &options.bounds);
+        let connections = bounds.connections.min(for_clients(files)).div_ceil(workers).max(1);
+        Self {
+            head: options.head.clone(),
+            answers: Limits::for_answers(),
+            head_ms: millis(patience.head),
+            body_ms: millis(patience.body),
+            idle_ms: millis(patience.idle),
+            write_ms: millis(patience.write),
+            age_ms: millis(patience.age),
+            requests: bounds.requests_per_connection,
+            body_bytes: bounds.body_bytes,
+            connections,
+            server: options.server.as_str().into(),
+            product: if options.compat.has(Behaviour::ApisixNames) { "openresty" } else { "usher" },
+        }
+    }
+}
+
+/// Of so many files, how many may be clients: each may need an upstream's connection too, and the rest of the process needs some.
+fn for_clients(files: u64) -> usize {
+    let spare = (files / 4).min(1000);
+    usize::try_from((files - spare) / 2).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Settings;
+    use crate::options::{Bounds, Options};
+
+    #[test]
+    fn clients_leave_files_for_upstreams_and_for_the_rest() {
+        for (files, workers, wanted) in
+            [(1024, 1, 384), (20_000, 1, 9_500), (20_000, 4, 2_375), (1 << 30, 2, 10_000), (4, 8, 1)]
+        {
+            let options = Options {
+                bounds: Bounds { connections: 20_000, ..Bounds::default() },
+                ..Options::default()
+            };
+            assert_eq!(Settings::new(&options, workers, files).connections, wanted, "{files} files");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Everything that one exchange needs while it runs, in one place that is lent for its duration and used again.
+//!
+//! It is boxed once: futures hold a reference, so that nothing large is moved around. An idle connection holds none.
+
+use std::rc::Rc;
+
+use smallvec::SmallVec;
+use usher_pipeline::consumer::Directory;
+use usher_pipeline::exchange::Exchange;
+use usher_pipeline::worker::Worker;
+
+use super::ingress::Said;
+use super::outbound::Outbound;
+
+/// Text beyond this isn't kept for the next exchange.
+const KEPT_TEXT: usize = 256 << 10;
+
+/// The state of one exchange.
+pub(super) struct State {
+    /// What plugins see.
+    pub(super) exchange: Exchange,
+    /// Towards the client.
+    pub(super) down: Outbound,
+    /// Towards the upstream.
+    pub(super) up: Outbound,
+    /// What the client said of where it comes from.
+    pub(super) said: Said,
+    /// The canonical path, while it is made.
+    pub(super) path: String,
+    /// The host in lower case, while it is made.
+    pub(super) host: String,
+    /// The `Host` as it came.
+    pub(super) authority: String,
+    /// The target that is forwarded, where it isn't the client's own.
+    pub(super) target: String,
+    /// The nodes that were tried.
+    pub(super) tried: SmallVec<[usize; 8]>,
+    /// Bytes of the answer's body that were handed to `down`.
+    pub(super) body_bytes: u64,
+}
+
+impl State {
+    pub(super) fn new(worker: Rc<dyn Worker>, directory: Rc<dyn Directory>) -> Box<Self> {
+        Box::new(Self {
+            exchange: Exchange::new(worker, directory),
+            down: Outbound::default(),
+            up: Outbound::default(),
+            said: Said::default(),
+            path: String::new(),
+            host: String::new(),
+            authority: String::new(),
+            target: String::new(),
+            tried: SmallVec::new(),
+            body_bytes: 0,
+        })
+    }
+
+    /// Makes it ready for the next exchange; the exchange's head was filled already.
+    pub(super) fn begin(&mut self, directory: &Rc<dyn Directory>) {
+        self.exchange.reset(directory);
+        self.down.clear();
+        self.up.clear();
+        self.tried.clear();
+        self.body_bytes = 0;
+    }
+
+    /// Whether it is worth keeping.
+    pub(super) fn is_small(&self) -> bool {
+        self.down.capacity() + self.up.capacity() + self.target.capacity() < KEPT_TEXT
+    }
+}

@@ -1,0 +1,61 @@
+//! WebSocket pass-through: the handshake is checked, then bytes go both ways through bounded buffers until both sides have ended.
+
+mod tunnel;
+
+use usher_http1::head::Head;
+use usher_pipeline::reply::Reply;
+
+use super::errors::Failure;
+pub(super) use tunnel::tunnel;
+
+/// The key is 16 bytes in base64 (RFC 6455, section 4.1).
+const KEY_LENGTH: usize = 24;
+
+/// Whether a request may become a WebSocket (RFC 6455, section 4.2.1).
+///
+/// # Errors
+/// 400 for a handshake that is none, 426 for another version.
+pub(super) fn check(head: &Head) -> Result<(), Failure> {
+    let has_key = head.get("sec-websocket-key").is_some_and(|key| key.len() == KEY_LENGTH);
+    if head.method() != "GET" || !has_key {
+        return Err(Reply::new(400).into());
+    }
+    if head.get("sec-websocket-version") != Some(b"13") {
+        return Err(Reply::new(426).with("Sec-WebSocket-Version", "13").into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use usher_http1::head::Head;
+
+    use super::check;
+    use crate::engine::errors::Failure;
+
+    #[test]
+    fn handshakes_are_checked() {
+        let key = "dGhlIHNhbXBsZSBub25jZQ==";
+        for (method, key, version, wanted) in [
+            ("GET", Some(key), Some("13"), None),
+            ("POST", Some(key), Some("13"), Some(400)),
+            ("GET", Some("c2hvcnQ="), Some("13"), Some(400)),
+            ("GET", None, Some("13"), Some(400)),
+            ("GET", Some(key), Some("8"), Some(426)),
+            ("GET", Some(key), None, Some(426)),
+        ] {
+            let mut head = Head::request(method, "/chat");
+            if let Some(key) = key {
+                head.set("Sec-WebSocket-Key", key).unwrap();
+            }
+            if let Some(version) = version {
+                head.set("Sec-WebSocket-Version", version).unwrap();
+            }
+            let status = check(&head).err().map(|failure| match failure {
+                Failure::Reply(reply) => reply.head.status(),
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(status, wanted, "{method} {key:?} {version:?}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! A worker: one thread with a runtime of its own, from its start to its end.
+
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::mpsc::SyncSender;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use super::alarm::SWEEP;
+use super::listen;
+use super::local::{Local, Parts};
+
+/// Lookups of names that one worker may have under way.
+const BLOCKING: usize = 8;
+
+/// What the workers are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Serve.
+    Serve,
+    /// Take no more connections; end when the last request has.
+    Drain,
+    /// End now.
+    Cut,
+}
+
+/// How long connections have to notice that they are cut.
+const CUT_WITHIN: Duration = Duration::from_millis(500);
+
+/// Starts a worker's thread. `started` hears whether its runtime could be made.
+///
+/// # Errors
+/// The thread can't be made.
+pub(super) fn start(
+    parts: Parts,
+    listeners: Vec<TcpListener>,
+    orders: watch::Receiver<Order>,
+    started: SyncSender<std::io::Result<()>>,
+) -> std::io::Result<thread::JoinHandle<()>> {
+    thread::Builder::new().name(format!("usher-worker-{}", parts.index)).spawn(move || {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(BLOCKING)
+            .build_local(LocalOptions::default());
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            // Whoever starts us waits for this word, or is gone itself.
+            Err(error) => return drop(started.send(Err(error))),
+        };
+        let _ = started.send(Ok(()));
+        runtime.block_on(serve(parts, listeners, orders));
+        // A name that is still being looked up is nobody's business any more.
+        runtime.shutdown_background();
+    })
+}
+
+async fn serve(parts: Parts, listeners: Vec<TcpListener>, mut orders: watch::Receiver<Order>) {
+    let local = Local::new(parts);
+    let accepting: Vec<_> = listeners
+        .into_iter()
+        .map(|listener| tokio::task::spawn_local(listen::accept(Rc::clone(&local), listener)))
+        .collect();
+    let sweeping = tokio::task::spawn_local(sweep(Rc::clone(&local)));
+
+    // An engine that is gone without a word is as good as a cut.
+    let _ = orders.wait_for(|order| *order != Order::Serve).await;
+    local.drain();
+    for accepting in accepting {
+        // Ends by itself; what it could tell was logged.
+        let _ = accepting.await;
+    }
+    tokio::select! {
+        () = quiet(&local) => {}
+        _ = orders.wait_for(|order| *order == Order::Cut) => {
+            tracing::info!(worker = local.index, "cut the connections that are left");
+            local.alarms.ring_all();
+            let _ = tokio::time::timeout(CUT_WITHIN, quiet(&local)).await;
+        }
+    }
+    sweeping.abort();
+    if let Some(lines) = &local.lines {
+        lines.hand_over();
+    }
+    local.clear();
+}
+
+/// Waits until nothing runs any more.
+async fn quiet(local: &Local) {
+    while !local.is_idle() {
+        local.ended.notified().await;
+    }
+}
+
+/// Looks after what nobody else wakes up for: deadlines, old connections, log lines that wait.
+async fn sweep(local: Rc<Local>) {
+    let mut ticks = tokio::time::interval(SWEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for tick in 0_u64.. {
+        ticks.tick().await;
+        local.clock.turn();
+        local.alarms.sweep(local.clock.ms());
+        if tick % 10 == 0 {
+            local.clock.anchor();
+            // Lets go of a snapshot that is no longer in force, if no request did.
+            drop(local.view());
+            local.nodes.sweep(local.clock.ms());
+        }
+        if let Some(lines) = &local.lines {
+            lines.hand_over();
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Upstreams that are written inside a plugin's body.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use usher_model::compat::Compat;
+use usher_model::kind::Kind;
+use usher_model::schema;
+use usher_pipeline::env::{Target, Targets};
+
+use crate::config::{Place, Upstream};
+
+/// Makes upstreams of their JSON, for [`usher_pipeline::env::Process`].
+#[must_use]
+pub fn targets() -> Box<dyn Targets> {
+    Box::new(Inline)
+}
+
+struct Inline;
+
+impl Targets for Inline {
+    fn target(&self, name: &str, upstream: &Value, compat: Compat) -> Result<Arc<dyn Target>, String> {
+        schema::check(Kind::Upstream, upstream).map_err(|violation| violation.to_string())?;
+        let place = Place { compat, own: &[] };
+        Ok(Arc::new(Upstream::build(name.into(), upstream, place)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use usher_model::compat::Compat;
+
+    use super::targets;
+    use crate::config::Upstream;
+
+    #[test]
+    fn an_upstream_inside_a_plugin_is_one_of_ours() {
+        let value = json!({ "nodes": { "10.0.0.1:80": 1, "10.0.0.2:80": 1 }, "type": "roundrobin" });
+        let target = targets().target("route/1", &value, Compat::NONE).unwrap();
+        let upstream = target.as_any().downcast_ref::<Upstream>().unwrap();
+        assert_eq!((&*upstream.name, upstream.tries()), ("route/1", 2));
+    }
+
+    #[test]
+    fn a_bad_one_is_refused_with_a_sentence() {
+        for (value, part) in [
+            (json!({ "nodes": { "10.0.0.1:80": -1 } }), "property \"nodes\" validation failed"),
+            (json!({ "nodes": { "10.0.0.1:0": 1 } }), "invalid port 0"),
+            (json!({ "nodes": {}, "colour": 1 }), "additional properties forbidden, found colour"),
+            (json!({ "nodes": {}, "type": "chash", "key": "uri" }), "\"chash\" is not supported"),
+            (json!({ "nodes": { "169.254.169.254:80": 1 } }), "link-local"),
+            (json!([]), "expected object"),
+        ] {
+            let refused = targets().target("route/1", &value, Compat::NONE).map(drop).unwrap_err();
+            assert!(refused.contains(part), "{value}: {refused}");
+        }
+    }
+}
