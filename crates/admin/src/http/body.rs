@@ -1,0 +1,141 @@
+//! The body of a request: read up to a bound, then JSON or nothing.
+
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use axum::http::{HeaderMap, StatusCode, header};
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+
+/// The largest body that is taken, in bytes: 1.5 MiB, as in APISIX.
+pub(super) const MAX_BODY_BYTES: u64 = 1_572_864;
+
+/// How much of a refused body is read away so that its sender gets to see the answer, in bytes.
+const DRAIN_BYTES: u64 = 16 << 20;
+
+/// How long a whole body may take.
+const READ_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long reading away what is refused may take.
+const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+
+/// A body on its way in.
+pub(super) struct Incoming {
+    stream: BodyDataStream,
+    /// What `Content-Length` promises.
+    announced: Option<u64>,
+    seen: u64,
+    ended: bool,
+    /// The client sends nothing before it is told to, so there is nothing to read away.
+    waits: bool,
+}
+
+impl Incoming {
+    pub(super) fn new(headers: &HeaderMap, body: Body) -> Self {
+        let announced = headers
+            .get(header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| text.parse().ok());
+        let waits = headers.contains_key(header::EXPECT);
+        Self { stream: body.into_data_stream(), announced, seen: 0, ended: false, waits }
+    }
+
+    /// The body as JSON; `None` where there is none. With `json_only`, it has to say by `Content-Type` that it is JSON.
+    ///
+    /// # Errors
+    /// It is too large, too slow, cut off, or no JSON.
+    pub(super) async fn json(
+        &mut self,
+        headers: &HeaderMap,
+        json_only: bool,
+    ) -> Result<Option<Value>, Answer> {
+        let bytes = match tokio::time::timeout(READ_WITHIN, self.read()).await {
+            Ok(bytes) => bytes?,
+            Err(_) => {
+                return Err(Answer::error(
+                    StatusCode::REQUEST_TIMEOUT,
+                    format!(
+                        "invalid request body: it did not arrive within {} seconds",
+                        READ_WITHIN.as_secs()
+                    ),
+                ));
+            }
+        };
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        if json_only && !is_json(headers) {
+            return Err(Answer::error(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "a body has to come with Content-Type: application/json",
+            ));
+        }
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+            Answer::json(
+                StatusCode::BAD_REQUEST,
+                &json!({
+                    "error_msg": format!("invalid request body: {error}"),
+                    "req_body": String::from_utf8_lossy(&bytes),
+                }),
+            )
+        })
+    }
+
+    async fn read(&mut self) -> Result<Vec<u8>, Answer> {
+        if let Some(size) = self.announced.filter(|size| *size > MAX_BODY_BYTES) {
+            return Err(too_large(size));
+        }
+        self.waits = false;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.stream.next().await {
+            let Ok(chunk) = chunk else {
+                self.ended = true;
+                return Err(Answer::bad("invalid request body: it ended too early"));
+            };
+            self.seen += chunk.len() as u64;
+            if self.seen > DRAIN_BYTES {
+                return Err(too_large(self.seen));
+            }
+            // Beyond the limit it is only counted, so that the sentence can name the size.
+            if self.seen <= MAX_BODY_BYTES {
+                bytes.extend_from_slice(&chunk);
+            } else {
+                bytes = Vec::new();
+            }
+        }
+        self.ended = true;
+        if self.seen > MAX_BODY_BYTES { Err(too_large(self.seen)) } else { Ok(bytes) }
+    }
+
+    /// Reads away what nobody has asked for, within bounds.
+    pub(super) async fn drain(&mut self) {
+        if self.ended || self.waits {
+            return;
+        }
+        let rest = async {
+            while let Some(Ok(chunk)) = self.stream.next().await {
+                self.seen += chunk.len() as u64;
+                if self.seen > DRAIN_BYTES {
+                    return;
+                }
+            }
+        };
+        // Whoever is slower than that has to do without the answer.
+        let _ = tokio::time::timeout(DRAIN_WITHIN, rest).await;
+    }
+}
+
+fn too_large(size: u64) -> Answer {
+    Answer::bad(format!(
+        "invalid request body: request size {size} is greater than the maximum size {MAX_BODY_BYTES} allowed"
+    ))
+}
+
+/// `application/json`, or a type that is written in it.
+fn is_json(headers: &HeaderMap) -> bool {
+    let named = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}

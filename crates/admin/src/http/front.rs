@@ -1,0 +1,146 @@
+//! What stands in front of the Admin API's own port: which hosts and pages may ask, CORS, and the name in `Server`.
+//!
+//! A page of somebody else's can make a browser on this machine send requests here. Its `Origin` gives it away; where no key protects us, so
+//! does a `Host` that is none of ours.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use usher_model::compat::{Behaviour, Compat};
+
+use super::answer::Answer;
+use super::place::BASE;
+
+/// The rules of one listener.
+pub(super) struct Front {
+    own_hosts: Vec<String>,
+    own_hosts_only: bool,
+    open_to_pages: bool,
+    server: Option<HeaderValue>,
+}
+
+impl Front {
+    /// `own_hosts_only` refuses every other `Host`: for listeners that ask for no key.
+    pub(super) fn new(own_hosts: Vec<String>, own_hosts_only: bool, compat: Compat, server: &str) -> Self {
+        Self {
+            own_hosts,
+            own_hosts_only,
+            open_to_pages: compat.has(Behaviour::AdminCors),
+            server: HeaderValue::from_str(server).ok(),
+        }
+    }
+
+    /// The answer to a request that goes no further.
+    fn stops(&self, request: &Request) -> Option<Answer> {
+        let host = host(request);
+        if self.own_hosts_only && !host.as_deref().is_some_and(|host| self.is_own(host, "80")) {
+            return Some(Answer::error(
+                StatusCode::MISDIRECTED_REQUEST,
+                format!(
+                    "host \"{}\" is none of this Admin API's own: where no key is asked for, it answers only as {}",
+                    host.unwrap_or_default(),
+                    self.own_hosts.join(", ")
+                ),
+            ));
+        }
+        if self.opens(request) {
+            return (*request.method() == Method::OPTIONS).then(|| Answer::empty(StatusCode::OK));
+        }
+        let origin = request.headers().get(header::ORIGIN)?;
+        let origin = origin.to_str().unwrap_or_default();
+        let own = origin.split_once("://").is_some_and(|(scheme, authority)| {
+            let port = if scheme == "https" { "443" } else { "80" };
+            self.is_own(authority, port) || host.as_deref().is_some_and(|host| same(host, authority, port))
+        });
+        (!own).then(|| {
+            Answer::error(
+                StatusCode::FORBIDDEN,
+                format!(
+                    "pages of \"{origin}\" may not use this Admin API; compat: [admin-cors] opens it to all pages"
+                ),
+            )
+        })
+    }
+
+    /// Whether every page may call this path.
+    fn opens(&self, request: &Request) -> bool {
+        self.open_to_pages && request.uri().path().starts_with(BASE)
+    }
+
+    fn is_own(&self, authority: &str, port: &str) -> bool {
+        self.own_hosts.iter().any(|own| same(own, authority, port))
+    }
+}
+
+/// Whether two authorities are the same, where `port` is the one that may be left out.
+fn same(one: &str, other: &str, port: &str) -> bool {
+    let bare = |text: &str| {
+        let text = text.to_ascii_lowercase();
+        text.strip_suffix(port).and_then(|rest| rest.strip_suffix(':')).map(str::to_owned).unwrap_or(text)
+    };
+    bare(one) == bare(other)
+}
+
+/// The authority that a request is for; `None` where it names none, or several.
+fn host(request: &Request) -> Option<String> {
+    if let Some(authority) = request.uri().authority() {
+        return Some(authority.to_string());
+    }
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let only = hosts.next()?.to_str().ok()?.to_owned();
+    hosts.next().is_none().then_some(only)
+}
+
+/// Stops what may not in, and finishes the head of every answer.
+pub(super) async fn guard(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
+    let preflight = *request.method() == Method::OPTIONS;
+    let open = front.opens(&request);
+    let mut response = match front.stops(&request) {
+        Some(answer) => answer.into_response(),
+        None => next.run(request).await,
+    };
+    let headers = response.headers_mut();
+    let mut set = |name: &'static str, value: &'static str| {
+        headers.insert(name, HeaderValue::from_static(value));
+    };
+    if open {
+        set("access-control-allow-origin", "*");
+        set("access-control-allow-credentials", "true");
+        set("access-control-expose-headers", "*");
+        set("access-control-max-age", "3600");
+        if preflight {
+            set("access-control-allow-methods", "POST, GET, PUT, OPTIONS, DELETE, PATCH");
+            set("access-control-allow-headers", "*");
+            set("content-length", "0");
+            set("content-type", "text/plain");
+        }
+    }
+    if let Some(server) = &front.server {
+        headers.insert(header::SERVER, server.clone());
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same;
+
+    #[test]
+    fn a_default_port_may_be_left_out() {
+        for (one, other, port, wanted) in [
+            ("localhost:9180", "LOCALHOST:9180", "80", true),
+            ("localhost:80", "localhost", "80", true),
+            ("localhost:443", "localhost", "443", true),
+            ("localhost:443", "localhost", "80", false),
+            ("localhost:9180", "localhost", "80", false),
+            ("localhost:9180", "localhost:918", "80", false),
+            ("[::1]:9180", "[::1]:9180", "80", true),
+            ("localhost:9180", "localhost:9180.evil.test", "80", false),
+        ] {
+            assert_eq!(same(one, other, port), wanted, "{one} {other}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! What a path of the Admin API points at, and with which method.
+
+use axum::http::{Method, StatusCode};
+use percent_encoding::percent_decode_str;
+use usher_model::kind::{Key, Kind};
+
+use super::answer::Answer;
+
+/// What every path begins with.
+pub(super) const BASE: &str = "/apisix/admin";
+
+/// What a request wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    /// GET, and HEAD, which is GET without the body.
+    Get,
+    Put,
+    Post,
+    Patch,
+    Delete,
+}
+
+impl Verb {
+    /// The verb of a method that the Admin API knows.
+    pub(super) fn of(method: &Method) -> Option<Self> {
+        match *method {
+            Method::GET | Method::HEAD => Some(Self::Get),
+            Method::PUT => Some(Self::Put),
+            Method::POST => Some(Self::Post),
+            Method::PATCH => Some(Self::Patch),
+            Method::DELETE => Some(Self::Delete),
+            _ => None,
+        }
+    }
+
+    /// As messages spell it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Put => "PUT",
+            Self::Post => "POST",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// What a path points at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The base path itself.
+    Root,
+    /// No path of the Admin API.
+    Outside,
+    /// `plugins/list`.
+    PluginList,
+    /// `plugins/reload`.
+    PluginReload,
+    /// `plugins/{name}` and `schema/plugins/{name}`.
+    Plugin(Option<String>),
+    /// `schema/{name}`.
+    Schema(Option<String>),
+    /// `schema/validate/{collection}`.
+    Validate(String),
+    /// A collection or one of its resources.
+    Resource(Target),
+    /// A collection that doesn't exist or isn't served.
+    Unsupported(String),
+}
+
+/// A collection or one resource of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    /// Of which kind.
+    pub(super) kind: Kind,
+    /// For credentials: whose.
+    pub(super) consumer: Option<String>,
+    /// Which one; the collection where there is none.
+    pub(super) id: Option<String>,
+    /// Where inside of it, without slashes at its ends; empty for the whole.
+    pub(super) sub_path: String,
+}
+
+impl Place {
+    /// What a path points at; `None` where it can't be decoded. Slashes at the end and double ones don't count.
+    pub(super) fn of(path: &str) -> Option<Self> {
+        let path = decode(path)?;
+        let Some(rest) = path.strip_prefix(BASE) else { return Some(Self::Outside) };
+        if !(rest.is_empty() || rest.starts_with('/')) {
+            return Some(Self::Outside);
+        }
+        let names: Vec<&str> = rest.split('/').filter(|name| !name.is_empty()).collect();
+        // Whoever is in front of us may have resolved these, so that a rule there judged another path.
+        if names.iter().any(|name| matches!(*name, "." | "..")) {
+            return Some(Self::Outside);
+        }
+        let first = |names: &[&str]| names.first().map(|name| (*name).to_owned());
+        Some(match names.as_slice() {
+            [] => Self::Root,
+            ["plugins", "list"] => Self::PluginList,
+            ["plugins", "reload"] => Self::PluginReload,
+            ["plugins", rest @ ..] | ["schema", "plugins", rest @ ..] => Self::Plugin(first(rest)),
+            ["schema", "validate", collection, ..] => Self::Validate((*collection).to_owned()),
+            ["schema", rest @ ..] => Self::Schema(first(rest)),
+            ["consumers", consumer, "credentials", rest @ ..] => {
+                Self::Resource(Target::new(Kind::Credential, Some(consumer), rest))
+            }
+            ["services", _, below @ "graphql_cost_decorations", ..] => Self::Unsupported((*below).to_owned()),
+            [collection, rest @ ..] => match kind_of(collection) {
+                Some(kind) => Self::Resource(Target::new(kind, None, rest)),
+                None => Self::Unsupported((*collection).to_owned()),
+            },
+        })
+    }
+}
+
+impl Target {
+    fn new(kind: Kind, consumer: Option<&str>, rest: &[&str]) -> Self {
+        let (id, below) = match rest {
+            [] => (None, &[][..]),
+            [id, below @ ..] => (Some((*id).to_owned()), below),
+        };
+        Self { kind, consumer: consumer.map(str::to_owned), id, sub_path: below.join("/") }
+    }
+
+    /// The key of the resource with this id.
+    pub(super) fn key(&self, id: &str) -> Key {
+        match &self.consumer {
+            Some(consumer) => Key::credential(consumer, id),
+            None => Key::new(self.kind, id),
+        }
+    }
+
+    /// The key of the resource that the path names.
+    ///
+    /// # Errors
+    /// It names a collection.
+    pub(super) fn named(&self) -> Result<Key, Answer> {
+        let id = self.id.as_deref().ok_or_else(|| Answer::bad(format!("missing {} id", self.kind)))?;
+        Ok(self.key(id))
+    }
+
+    /// Whether this kind of resource has the method at all.
+    ///
+    /// # Errors
+    /// 405 in APISIX's words.
+    pub(super) fn admits(&self, verb: Verb) -> Result<(), Answer> {
+        let has = match (self.kind, verb) {
+            (Kind::Consumer | Kind::Credential, Verb::Post | Verb::Patch)
+            | (Kind::PluginConfig | Kind::GlobalRule, Verb::Post) => false,
+            (
+                Kind::Route
+                | Kind::Service
+                | Kind::Upstream
+                | Kind::Consumer
+                | Kind::Credential
+                | Kind::PluginConfig
+                | Kind::GlobalRule,
+                _,
+            ) => true,
+        };
+        if has {
+            return Ok(());
+        }
+        Err(Answer::error(
+            StatusCode::METHOD_NOT_ALLOWED,
+            format!("not supported `{}` method for {}", verb.name(), self.kind),
+        ))
+    }
+
+    /// Only PATCH goes inside a resource: APISIX looks over the rest of the path and would delete the whole route at
+    /// `DELETE /routes/1/plugins/cors`.
+    ///
+    /// # Errors
+    /// 400 for every other method with such a path.
+    pub(super) fn refuse_sub_path(&self, verb: Verb) -> Result<(), Answer> {
+        if self.sub_path.is_empty() || verb == Verb::Patch {
+            return Ok(());
+        }
+        Err(Answer::bad(format!(
+            "invalid sub-path: /{}: only PATCH takes one; {} is for the whole {}",
+            self.sub_path,
+            verb.name(),
+            self.kind
+        )))
+    }
+}
+
+/// The kind of a collection in URIs. Credentials have none of their own.
+fn kind_of(collection: &str) -> Option<Kind> {
+    Kind::ALL.into_iter().find(|kind| *kind != Kind::Credential && kind.collection() == collection)
+}
+
+/// A path without escapes; `None` where an escape is broken or the bytes are no text.
+fn decode(path: &str) -> Option<String> {
+    let whole = |escape: &str| escape.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    if !path.split('%').skip(1).all(whole) {
+        return None;
+    }
+    percent_decode_str(path).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use usher_model::kind::Kind;
+
+    use super::{Place, Target};
+
+    fn target(kind: Kind, consumer: Option<&str>, id: Option<&str>, sub_path: &str) -> Place {
+        Place::Resource(Target {
+            kind,
+            consumer: consumer.map(str::to_owned),
+            id: id.map(str::to_owned),
+            sub_path: sub_path.to_owned(),
+        })
+    }
+
+    #[test]
+    fn paths_point_where_they_say() {
+        let text = str::to_owned;
+        for (path, wanted) in [
+            ("", Place::Root),
+            ("/", Place::Root),
+            ("x", Place::Outside),
+            ("/routes", target(Kind::Route, None, None, "")),
+            ("/routes/", target(Kind::Route, None, None, "")),
+            ("//routes//1/", target(Kind::Route, None, Some("1"), "")),
+            ("/routes/a%2Db", target(Kind::Route, None, Some("a-b"), "")),
+            ("/routes/1%2Fplugins", target(Kind::Route, None, Some("1"), "plugins")),
+            ("/routes/1/upstream/nodes/", target(Kind::Route, None, Some("1"), "upstream/nodes")),
+            ("/routes/../services", Place::Outside),
+            ("/routes/%2e%2E/services", Place::Outside),
+            ("/consumers/jack", target(Kind::Consumer, None, Some("jack"), "")),
+            ("/consumers/jack/credentials", target(Kind::Credential, Some("jack"), None, "")),
+            ("/consumers/jack/credentials/c1", target(Kind::Credential, Some("jack"), Some("c1"), "")),
+            ("/consumers/jack/other", target(Kind::Consumer, None, Some("jack"), "other")),
+            ("/services/1/graphql_cost_decorations/2", Place::Unsupported(text("graphql_cost_decorations"))),
+            ("/credentials/c1", Place::Unsupported(text("credentials"))),
+            ("/routs", Place::Unsupported(text("routs"))),
+            ("/plugins", Place::Plugin(None)),
+            ("/plugins/list", Place::PluginList),
+            ("/plugins/reload", Place::PluginReload),
+            ("/plugins/cors", Place::Plugin(Some(text("cors")))),
+            ("/schema/plugins/cors", Place::Plugin(Some(text("cors")))),
+            ("/schema", Place::Schema(None)),
+            ("/schema/route", Place::Schema(Some(text("route")))),
+            ("/schema/validate", Place::Schema(Some(text("validate")))),
+            ("/schema/validate/routes", Place::Validate(text("routes"))),
+        ] {
+            assert_eq!(Place::of(&format!("/apisix/admin{path}")), Some(wanted), "{path}");
+        }
+        assert_eq!(Place::of("/other"), Some(Place::Outside));
+        for broken in
+            ["/apisix/admin/routes/%", "/apisix/admin/routes/%2", "/apisix/admin/%zz", "/apisix/admin/%ff"]
+        {
+            assert_eq!(Place::of(broken), None, "{broken}");
+        }
+    }
+}

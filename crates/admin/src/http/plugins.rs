@@ -1,0 +1,81 @@
+//! `/plugins`: which plugins there are, and their schemas.
+
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+use usher_pipeline::registry::Registry;
+
+use super::Outcome;
+use super::answer::Answer;
+use super::args::Args;
+use super::place::Verb;
+
+/// Plugins have no version of their own here; APISIX's are nearly all at this one, and dashboards want a number.
+const PLUGIN_VERSION: f64 = 0.1;
+
+/// `GET /plugins/list`: names, highest priority first. There are no plugins for streams.
+pub(super) fn list(registry: &Registry, args: &Args) -> Outcome {
+    let names: Vec<&str> = match args.first("subsystem") {
+        None | Some("http") => registry.list().iter().map(|spec| spec.name).collect(),
+        Some("stream") => Vec::new(),
+        Some(_) => return Err(Answer::text(StatusCode::BAD_REQUEST, "invalid subsystem passed")),
+    };
+    Ok(Answer::json(StatusCode::OK, &names))
+}
+
+/// `/plugins/reload`: plugins are part of the program, so those that could be loaded are.
+pub(super) fn reload(verb: Verb) -> Outcome {
+    if verb == Verb::Put {
+        return Ok(Answer::text(StatusCode::OK, "done"));
+    }
+    let method = verb.name();
+    Err(Answer::error(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("please use PUT method to reload the plugins, {method} method is not allowed."),
+    ))
+}
+
+/// `GET /plugins/{name}`: one schema; with `all=true` what is known of all plugins.
+pub(super) fn one(registry: &Registry, name: Option<&str>, args: &Args) -> Outcome {
+    let subsystem = args.first("subsystem").unwrap_or("http");
+    let http = match subsystem {
+        "http" => true,
+        "stream" => false,
+        other => return Err(Answer::bad(format!("unsupported subsystem: {other}"))),
+    };
+    if args.first("all") == Some("true") {
+        let all = if http { all(registry) } else { Map::new() };
+        return Ok(Answer::json(StatusCode::OK, &all));
+    }
+    let name = name.filter(|name| http && registry.find(name).is_some()).ok_or_else(|| {
+        Answer::error(StatusCode::NOT_FOUND, format!("plugin not found in subsystem {subsystem}"))
+    })?;
+    let schema = match args.first("schema_type") {
+        Some("consumer") => registry.credential_schema(name).cloned(),
+        Some("metadata") => registry.metadata_schema(name),
+        _ => registry.public_schema(name),
+    };
+    let schema = schema.ok_or_else(|| Answer::bad("not found schema"))?;
+    Ok(Answer::json(StatusCode::OK, &schema))
+}
+
+fn all(registry: &Registry) -> Map<String, Value> {
+    let facts = |name: &str, priority: i32, auth: bool| {
+        let mut facts = Map::new();
+        facts.insert("priority".to_owned(), priority.into());
+        facts.insert("version".to_owned(), PLUGIN_VERSION.into());
+        facts.insert("schema".to_owned(), registry.public_schema(name).unwrap_or_else(|| json!({})));
+        let schemas = [
+            ("metadata_schema", registry.metadata_schema(name)),
+            ("consumer_schema", registry.credential_schema(name).cloned()),
+            ("type", auth.then(|| "auth".into())),
+        ];
+        for (member, value) in schemas {
+            if let Some(value) = value {
+                facts.insert(member.to_owned(), value);
+            }
+        }
+        Value::Object(facts)
+    };
+    let specs = registry.list().iter();
+    specs.map(|spec| (spec.name.to_owned(), facts(spec.name, spec.priority, spec.is_auth()))).collect()
+}

@@ -1,0 +1,92 @@
+//! The one place that makes answers of the service's errors.
+
+use axum::http::StatusCode;
+use usher_store::StoreError;
+
+use super::answer::Answer;
+use crate::service::ServiceError;
+
+/// What clients match on when a write came too late.
+const OVERTAKEN: &str = "value changed before overwritten";
+
+/// Whether somebody else was first, so that trying again with what is there now may help.
+pub(super) const fn is_conflict(error: &ServiceError) -> bool {
+    matches!(
+        error,
+        ServiceError::Conflict(_)
+            | ServiceError::Stale { .. }
+            | ServiceError::Store(StoreError::Conflict { .. })
+    )
+}
+
+impl From<ServiceError> for Answer {
+    fn from(error: ServiceError) -> Self {
+        if is_conflict(&error) {
+            return Self::error(StatusCode::SERVICE_UNAVAILABLE, OVERTAKEN);
+        }
+        let status = match &error {
+            ServiceError::NotFound(_) => return Self::key_not_found(),
+            ServiceError::NeedsPerson { reasons, .. } => {
+                return Self::error(
+                    StatusCode::FORBIDDEN,
+                    format!(
+                        "a person has to agree to this change ({}); make it in a chat that asks you, or on the Admin API with an admin key",
+                        reasons.join("; ")
+                    ),
+                );
+            }
+            ServiceError::Invalid { .. } | ServiceError::StillUsed(_) => StatusCode::BAD_REQUEST,
+            ServiceError::Forbidden(_) => StatusCode::FORBIDDEN,
+            ServiceError::UnknownPlan(_) => StatusCode::NOT_FOUND,
+            ServiceError::NothingToUndo(_) => StatusCode::CONFLICT,
+            ServiceError::Store(StoreError::Full) => StatusCode::INSUFFICIENT_STORAGE,
+            ServiceError::Store(StoreError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            ServiceError::Store(_)
+            | ServiceError::NotInForce(_)
+            | ServiceError::Conflict(_)
+            | ServiceError::Stale { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            ServiceError::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        if status.is_server_error() {
+            tracing::error!(status = status.as_u16(), %error, "a request to the Admin API could not be served");
+        }
+        Self::error(status, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use usher_model::kind::{Key, Kind};
+    use usher_model::live::NotInForce;
+    use usher_store::StoreError;
+
+    use super::Answer;
+    use crate::service::ServiceError;
+
+    #[test]
+    fn every_cause_has_its_status() {
+        let text = || "why".to_owned();
+        let conflict = StoreError::Conflict { key: text(), expected: text(), found: text() };
+        for (error, status) in [
+            (ServiceError::Invalid { sentence: text(), key: None, pointer: text() }, 400),
+            (ServiceError::NotFound(Key::new(Kind::Route, "1")), 404),
+            (ServiceError::Forbidden(text()), 403),
+            (ServiceError::NeedsPerson { plan: text(), reasons: vec![text()] }, 403),
+            (ServiceError::UnknownPlan(text()), 404),
+            (ServiceError::Stale { sentence: text(), fresh: None }, 503),
+            (ServiceError::Conflict(text()), 503),
+            (ServiceError::StillUsed(text()), 400),
+            (ServiceError::NothingToUndo(text()), 409),
+            (ServiceError::Damaged(text()), 500),
+            (ServiceError::Store(conflict), 503),
+            (ServiceError::Store(StoreError::Full), 507),
+            (ServiceError::Store(StoreError::Busy), 503),
+            (ServiceError::Store(StoreError::Unavailable(text())), 503),
+            (ServiceError::Store(StoreError::TooLarge { bytes: 2, limit: 1 }), 413),
+            (ServiceError::NotInForce(NotInForce { wanted: 2, served: 1 }), 503),
+        ] {
+            let told = error.to_string();
+            assert_eq!(Answer::from(error).status(), status, "{told}");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! `/schema`: the schemas of resources, and the check of a value by schema alone.
+
+use axum::http::StatusCode;
+use serde_json::Value;
+use usher_model::kind::Kind;
+use usher_model::schema;
+
+use super::Outcome;
+use super::answer::Answer;
+
+/// `GET /schema/{name}`; the name is singular.
+pub(super) fn one(name: &str) -> Answer {
+    match Kind::ALL.into_iter().find(|kind| kind.schema_name() == name) {
+        Some(kind) => Answer::json(StatusCode::OK, schema::schema(kind)),
+        None => Answer::bad(format!("not found schema: {name}")),
+    }
+}
+
+/// `POST /schema/validate/{collection}`; the collection is plural. Plugins and references aren't looked at.
+pub(super) fn validate(collection: &str, given: Option<Value>) -> Outcome {
+    let plural = |kind: &Kind| match kind {
+        Kind::Credential => collection == "credentials",
+        other => collection == other.collection(),
+    };
+    let kind = Kind::ALL.into_iter().find(plural).ok_or_else(|| Answer::unsupported(collection))?;
+    // What Lua has where JSON has nothing at all.
+    let given = given.ok_or_else(|| Answer::bad("wrong type: expected object, got nil"))?;
+    match schema::check_schema(kind, &given) {
+        Ok(()) => Ok(Answer::empty(StatusCode::OK)),
+        Err(violation) => Err(Answer::bad(violation.to_string())),
+    }
+}

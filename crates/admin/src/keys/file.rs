@@ -1,0 +1,277 @@
+//! Key files in the data folder: made once, whole or not at all, for their owner's eyes alone.
+//!
+//! A new file is written and synced under a name of its own and then linked to its place: a crash leaves either no key or the whole key,
+//! and of two processes that start together both use the one that was first.
+
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use usher_model::compat::Compat;
+use usher_model::seal::{BadSeal, KEY_BYTES, Keyring};
+use usher_model::secret::Secret;
+
+use super::KeysError;
+
+/// The largest key file that is read, in bytes.
+const MAX_BYTES: u64 = 64 << 10;
+
+/// What stands at the top of a keyring file.
+const KEYRING_TOP: &str = "# Seals the secrets in the store: the first key seals, any of them opens. Without this file those secrets can't be read\n\
+                           # again, so keep a copy where you keep backups.\n";
+
+/// The admin key and where it is kept.
+pub struct KeyFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether it was made just now.
+    pub created: bool,
+    /// The key.
+    pub key: Secret<String>,
+}
+
+/// The admin key of a data folder: `admin.key`. The first call makes a random one of 32 characters.
+///
+/// # Errors
+/// The file can't be read or made, others may read it, or it holds no usable key.
+pub fn load_or_create(folder: &Path) -> Result<KeyFile, KeysError> {
+    let path = folder.join("admin.key");
+    let (text, created) = load_or_make(&path, || Ok(format!("{}\n", random_hex()?)))?;
+    let key = text.trim_end();
+    super::check("admin", key, Compat::NONE).map_err(|error| KeysError::Damaged {
+        path: path.clone(),
+        reason: error.to_string(),
+        next: "delete it and start again for a new key",
+    })?;
+    Ok(KeyFile { key: Secret::new(key.to_owned()), path, created })
+}
+
+/// The keyring of a data folder: `keyring.key`. The first call makes one with a single random key.
+///
+/// # Errors
+/// The file can't be read or made, others may read it, or it is damaged.
+pub fn load_or_create_keyring(folder: &Path) -> Result<Keyring, KeysError> {
+    let path = folder.join("keyring.key");
+    let (text, _) = load_or_make(&path, || {
+        let (_, key) = Keyring::generate()?;
+        Ok(format!("{KEYRING_TOP}{}\n", keyring_line(&key)))
+    })?;
+    let keys = parse_keyring(&text).map_err(|reason| KeysError::Damaged {
+        path,
+        reason,
+        next: "put a copy of it back; without it the secrets in the store can't be read",
+    })?;
+    Ok(Keyring::new(&keys)?)
+}
+
+/// A keyring that ends with the process, for a store that does too.
+///
+/// # Errors
+/// The system gives no random bytes.
+pub fn ephemeral_keyring() -> Result<Keyring, KeysError> {
+    Ok(Keyring::generate().map(|(ring, _)| ring)?)
+}
+
+/// A key in base64 and the beginning of its digest, so that a damaged key is noticed before anything is sealed with it.
+fn keyring_line(key: &[u8]) -> String {
+    format!("{} {}", STANDARD.encode(key), hex(digest(&SHA256, key).as_ref().iter().take(4)))
+}
+
+fn parse_keyring(text: &str) -> Result<Vec<Vec<u8>>, String> {
+    let mut keys = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        if line.trim().is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let key = line.split(' ').next().and_then(|key| STANDARD.decode(key).ok());
+        match key.filter(|key| key.len() == KEY_BYTES && keyring_line(key) == line) {
+            Some(key) => keys.push(key),
+            None => return Err(format!("line {} is no key with its checksum", at + 1)),
+        }
+    }
+    if keys.is_empty() { Err("it holds no key".to_owned()) } else { Ok(keys) }
+}
+
+/// What is in a file, and whether it was made for that.
+fn load_or_make(
+    path: &Path,
+    make: impl FnOnce() -> Result<String, KeysError>,
+) -> Result<(String, bool), KeysError> {
+    if let Some(text) = read(path)? {
+        return Ok((text, false));
+    }
+    let text = make()?;
+    if write_new(path, &text)? {
+        return Ok((text, true));
+    }
+    match read(path)? {
+        Some(text) => Ok((text, false)),
+        None => Err(KeysError::File { path: path.to_owned(), source: ErrorKind::NotFound.into() }),
+    }
+}
+
+fn read(path: &Path) -> Result<Option<String>, KeysError> {
+    let failed = |source| KeysError::File { path: path.to_owned(), source };
+    let damaged = |reason: &str| KeysError::Damaged {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+        next: "put the right file in its place",
+    };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let facts = file.metadata().map_err(failed)?;
+    if !facts.is_file() {
+        return Err(damaged("it is no file"));
+    }
+    let mode = facts.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(KeysError::Readable { path: path.to_owned(), mode });
+    }
+    let mut text = String::new();
+    match file.take(MAX_BYTES + 1).read_to_string(&mut text) {
+        Ok(_) if text.len() as u64 > MAX_BYTES => Err(damaged("it is far too long for a key")),
+        Ok(_) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::InvalidData => Err(damaged("it is no text")),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// False when somebody else made the file first.
+fn write_new(path: &Path, text: &str) -> Result<bool, KeysError> {
+    let failed = |source| KeysError::File { path: path.to_owned(), source };
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(failed(ErrorKind::InvalidInput.into()));
+    };
+    let draft = folder.join(format!(".{}.{}", name.display(), random_hex()?));
+    let placed = write_draft(&draft, text).and_then(|()| match fs::hard_link(&draft, path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    });
+    // A draft that stays behind is only litter, and readable by its owner alone.
+    let _ = fs::remove_file(&draft);
+    let placed = placed.map_err(failed)?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    Ok(placed)
+}
+
+fn write_draft(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// 32 hex digits: 128 random bits.
+fn random_hex() -> Result<String, KeysError> {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| BadSeal::NoRandom)?;
+    Ok(hex(bytes.iter()))
+}
+
+fn hex<'a>(bytes: impl Iterator<Item = &'a u8>) -> String {
+    bytes.fold(String::new(), |mut text, byte| {
+        // Writing to a string can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::{load_or_create, load_or_create_keyring, parse_keyring};
+
+    fn write(path: &std::path::Path, text: impl AsRef<[u8]>, mode: u32) {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn the_first_call_makes_a_key_and_later_ones_find_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = load_or_create(folder.path()).unwrap();
+        assert!(made.created && made.key.expose().len() == 32);
+        let found = load_or_create(folder.path()).unwrap();
+        assert!(!found.created && found.key == made.key && found.path == made.path);
+        let ring = load_or_create_keyring(folder.path()).unwrap();
+        let sealed = ring.seal("r", "s3cret").unwrap();
+        assert_eq!(load_or_create_keyring(folder.path()).unwrap().open("r", &sealed).unwrap(), "s3cret");
+        let mut names: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .flatten()
+            .map(|entry| (entry.file_name(), entry.metadata().unwrap().permissions().mode() & 0o777))
+            .collect();
+        names.sort();
+        assert_eq!(names, [("admin.key".into(), 0o600), ("keyring.key".into(), 0o600)]);
+        assert_ne!(
+            load_or_create(tempfile::tempdir().unwrap().path()).unwrap().key.expose(),
+            made.key.expose()
+        );
+    }
+
+    #[test]
+    fn two_that_start_together_get_the_same_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..16).map(|_| scope.spawn(|| load_or_create(folder.path()).unwrap())).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(keys.iter().filter(|key| key.created).count(), 1);
+        assert!(keys.iter().all(|key| key.key == keys[0].key));
+    }
+
+    #[test]
+    fn files_that_others_may_read_are_refused_with_the_fix() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.key");
+        for mode in [0o644, 0o640, 0o620, 0o604] {
+            write(&path, "abcdefghijklmnopqrstuvwx\n", mode);
+            let text = load_or_create(folder.path()).err().unwrap().to_string();
+            assert!(text.contains(&format!("chmod 600 {}", path.display())), "{text}");
+        }
+        write(&path, "abcdefghijklmnopqrstuvwx\n", 0o600);
+        assert_eq!(load_or_create(folder.path()).unwrap().key.expose(), "abcdefghijklmnopqrstuvwx");
+    }
+
+    #[test]
+    fn a_damaged_file_is_named_and_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let admin = folder.path().join("admin.key");
+        for bytes in [&b""[..], b"short\n", b"\xff\xfe not text", b"two words of sixteen\n"] {
+            write(&admin, bytes, 0o600);
+            let text = load_or_create(folder.path()).err().unwrap().to_string();
+            assert!(text.contains("admin.key is damaged"), "{text}");
+            assert_eq!(fs::read(&admin).unwrap(), bytes);
+        }
+        let ring = folder.path().join("keyring.key");
+        load_or_create_keyring(folder.path()).unwrap();
+        let good = fs::read_to_string(&ring).unwrap();
+        let cut = &good[..good.len() - 4];
+        let flipped = good.replacen("= ", "= 0", 1);
+        for bad in ["", "# nothing\n", cut, &flipped, "not base64 at all\n"] {
+            write(&ring, bad, 0o600);
+            let text = load_or_create_keyring(folder.path()).unwrap_err().to_string();
+            assert!(text.contains("keyring.key is damaged") && text.contains("copy"), "{text}");
+            assert_eq!(fs::read_to_string(&ring).unwrap(), bad);
+        }
+        assert_eq!(parse_keyring(&good.repeat(2)).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = load_or_create(&folder.path().join("no")).err().unwrap().to_string();
+        assert!(text.contains("/no/admin.key"), "{text}");
+    }
+}

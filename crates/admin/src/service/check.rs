@@ -1,0 +1,47 @@
+//! Checks a set of edits as a whole, against the state after all of them.
+//!
+//! Nothing is written here, and nothing is looked at that the edits don't touch, refer to or collide with: a check costs what the edit
+//! touches, not what the table holds.
+
+mod collect;
+mod deletions;
+mod duplicates;
+mod nodes;
+mod object;
+mod refer;
+
+use std::sync::Arc;
+
+use usher_model::kind::Key;
+
+use super::wish::Wish;
+use super::world::World;
+use super::{Service, ServiceError};
+
+impl Service {
+    /// The state after a wish, where everything about it is in order.
+    pub(super) async fn check(&self, wish: &Wish) -> Result<World<'_>, ServiceError> {
+        let base = self.revision();
+        self.catch_up().await?;
+        let mut world = World::new(self, base);
+        collect::edits(&mut world, wish).await?;
+        collect::expectations(&mut world, wish).await?;
+        for draft in &mut world.drafts {
+            if let Some(wanted) = draft.after.take() {
+                let wanted = Arc::unwrap_or_clone(wanted);
+                let checked = object::check(self, wish, &draft.key, draft.before.as_deref(), wanted)?;
+                draft.after = Some(Arc::new(checked));
+            }
+        }
+        refer::check(&mut world).await?;
+        duplicates::check(&mut world).await?;
+        if !wish.force {
+            deletions::check(&mut world).await?;
+        }
+        Ok(world)
+    }
+}
+
+fn invalid(sentence: impl Into<String>, key: &Key, pointer: impl Into<String>) -> ServiceError {
+    ServiceError::Invalid { sentence: sentence.into(), key: Some(key.clone()), pointer: pointer.into() }
+}

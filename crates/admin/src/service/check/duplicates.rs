@@ -1,0 +1,85 @@
+//! What may exist only once: a credential's unique attribute over all consumers, a plugin over all global rules.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use usher_model::kind::{Key, Kind, PREFIX};
+
+use super::super::ServiceError;
+use super::super::known::{Mark, credentials};
+use super::super::references::{own_id, plugin_pointer};
+use super::super::world::World;
+use super::invalid;
+
+/// Holders that are read at most: more than one is a hash's coincidence.
+const LOOKED_AT: usize = 16;
+
+/// Checks both.
+pub(super) async fn check(world: &mut World<'_>) -> Result<(), ServiceError> {
+    unique_credentials(world).await?;
+    unique_global_plugins(world).await
+}
+
+async fn unique_credentials(world: &mut World<'_>) -> Result<(), ServiceError> {
+    let registry = world.service.registry();
+    let mut given: HashMap<(String, String), Key> = HashMap::new();
+    let mut wanted = Vec::new();
+    for draft in
+        world.drafts.iter().filter(|draft| matches!(draft.key.kind, Kind::Consumer | Kind::Credential))
+    {
+        for credential in draft.after.iter().flat_map(|value| credentials(registry, value)) {
+            wanted.push((draft.key.clone(), credential));
+        }
+    }
+    for (key, credential) in wanted {
+        if let Some(other) = given.get(&credential) {
+            return Err(duplicate(&key, &credential.0, other));
+        }
+        let holders = world.service.look_up(|index| {
+            let mark = Mark::Credential(&credential.0, &credential.1);
+            index.holders(mark, LOOKED_AT, |holder| world.draft(holder).is_none())
+        });
+        for holder in holders {
+            let Some(held) = world.stored(&holder).await? else { continue };
+            let mut value = Value::clone(&held.value);
+            world.service.vault.open(&holder, &mut value);
+            if credentials(world.service.registry(), &value).contains(&credential) {
+                return Err(duplicate(&key, &credential.0, &holder));
+            }
+        }
+        given.insert(credential, key);
+    }
+    Ok(())
+}
+
+/// The sentence of the contract; it names the holder and never the key itself.
+fn duplicate(key: &Key, plugin: &str, holder: &Key) -> ServiceError {
+    let consumer = holder.consumer().unwrap_or_default();
+    let whose = match own_id(holder) {
+        Some(id) => format!("credential: {id} of consumer: {consumer}"),
+        None => format!("consumer: {consumer}"),
+    };
+    invalid(format!("duplicate key of plugin {plugin} found with {whose}"), key, plugin_pointer(plugin))
+}
+
+async fn unique_global_plugins(world: &mut World<'_>) -> Result<(), ServiceError> {
+    if !world.drafts.iter().any(|draft| draft.key.kind == Kind::GlobalRule && draft.after.is_some()) {
+        return Ok(());
+    }
+    let prefix = format!("{PREFIX}/{}/", Kind::GlobalRule.collection());
+    let mut rules = world.keys_below(&prefix, Kind::GlobalRule).await?;
+    // What stays is told as the holder, what is edited as the one to blame.
+    rules.sort_by_key(|key| world.draft(key).is_some());
+    let mut holders: HashMap<String, Key> = HashMap::new();
+    for key in rules {
+        let Some(value) = world.after(&key).await? else { continue };
+        for plugin in value.get("plugins").and_then(Value::as_object).into_iter().flat_map(|all| all.keys()) {
+            if let Some(other) = holders.insert(plugin.clone(), key.clone()) {
+                let sentence =
+                    format!("plugin '{plugin}' already exists in global rule with id '{}'", other.id);
+                return Err(invalid(sentence, &key, plugin_pointer(plugin)));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! Checks one resource by itself: masks, identity, times, schema, meaning, plugins, nodes.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value};
+use usher_model::kind::{Key, Kind};
+use usher_model::resource::{BadResource, Consumer, Plugins, Route, Service as ServiceResource, Upstream};
+use usher_model::schema::{self, unsupported};
+use usher_pipeline::env::Env;
+
+use super::super::references::{id_text, own_id, plugin_pointer};
+use super::super::vault::sealed_inside;
+use super::super::wish::{Times, Wish};
+use super::super::world::Held;
+use super::super::{Service, ServiceError};
+use super::{invalid, nodes};
+
+/// How deep a value may be nested; the history wraps it a little deeper, and has to be read again.
+const DEEPEST: usize = 64;
+
+/// The value as it would be stored, with secrets in clear.
+pub(super) fn check(
+    service: &Service,
+    wish: &Wish,
+    key: &Key,
+    before: Option<&Held>,
+    mut value: Value,
+) -> Result<Value, ServiceError> {
+    if is_deeper(&value, DEEPEST) {
+        return Err(invalid(format!("{key} is nested deeper than {DEEPEST} levels; flatten it"), key, ""));
+    }
+    if wish.trusted {
+        service.vault.open(key, &mut value);
+    } else {
+        if let Some(pointer) = sealed_inside(&value) {
+            let sentence =
+                format!("{pointer} holds a sealed secret; give the secret itself, or leave its mask");
+            return Err(invalid(sentence, key, pointer));
+        }
+        let stored = before.map(|held| &*held.value);
+        service
+            .vault
+            .unmask(key, &mut value, stored)
+            .map_err(|(sentence, pointer)| invalid(sentence, key, pointer))?;
+    }
+    // From here on the value has secrets in clear, so every sentence about it is scrubbed.
+    judge(service, wish, key, before, &mut value).map_err(|error| match error {
+        ServiceError::Invalid { sentence, key, pointer } => {
+            let sentence = match &key {
+                Some(key) => service.vault.scrub(key.kind, &value, &sentence),
+                None => sentence,
+            };
+            ServiceError::Invalid { sentence, key, pointer }
+        }
+        other => other,
+    })?;
+    Ok(value)
+}
+
+fn judge(
+    service: &Service,
+    wish: &Wish,
+    key: &Key,
+    before: Option<&Held>,
+    value: &mut Value,
+) -> Result<(), ServiceError> {
+    if let Some(members) = value.as_object_mut() {
+        identify(key, members)?;
+        stamp(wish.times, before, members);
+    }
+    schema::check(key.kind, value)
+        .map_err(|violation| invalid(violation.admin_sentence(), key, violation.pointer))?;
+    if let Some(sentence) = unsupported(key.kind, value) {
+        return Err(invalid(sentence, key, ""));
+    }
+    plugins(service, key, value)?;
+    readable(key.kind, value).map_err(|error| invalid(format!("invalid configuration: {error}"), key, ""))?;
+    nodes::check(&service.parts.rules.forbidden_nodes, key.kind, value)
+        .map_err(|(sentence, pointer)| invalid(sentence, key, pointer))
+}
+
+/// Puts the id into the value, or checks that it is the same; its JSON type is kept.
+fn identify(key: &Key, members: &mut Map<String, Value>) -> Result<(), ServiceError> {
+    let (member, own) = match key.kind {
+        Kind::Consumer => ("username", key.id.as_str()),
+        Kind::Credential => ("id", own_id(key).unwrap_or(&key.id)),
+        _ => ("id", key.id.as_str()),
+    };
+    match members.get(member) {
+        Some(found) => match id_text(found) {
+            Some(text) if text != own && key.kind == Kind::Consumer => {
+                Err(invalid("wrong username", key, "/username"))
+            }
+            Some(text) if text != own => Err(invalid(format!("wrong {} id", key.kind), key, "/id")),
+            // Of a wrong type altogether: the schema has the sentence.
+            _ => Ok(()),
+        },
+        None if key.kind == Kind::Consumer => Ok(()),
+        None => {
+            members.shift_insert(0, member.to_owned(), Value::String(own.to_owned()));
+            Ok(())
+        }
+    }
+}
+
+fn stamp(times: Times, before: Option<&Held>, members: &mut Map<String, Value>) {
+    if times == Times::Exact {
+        return;
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let created = before.and_then(|held| held.value.get("create_time")).cloned();
+    for (member, set) in [("create_time", created.unwrap_or_else(|| now.into())), ("update_time", now.into())]
+    {
+        if times == Times::Set || !members.contains_key(member) {
+            members.insert(member.to_owned(), set);
+        }
+    }
+}
+
+/// Each plugin's own check.
+fn plugins(service: &Service, key: &Key, value: &Value) -> Result<(), ServiceError> {
+    let registry = service.registry();
+    let path = key.path();
+    let env = Env::new(service.process(), registry, &path);
+    let in_consumer = matches!(key.kind, Kind::Consumer | Kind::Credential);
+    for (name, body) in value.get("plugins").and_then(Value::as_object).into_iter().flatten() {
+        let refused = |sentence: String| {
+            let prefix = if in_consumer { "invalid plugins configuration: " } else { "" };
+            Err(invalid(format!("{prefix}{sentence}"), key, plugin_pointer(name)))
+        };
+        let Some(spec) = registry.find(name) else {
+            let hint =
+                registry.nearest(name).map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            return refused(format!("unknown plugin [{name}]{hint}"));
+        };
+        if key.kind == Kind::Credential && !spec.is_auth() {
+            let sentence = "only supports auth type plugins in consumer credential";
+            return Err(invalid(sentence, key, plugin_pointer(name)));
+        }
+        let judged = if in_consumer && spec.is_auth() {
+            registry.check_credential(name, body)
+        } else {
+            registry.check(name, body, &env)
+        };
+        if let Err(error) = judged {
+            return refused(error.message);
+        }
+    }
+    Ok(())
+}
+
+/// Whether the proxy will be able to read it.
+fn readable(kind: Kind, value: &Value) -> Result<(), BadResource> {
+    match kind {
+        Kind::Route => {
+            let route = Route::from_value(value)?;
+            route.upstream.as_ref().map(Upstream::from_value).transpose().map(drop)
+        }
+        Kind::Service => {
+            let service = ServiceResource::from_value(value)?;
+            service.upstream.as_ref().map(Upstream::from_value).transpose().map(drop)
+        }
+        Kind::Upstream => Upstream::from_value(value).map(drop),
+        Kind::Consumer => Consumer::from_value(value).map(drop),
+        Kind::Credential | Kind::PluginConfig | Kind::GlobalRule => Plugins::from_value(value).map(drop),
+    }
+}
+
+fn is_deeper(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(items) => levels == 0 || items.iter().any(|item| is_deeper(item, levels - 1)),
+        Value::Object(members) => levels == 0 || members.values().any(|member| is_deeper(member, levels - 1)),
+        _ => false,
+    }
+}

@@ -1,0 +1,82 @@
+//! Who may do what, and when a person has to agree. By rule, never by prompt.
+
+use usher_model::change::{Door, Principal, Risk, Role};
+
+use super::{Rules, ServiceError};
+
+/// Whether this principal may plan and apply.
+pub(super) fn may_change(who: &Principal) -> Result<(), ServiceError> {
+    if who.role >= Role::Chat {
+        return Ok(());
+    }
+    Err(ServiceError::Forbidden(format!(
+        "{} may read and not change; use a key with the role admin",
+        super::escape::plain(&who.name)
+    )))
+}
+
+/// Whether this principal may plan and apply in one step.
+pub(super) fn may_write(who: &Principal) -> Result<(), ServiceError> {
+    may_change(who)?;
+    if who.role == Role::Admin || who.door == Door::Plugin {
+        return Ok(());
+    }
+    Err(ServiceError::Forbidden(
+        "this door takes no direct writes: make a plan, let it be agreed to, and apply it".to_owned(),
+    ))
+}
+
+/// Whether a person has to agree to a change of this risk.
+pub(super) fn needs_person(rules: &Rules, who: &Principal, risk: Risk) -> bool {
+    match who.door {
+        Door::AdminApi | Door::Usher if who.role == Role::Admin => false,
+        Door::Plugin => rules.consent_all,
+        _ => rules.consent_all || risk == Risk::High,
+    }
+}
+
+/// Why a person has to agree.
+pub(super) fn reasons(rules: &Rules, risk: Risk, reasons: &[String]) -> Vec<String> {
+    let mut told = Vec::new();
+    if rules.consent_all {
+        told.push(
+            "the setting consent: all asks a person for every change that comes through a chat".to_owned(),
+        );
+    }
+    if risk == Risk::High {
+        told.extend(reasons.iter().cloned());
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use usher_model::change::{Door, Principal, Risk, Role};
+
+    use super::{Rules, may_change, may_write, needs_person};
+
+    #[test]
+    fn the_table_of_the_manual_holds() {
+        for (role, door, writes, low, high, low_all) in [
+            (Role::Admin, Door::AdminApi, true, false, false, false),
+            (Role::Admin, Door::Usher, true, false, false, false),
+            (Role::Chat, Door::Plugin, true, false, false, true),
+            (Role::Chat, Door::Mcp, false, false, true, true),
+            (Role::Chat, Door::Chat, false, false, true, true),
+            (Role::Admin, Door::Mcp, true, false, true, true),
+            (Role::Chat, Door::AdminApi, false, false, true, true),
+        ] {
+            let who = Principal::new("x", role, door);
+            let (risk, all) = (Rules::default(), Rules { consent_all: true, ..Rules::default() });
+            assert!(may_change(&who).is_ok());
+            assert_eq!(may_write(&who).is_ok(), writes, "{who:?}");
+            assert_eq!(needs_person(&risk, &who, Risk::Medium), low, "{who:?}");
+            assert_eq!(needs_person(&risk, &who, Risk::High), high, "{who:?}");
+            assert_eq!(needs_person(&all, &who, Risk::Low), low_all, "{who:?}");
+        }
+        for door in [Door::AdminApi, Door::Plugin, Door::Mcp, Door::Chat] {
+            let who = Principal::new("x", Role::Viewer, door);
+            assert!(may_change(&who).is_err() && may_write(&who).is_err());
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Why the service refused, each cause with the sentence that people read.
+
+use usher_model::kind::Key;
+use usher_model::live::NotInForce;
+use usher_store::StoreError;
+
+use super::plan::Plan;
+
+/// Why the service refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// A wanted resource breaks a rule.
+    #[error("{sentence}")]
+    Invalid {
+        /// The sentence of the contract, with `invalid configuration: ` where the contract has it.
+        sentence: String,
+        /// The resource, where one is to blame.
+        key: Option<Key>,
+        /// Where in it, as a JSON pointer.
+        pointer: String,
+    },
+    /// There is no such resource.
+    #[error("{0} does not exist")]
+    NotFound(Key),
+    /// This principal may not do that.
+    #[error("{0}")]
+    Forbidden(String),
+    /// A person has to agree first.
+    #[error("plan {plan} needs a person's agreement: {}", reasons.join("; "))]
+    NeedsPerson {
+        /// The plan.
+        plan: String,
+        /// Why.
+        reasons: Vec<String>,
+    },
+    /// A plan that never was, is another principal's, was used, or has expired.
+    #[error(
+        "plan {0} does not exist, was applied already, has expired, or belongs to somebody else; plan again"
+    )]
+    UnknownPlan(String),
+    /// Somebody changed one of the plan's objects since.
+    #[error("{sentence}")]
+    Stale {
+        /// Which object, and what to do.
+        sentence: String,
+        /// The same wish planned against what is there now, where that is still possible.
+        fresh: Option<Box<Plan>>,
+    },
+    /// The caller expected another revision of an object.
+    #[error("{0}")]
+    Conflict(String),
+    /// What is to be deleted is still in use.
+    #[error("{0}")]
+    StillUsed(String),
+    /// There is nothing to undo.
+    #[error("{0}")]
+    NothingToUndo(String),
+    /// What is stored can't be read.
+    #[error("{0}")]
+    Damaged(String),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The change is stored, but isn't served yet.
+    #[error(transparent)]
+    NotInForce(#[from] NotInForce),
+}

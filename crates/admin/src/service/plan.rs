@@ -1,0 +1,60 @@
+//! What a plan says, and what came of it.
+
+use usher_model::change::{Change, Risk};
+
+/// A checked set of edits, not yet applied. Immutable; every value in it is masked.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Its handle: 10 hex digits. It gives no right: a plan belongs to who made it.
+    pub id: String,
+    /// The store revision it was made at.
+    pub base: u64,
+    /// What changes.
+    pub changes: Vec<Change>,
+    /// Who meets the change: one line a route, at most 50 and one that counts the rest.
+    pub affected: Vec<String>,
+    /// What to look at before agreeing.
+    pub warnings: Vec<String>,
+    /// How much harm it can do.
+    pub risk: Risk,
+    /// Why it has this risk.
+    pub reasons: Vec<String>,
+    /// What the caller said it is for.
+    pub intent: Option<String>,
+    /// How many seconds it can still be applied.
+    pub expires_in_secs: u64,
+    /// Whether a person has to agree, for this principal and these rules.
+    pub needs_person: bool,
+    /// The revision that it takes back.
+    pub undoes: Option<u64>,
+}
+
+impl Plan {
+    /// The plan as people read it: its id and risk, each change field by field, who is affected, and warnings.
+    #[must_use]
+    pub fn text(&self) -> String {
+        super::text::of(self)
+    }
+}
+
+/// Who agreed to a plan.
+#[derive(Clone, Debug)]
+pub enum Approval {
+    /// The client's own confirmation.
+    Client,
+    /// A person agreed; how and who, for the history.
+    Person(String),
+}
+
+/// What came of a plan.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The revision that it made.
+    pub revision: u64,
+    /// What changed, masked.
+    pub changes: Vec<Change>,
+    /// Whether every worker serves by it.
+    pub in_force: bool,
+    /// What did not go as wished.
+    pub warnings: Vec<String>,
+}

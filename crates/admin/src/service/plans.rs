@@ -1,0 +1,102 @@
+//! The plans that can still be applied: few, small, and only for a while.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use usher_model::change::Principal;
+use usher_model::kind::Key;
+
+use super::plan::Plan;
+use super::wish::{Wish, weight};
+
+/// The most bytes of memory that kept plans take, roughly; the oldest go first.
+const MOST_BYTES: usize = 64 << 20;
+
+/// A plan with what is needed to apply it.
+pub(super) struct Kept {
+    pub(super) plan: Plan,
+    pub(super) wish: Wish,
+    /// Every resource it touches or leans on, with the revision that it was made for.
+    pub(super) bound: Vec<(Key, Option<u64>)>,
+    owner: Principal,
+    until: Instant,
+    bytes: usize,
+}
+
+impl Kept {
+    pub(super) fn new(
+        plan: Plan,
+        wish: Wish,
+        bound: Vec<(Key, Option<u64>)>,
+        owner: &Principal,
+        ttl: Duration,
+    ) -> Self {
+        let values = plan.changes.iter().flat_map(|change| [&change.before, &change.after]);
+        let bytes = values.flatten().map(weight).sum::<usize>() + wish.weight() + 1024;
+        Self { plan, wish, bound, owner: owner.clone(), until: Instant::now() + ttl, bytes }
+    }
+
+    fn is_for(&self, who: &Principal, id: &str) -> bool {
+        self.plan.id == id && self.owner.name == who.name && self.owner.door == who.door
+    }
+}
+
+/// The plans, oldest first.
+#[derive(Default)]
+pub(super) struct Plans {
+    kept: VecDeque<Kept>,
+    bytes: usize,
+}
+
+impl Plans {
+    /// Keeps a plan, and drops the oldest where there are too many.
+    pub(super) fn keep(&mut self, kept: Kept, most: usize) {
+        self.forget_old();
+        self.bytes += kept.bytes;
+        self.kept.push_back(kept);
+        while self.kept.len() > 1 && (self.kept.len() > most || self.bytes > MOST_BYTES) {
+            self.drop_oldest();
+        }
+    }
+
+    /// Puts a plan back whose application failed for a reason that may pass.
+    pub(super) fn restore(&mut self, kept: Kept) {
+        self.bytes += kept.bytes;
+        self.kept.push_front(kept);
+    }
+
+    /// A plan of this principal that can still be applied.
+    pub(super) fn find(&mut self, who: &Principal, id: &str) -> Option<Plan> {
+        self.forget_old();
+        let kept = self.kept.iter().find(|kept| kept.is_for(who, id))?;
+        let mut plan = kept.plan.clone();
+        plan.expires_in_secs = kept.until.saturating_duration_since(Instant::now()).as_secs();
+        Some(plan)
+    }
+
+    /// The same, taken out: nobody else can apply it.
+    pub(super) fn take(&mut self, who: &Principal, id: &str) -> Option<Kept> {
+        self.forget_old();
+        let at = self.kept.iter().position(|kept| kept.is_for(who, id))?;
+        let kept = self.kept.remove(at)?;
+        self.bytes -= kept.bytes;
+        Some(kept)
+    }
+
+    fn forget_old(&mut self) {
+        let now = Instant::now();
+        let bytes = &mut self.bytes;
+        self.kept.retain(|kept| {
+            let stays = kept.until > now;
+            *bytes -= if stays { 0 } else { kept.bytes };
+            stays
+        });
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(dropped) = self.kept.pop_front() {
+            self.bytes -= dropped.bytes;
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Reading: clear for an admin on the Admin API, masked for everybody else.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use usher_model::change::{Door, Principal, Role};
+use usher_model::kind::{Key, Kind};
+use usher_store::Entry;
+
+use super::known::Mark;
+use super::references::own_id;
+use super::request::Stored;
+use super::world::Held;
+use super::{Service, ServiceError};
+
+/// Resources of one name that are given at most.
+const NAMESAKES: usize = 100;
+
+impl Service {
+    /// A resource as the store has it.
+    pub(super) async fn held(&self, key: &Key) -> Result<Option<Held>, ServiceError> {
+        let Some(entry) = self.store().get(&key.path()).await? else { return Ok(None) };
+        let value = Arc::new(parse(&entry)?);
+        Ok(Some(Held { value, created: entry.created, modified: entry.modified }))
+    }
+
+    pub(super) async fn read(&self, who: &Principal, key: &Key) -> Result<Option<Stored>, ServiceError> {
+        let Some(held) = self.held(key).await? else { return Ok(None) };
+        let Held { value, created, modified } = held;
+        Ok(Some(Stored {
+            key: key.clone(),
+            value: self.shown(who, key, Arc::unwrap_or_clone(value)),
+            created,
+            modified,
+        }))
+    }
+
+    /// What stands below a prefix and is of this kind.
+    pub(super) async fn read_all(
+        &self,
+        who: &Principal,
+        prefix: &str,
+        kind: Kind,
+    ) -> Result<Vec<Stored>, ServiceError> {
+        let listing = self.store().list(prefix).await?;
+        let mut all = Vec::with_capacity(listing.entries.len());
+        for entry in listing.entries {
+            let Some(key) = Key::parse(&entry.key).filter(|key| key.kind == kind) else { continue };
+            let value = self.shown(who, &key, parse(&entry)?);
+            all.push(Stored { key, value, created: entry.created, modified: entry.modified });
+        }
+        Ok(all)
+    }
+
+    /// The keys of a kind whose id or name is this, an id first.
+    pub(super) async fn find(&self, kind: Kind, id_or_name: &str) -> Result<Vec<Key>, ServiceError> {
+        let mut found = Vec::new();
+        let exact = Key::new(kind, id_or_name);
+        if Key::parse(&exact.path()).as_ref() == Some(&exact) && self.held(&exact).await?.is_some() {
+            found.push(exact);
+        }
+        self.catch_up().await?;
+        let mut named = self
+            .look_up(|index| index.holders(Mark::Named(kind, id_or_name), NAMESAKES, |key| key.kind == kind));
+        named.sort();
+        for key in named.into_iter().filter(|key| !found.contains(key)).collect::<Vec<_>>() {
+            let is_called = own_id(&key) == Some(id_or_name)
+                || self
+                    .held(&key)
+                    .await?
+                    .is_some_and(|held| held.value.get("name").and_then(Value::as_str) == Some(id_or_name));
+            if is_called {
+                found.push(key);
+            }
+        }
+        Ok(found)
+    }
+
+    fn shown(&self, who: &Principal, key: &Key, mut value: Value) -> Value {
+        let clear = who.role == Role::Admin && who.door == Door::AdminApi;
+        if !clear {
+            self.vault.mask(key, &mut value);
+        } else if !self.vault.open(key, &mut value) {
+            tracing::warn!(%key, "a secret can't be opened; it is shown masked");
+            self.vault.mask(key, &mut value);
+        }
+        value
+    }
+}
+
+fn parse(entry: &Entry) -> Result<Value, ServiceError> {
+    serde_json::from_slice(&entry.value).map_err(|_| {
+        ServiceError::Damaged(format!("what is stored under {} can't be read: it is no JSON", entry.key))
+    })
+}

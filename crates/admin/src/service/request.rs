@@ -1,0 +1,98 @@
+//! What callers ask of the service, and the records it answers with.
+//!
+//! Values that may hold secrets in clear are left out where these are printed for debugging.
+
+use std::fmt;
+
+use serde_json::Value;
+use usher_model::change::{Change, Door, Edit, Risk, Role};
+use usher_model::kind::Key;
+
+/// A set of edits as somebody wants them.
+#[derive(Clone, Default)]
+pub struct Wanted {
+    /// The edits; the last one of a key wins.
+    pub edits: Vec<Edit>,
+    /// What the caller said, for the history; at most 500 characters are kept.
+    pub intent: Option<String>,
+    /// The revision that last changed an object when the caller saw it; `None`: nothing was there.
+    pub expect: Vec<(Key, Option<u64>)>,
+    /// Keeps `create_time` and `update_time` where the values have them, as PATCH does; missing ones are set. Default false: both are set,
+    /// whatever the values say.
+    pub keep_times: bool,
+    /// Leaves out the check that nothing uses what is deleted. Default false.
+    pub force: bool,
+}
+
+/// A resource as it is stored, with secrets as the reader may see them.
+#[derive(Clone)]
+pub struct Stored {
+    /// Its key.
+    pub key: Key,
+    /// What it is.
+    pub value: Value,
+    /// The revision that made it.
+    pub created: u64,
+    /// The revision that last changed it.
+    pub modified: u64,
+}
+
+/// Which part of the history is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct HistoryQuery {
+    /// Only changes of this object.
+    pub key: Option<Key>,
+    /// Only changes before this revision.
+    pub before: Option<u64>,
+    /// At most so many; 0 is 20, more than 200 is 200.
+    pub limit: usize,
+}
+
+/// An applied change.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The revision that it made.
+    pub revision: u64,
+    /// When, in milliseconds since 1970.
+    pub unix_ms: u64,
+    /// Who.
+    pub principal: String,
+    /// With which role.
+    pub role: Role,
+    /// Through which door.
+    pub door: Door,
+    /// What for.
+    pub intent: Option<String>,
+    /// The plan's id.
+    pub plan: String,
+    /// Its risk.
+    pub risk: Risk,
+    /// Who agreed: `direct`, `client`, or `person: ...`.
+    pub approval: String,
+    /// What changed, masked.
+    pub changes: Vec<Change>,
+    /// The revision that it took back.
+    pub undoes: Option<u64>,
+}
+
+impl fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<String> = self.edits.iter().map(|edit| edit.key.path()).collect();
+        f.debug_struct("Wanted")
+            .field("edits", &keys)
+            .field("expect", &self.expect)
+            .field("keep_times", &self.keep_times)
+            .field("force", &self.force)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stored")
+            .field("key", &self.key)
+            .field("created", &self.created)
+            .field("modified", &self.modified)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,63 @@
+//! A store that refuses, a proxy that doesn't follow: the client hears it, and nothing is half done (contract, section 3).
+
+use serde_json::{Value, json};
+
+use crate::bench::Bench;
+use crate::fakes::{BUSY, CANT_USE, FULL, GOOD, SLOW, UNAVAILABLE};
+
+#[tokio::test]
+async fn a_store_that_refuses_is_told_and_changes_nothing() {
+    let bench = Bench::new().await;
+    bench.put("/upstreams/1", json!({ "nodes": {} })).await;
+    for (mood, status, part) in
+        [(FULL, 507, "full"), (BUSY, 503, "too many writes"), (UNAVAILABLE, 503, "it sleeps")]
+    {
+        bench.moods.set_store(mood);
+        for (method, path, body) in [
+            ("PUT", "/upstreams/1", json!({ "nodes": {}, "desc": "d" })),
+            ("PUT", "/upstreams/2", json!({ "nodes": {} })),
+            ("POST", "/upstreams", json!({ "nodes": {} })),
+            ("PATCH", "/upstreams/1", json!({ "desc": "d" })),
+            ("DELETE", "/upstreams/1", Value::Null),
+        ] {
+            let before = bench.moods.commits();
+            let seen = bench.call(method, path, body).await;
+            assert_eq!(seen.status, status, "{method} {path}: {}", seen.text());
+            assert!(seen.error().contains(part), "{method} {path}: {}", seen.error());
+            assert_eq!(seen.header("x-api-version"), Some("v3"));
+            assert_eq!(bench.moods.commits(), before + 1, "{method} {path} was tried again");
+        }
+        assert_eq!(bench.call("GET", "/upstreams", Value::Null).await.json()["total"], 1);
+    }
+    bench.moods.set_store(GOOD);
+    bench.put("/upstreams/1", json!({ "nodes": {}, "desc": "d" })).await;
+}
+
+#[tokio::test]
+async fn a_change_that_is_not_in_force_is_no_2xx() {
+    let bench = Bench::new().await;
+    bench.moods.set_live(SLOW);
+    for (method, path, body) in [
+        ("PUT", "/upstreams/1", json!({ "nodes": {} })),
+        ("POST", "/upstreams", json!({ "nodes": {} })),
+        ("PATCH", "/upstreams/1", json!({ "desc": "d" })),
+        ("DELETE", "/upstreams/1", Value::Null),
+    ] {
+        let seen = bench.call(method, path, body).await;
+        assert_eq!(seen.status, 503, "{method} {path}: {}", seen.text());
+        assert!(seen.error().contains("stored"), "{}", seen.error());
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_the_gateway_can_not_use_is_told() {
+    let bench = Bench::new().await;
+    bench.moods.set_live(CANT_USE);
+    let seen = bench.call("PUT", "/upstreams/1", json!({ "nodes": {} })).await;
+    assert_eq!(seen.status, 503, "{}", seen.text());
+    assert!(
+        seen.error().contains("stored as revision 1") && seen.error().contains("it can't be built"),
+        "{}",
+        seen.error()
+    );
+}

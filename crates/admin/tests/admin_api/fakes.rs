@@ -1,0 +1,153 @@
+//! What stands in for the rest of Usher: a store and a proxy that can be told to fail.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use usher_model::compat::Compat;
+use usher_model::live::{Explanation, Live, NotInForce, Problem, RouteTraffic, Sketch};
+use usher_pipeline::env::{Target, Targets};
+use usher_store::memory::Memory;
+use usher_store::{Committed, Description, Entry, Listing, Revision, Store, StoreError, Transaction, Watch};
+
+/// What goes wrong on purpose.
+#[derive(Default)]
+pub(crate) struct Moods {
+    store: AtomicU8,
+    live: AtomicU8,
+    commits: AtomicU64,
+}
+
+/// What the store does at the next commits.
+pub(crate) const GOOD: u8 = 0;
+pub(crate) const FULL: u8 = 1;
+pub(crate) const BUSY: u8 = 2;
+pub(crate) const UNAVAILABLE: u8 = 3;
+/// What the proxy does when it is asked whether a change is in force.
+pub(crate) const SLOW: u8 = 4;
+pub(crate) const PANICS: u8 = 5;
+pub(crate) const CANT_USE: u8 = 6;
+
+impl Moods {
+    pub(crate) fn set_store(&self, mood: u8) {
+        self.store.store(mood, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_live(&self, mood: u8) {
+        self.live.store(mood, Ordering::SeqCst);
+    }
+
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::SeqCst)
+    }
+}
+
+/// A store in memory that can be told to fail.
+pub(crate) struct Moody {
+    memory: Memory,
+    moods: Arc<Moods>,
+}
+
+impl Moody {
+    pub(crate) fn new(moods: Arc<Moods>) -> Self {
+        Self { memory: Memory::new(), moods }
+    }
+}
+
+impl Store for Moody {
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
+        self.memory.get(key)
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listing, StoreError>> {
+        self.memory.list(prefix)
+    }
+
+    fn list_page<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+        reverse: bool,
+    ) -> BoxFuture<'a, Result<Listing, StoreError>> {
+        self.memory.list_page(prefix, after, limit, reverse)
+    }
+
+    fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Result<Committed, StoreError>> {
+        self.moods.commits.fetch_add(1, Ordering::SeqCst);
+        let refused = match self.moods.store.load(Ordering::SeqCst) {
+            FULL => StoreError::Full,
+            BUSY => StoreError::Busy,
+            UNAVAILABLE => StoreError::Unavailable("it sleeps".to_owned()),
+            _ => return self.memory.commit(transaction),
+        };
+        async move { Err(refused) }.boxed()
+    }
+
+    fn watch(&self, prefix: &str, from: Revision) -> Watch {
+        self.memory.watch(prefix, from)
+    }
+
+    fn revision(&self) -> Revision {
+        self.memory.revision()
+    }
+
+    fn describe(&self) -> Description {
+        self.memory.describe()
+    }
+}
+
+/// A proxy that serves by every change at once, unless it is told otherwise.
+pub(crate) struct FakeLive(pub(crate) Arc<Moods>);
+
+impl Live for FakeLive {
+    fn revision(&self) -> u64 {
+        0
+    }
+
+    fn wait_in_force(&self, wanted: u64, _: Duration) -> BoxFuture<'_, Result<(), NotInForce>> {
+        let mood = self.0.live.load(Ordering::SeqCst);
+        async move {
+            match mood {
+                SLOW => Err(NotInForce { wanted, served: 0 }),
+                PANICS => panic!("the proxy fell over"),
+                _ => Ok(()),
+            }
+        }
+        .boxed()
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let problem = || Problem {
+            key: "/apisix/upstreams/1".to_owned(),
+            revision: 1,
+            reason: "it can't be built".to_owned(),
+        };
+        if self.0.live.load(Ordering::SeqCst) == CANT_USE { vec![problem()] } else { Vec::new() }
+    }
+
+    fn explain(&self, _: &Sketch) -> Explanation {
+        Explanation::default()
+    }
+
+    fn traffic(&self, _: usize) -> Vec<RouteTraffic> {
+        Vec::new()
+    }
+
+    fn listeners(&self) -> Vec<SocketAddr> {
+        Vec::new()
+    }
+}
+
+/// No plugin here has an upstream of its own.
+pub(crate) struct NoTargets;
+
+impl Targets for NoTargets {
+    fn target(&self, _: &str, _: &Value, _: Compat) -> Result<Arc<dyn Target>, String> {
+        Err("no upstreams in plugins here".to_owned())
+    }
+}
