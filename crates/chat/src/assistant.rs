@@ -1,0 +1,165 @@
+//! The built-in chat: it understands a sentence, by itself or through a model, and acts through the tools of a running Usher.
+//!
+//! In both ways a plan is shown and the person asked before it is applied, whatever a model says, and what was applied is verified.
+
+mod change;
+mod create;
+mod look;
+mod memory;
+mod names;
+mod rounds;
+mod turn;
+mod verify;
+
+use std::sync::{Mutex, PoisonError};
+
+use usher_model::secret::Secret;
+
+use self::memory::Memory;
+use self::turn::Turn;
+use crate::client::{ClientError, Connection};
+use crate::model::Client;
+pub use crate::model::ModelError;
+use crate::plain;
+
+/// Which model answers, and where.
+#[derive(Clone, Debug)]
+pub struct ModelOptions {
+    /// An OpenAI-compatible endpoint. `/v1/chat/completions` is put behind an address without a path, `/chat/completions` behind one with a
+    /// path, and nothing behind one that ends so.
+    pub base_url: String,
+    /// Sent as a bearer token; never shown or logged.
+    pub api_key: Option<Secret<String>>,
+    /// The model's name there.
+    pub model: String,
+    /// Whether to ask for streams. Either form of answer is understood.
+    pub stream: bool,
+}
+
+/// What happens while a sentence is worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// The assistant says something.
+    Say(&'a str),
+    /// A plan's text, before the person is asked about it.
+    Plan(&'a str),
+    /// A plan was applied.
+    Applied {
+        /// The store's revision since which it is in force.
+        revision: u64,
+    },
+    /// A model calls a tool.
+    Tool {
+        /// Its name.
+        name: &'a str,
+    },
+}
+
+/// How a sentence ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// `false`: not understood, refused, declined or failed.
+    pub done: bool,
+}
+
+/// Why a sentence came to no end.
+#[derive(Debug, thiserror::Error)]
+pub enum ChatError {
+    /// The connection to Usher.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The model. What had been applied before stays applied and is in the history.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+/// A conversation. It remembers what was said and done, within bounds, for as long as it lives.
+pub struct Assistant {
+    connection: Connection,
+    model: Option<Client>,
+    memory: Mutex<Memory>,
+}
+
+/// Who hears what happens.
+type Hear<'a> = &'a mut (dyn FnMut(Event<'_>) + Send);
+
+impl Assistant {
+    /// One that understands the sentences of `docs/chat.md`.
+    #[must_use]
+    pub fn plain(connection: Connection) -> Self {
+        Self { connection, model: None, memory: Mutex::default() }
+    }
+
+    /// One that a model leads.
+    #[must_use]
+    pub fn with_model(connection: Connection, options: ModelOptions) -> Self {
+        Self { connection, model: Some(Client::new(options)), memory: Mutex::default() }
+    }
+
+    /// Works on one sentence; `hear` is told what happens on the way. Sentences are meant to come one after the other.
+    ///
+    /// # Errors
+    /// [`ChatError`] when Usher or the model can't be reached or makes no sense. A refusal or a sentence that isn't understood is an
+    /// [`Outcome`], and was said.
+    pub async fn say(
+        &self,
+        sentence: &str,
+        hear: &mut (dyn FnMut(Event<'_>) + Send),
+    ) -> Result<Outcome, ChatError> {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut turn = Turn::new(&self.connection, &mut memory, hear);
+        let outcome = match &self.model {
+            Some(model) => rounds::hold(model, &mut turn, sentence).await,
+            None => speak_plainly(&mut turn, sentence).await,
+        };
+        *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = memory;
+        outcome
+    }
+}
+
+/// Understands the sentence without a model, and does what it says.
+async fn speak_plainly(turn: &mut Turn<'_>, sentence: &str) -> Result<Outcome, ChatError> {
+    let said = match plain::parse(sentence) {
+        Ok(said) => said,
+        Err(unknown) => {
+            turn.say(&unknown.to_string());
+            return Ok(Outcome { done: false });
+        }
+    };
+    let done = if said.intent.changes() {
+        change::make(turn, said).await
+    } else {
+        look::at(turn, said.intent).await
+    };
+    match done {
+        Ok(done) => Ok(Outcome { done }),
+        Err(Stop::Answer(sentence)) => {
+            turn.say(&sentence);
+            Ok(Outcome { done: false })
+        }
+        Err(Stop::Failure(error)) => Err(error),
+    }
+}
+
+/// Why a sentence was not carried out.
+enum Stop {
+    /// A refusal, or a question back: an answer that a person can act upon.
+    Answer(String),
+    /// Nothing more can be said.
+    Failure(ChatError),
+}
+
+impl From<ClientError> for Stop {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Tool { text, .. } => Self::Answer(for_people(&text)),
+            other => Self::Failure(other.into()),
+        }
+    }
+}
+
+/// A tool's sentence without the calls that it proposes to programs.
+fn for_people(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().take_while(|line| !(line.starts_with("next:") && line.contains("gateway_"))).collect();
+    lines.join("\n")
+}

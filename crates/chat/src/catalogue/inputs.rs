@@ -1,0 +1,111 @@
+//! What each tool takes: the smallest subset of JSON schema that every model provider understands.
+//!
+//! Strict: every member is required and may be null where it may be left out; no references, no limits, no lists of types.
+
+use serde_json::{Map, Value, json};
+
+/// The kinds as arguments spell them.
+pub(crate) const KINDS: [&str; 7] =
+    ["route", "service", "upstream", "consumer", "credential", "plugin_config", "global_rule"];
+
+pub(super) fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
+    let required: Vec<&str> = members.iter().map(|(name, _)| *name).collect();
+    let required = json!(required);
+    let properties: Map<String, Value> =
+        members.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
+pub(super) fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+pub(super) fn whole() -> Value {
+    json!({ "type": "integer" })
+}
+
+pub(super) fn list(items: &Value) -> Value {
+    json!({ "type": "array", "items": items })
+}
+
+pub(super) fn or_null(schema: &Value) -> Value {
+    json!({ "anyOf": [schema, { "type": "null" }] })
+}
+
+pub(super) fn kind() -> Value {
+    json!({ "type": "string", "enum": KINDS })
+}
+
+/// Headers as arguments and results carry them.
+pub(super) fn headers() -> Value {
+    list(&object([("name", text()), ("value", text())]))
+}
+
+pub(super) fn overview() -> Value {
+    object([])
+}
+
+pub(super) fn find() -> Value {
+    object([
+        ("kind", kind()),
+        ("text", or_null(&text())),
+        ("label", or_null(&text())),
+        ("cursor", or_null(&text())),
+        ("limit", or_null(&whole())),
+    ])
+}
+
+pub(super) fn get() -> Value {
+    object([("kind", kind()), ("id", text())])
+}
+
+pub(super) fn explain_request() -> Value {
+    object([
+        ("method", text()),
+        ("path", text()),
+        ("host", or_null(&text())),
+        ("headers", or_null(&headers())),
+        ("client", or_null(&text())),
+    ])
+}
+
+pub(super) fn plugin_help() -> Value {
+    object([("plugin", or_null(&text()))])
+}
+
+pub(super) fn plan() -> Value {
+    let change = object([
+        ("op", json!({ "type": "string", "enum": ["create", "replace", "merge", "delete"] })),
+        ("kind", kind()),
+        ("id", or_null(&text())),
+        ("body_json", or_null(&text())),
+    ]);
+    object([("changes", list(&change)), ("intent", text())])
+}
+
+pub(super) fn apply() -> Value {
+    object([("plan_id", text())])
+}
+
+pub(super) fn history() -> Value {
+    object([
+        ("kind", or_null(&kind())),
+        ("id", or_null(&text())),
+        ("before", or_null(&whole())),
+        ("limit", or_null(&whole())),
+    ])
+}
+
+pub(super) fn undo() -> Value {
+    object([("revision", or_null(&whole())), ("intent", or_null(&text()))])
+}
+
+pub(super) fn probe() -> Value {
+    object([
+        ("method", text()),
+        ("path", text()),
+        ("host", or_null(&text())),
+        ("headers", or_null(&headers())),
+        ("body", or_null(&text())),
+    ])
+}

@@ -1,0 +1,92 @@
+//! Why a model gave no use, each with the next step.
+
+use std::time::Duration;
+
+/// What went wrong with the model.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The address can't be one.
+    #[error("{url:?} is no address of a model: {reason}; name one such as https://api.openai.com/v1 with --model-url")]
+    Address {
+        /// As it was given, without user and password.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Nobody answers there.
+    #[error("could not reach the model at {url}: {reason}; without --model-url plain sentences are understood")]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// The innermost cause.
+        reason: String,
+    },
+    /// It refused the request.
+    #[error("the model at {url} answered {status}: {said}{}", next_step(*.status))]
+    Refused {
+        /// Where.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// Its words, cut, without the key.
+        said: String,
+    },
+    /// It stays busy.
+    #[error("the model at {url} answered {status} and asks to wait {} s; try again later", wait.as_secs())]
+    Busy {
+        /// Where.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// How long it asks to wait.
+        wait: Duration,
+    },
+    /// No answer in time.
+    #[error("the model at {url} did not answer within {} s; try again, or a faster model with --model", within.as_secs())]
+    Late {
+        /// Where.
+        url: String,
+        /// How long was waited.
+        within: Duration,
+    },
+    /// Its answer broke off twice.
+    #[error("the answer of the model at {url} broke off twice: {reason}; try again, or with --no-stream")]
+    Cut {
+        /// Where.
+        url: String,
+        /// What was seen of it.
+        reason: String,
+    },
+    /// Its answer makes no sense.
+    #[error("the model at {url} answered nothing that can be understood: {reason}; nothing was done because of it")]
+    Nonsense {
+        /// Where.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It doesn't come to an end.
+    #[error("the model did not come to an end within {bound}; say it again in smaller steps")]
+    Endless {
+        /// The bound that it met.
+        bound: String,
+    },
+    /// It makes the same failing call again and again.
+    #[error("the model made the same failing call of {tool} {times} times: {said}")]
+    Stuck {
+        /// Which tool.
+        tool: String,
+        /// How often.
+        times: usize,
+        /// The tool's sentence, cut.
+        said: String,
+    },
+}
+
+const fn next_step(status: u16) -> &'static str {
+    match status {
+        401 | 403 => "; see whether USHER_MODEL_KEY holds a key for it",
+        404 => "; see whether --model and --model-url name what is there",
+        _ => "",
+    }
+}

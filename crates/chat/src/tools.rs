@@ -1,0 +1,110 @@
+//! What the tools do: each reads its arguments, asks the service, and answers with a text for reading and a value for programs.
+//!
+//! Nothing here decides what is allowed; the service does. What is decided here is how much is said, and how errors help on.
+
+mod apply;
+mod arguments;
+mod explain;
+mod find;
+mod get;
+mod history;
+mod line;
+mod locate;
+mod overview;
+mod plan;
+mod plugin_help;
+mod probe;
+mod refusal;
+mod shorten;
+mod text;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
+use usher_admin::service::{Plan, Service};
+use usher_model::change::Principal;
+
+use crate::catalogue;
+
+pub(crate) use apply::Agreement;
+pub(crate) use refusal::Refusal;
+pub(crate) use text::{clean, clean_lines};
+
+/// Calls worked on at the same time; more wait for [`TURN`].
+const AT_ONCE: usize = 16;
+/// How long a call waits for its turn.
+const TURN: Duration = Duration::from_secs(10);
+/// Items in one answer, and the default.
+pub(crate) const MOST_ITEMS: usize = 25;
+
+/// What a tool answers.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// For people and models.
+    pub(crate) text: String,
+    /// The same for programs, as the catalogue's output schema says.
+    pub(crate) structured: Value,
+}
+
+/// The tools, acting on one service.
+pub(crate) struct Tools {
+    service: Arc<Service>,
+    slots: Semaphore,
+}
+
+/// One call: who makes it, and on what.
+pub(super) struct Call<'a> {
+    pub(super) who: &'a Principal,
+    pub(super) service: &'a Service,
+}
+
+impl Tools {
+    /// The tools of a service.
+    pub(crate) fn new(service: Arc<Service>) -> Self {
+        Self { service, slots: Semaphore::new(AT_ONCE) }
+    }
+
+    /// Calls a tool. `gateway_apply` goes on `agreement`, which only a person can turn from the client's to their own.
+    pub(crate) async fn call(
+        &self,
+        who: &Principal,
+        name: &str,
+        arguments: Map<String, Value>,
+        agreement: Agreement,
+    ) -> Result<Answer, Refusal> {
+        let arguments = arguments::Arguments::read(name, arguments)?;
+        let turn = tokio::time::timeout(TURN, self.slots.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            return Err(Refusal::new("too many tool calls at the same time").next("call again in a few seconds"));
+        };
+        let call = Call { who, service: &self.service };
+        match name {
+            "gateway_overview" => call.overview().await,
+            "gateway_find" => call.find(&arguments).await,
+            "gateway_get" => call.get(&arguments).await,
+            "gateway_explain_request" => call.explain(&arguments),
+            "gateway_plugin_help" => call.plugin_help(&arguments),
+            "gateway_plan" => call.plan(&arguments).await,
+            "gateway_apply" => call.apply(&arguments, agreement).await,
+            "gateway_history" => call.history(&arguments).await,
+            "gateway_undo" => call.undo(&arguments).await,
+            "gateway_probe" => call.probe(&arguments).await,
+            _ => Err(unknown_tool(name)),
+        }
+    }
+
+    /// The plan that a call of `gateway_apply` is about, so that a person can be shown it first.
+    pub(crate) fn plan_to_apply(&self, who: &Principal, arguments: &Map<String, Value>) -> Result<Plan, Refusal> {
+        let arguments = arguments::Arguments::read("gateway_apply", arguments.clone())?;
+        self.service.find_plan(who, arguments.text("plan_id")).map_err(|error| Refusal::of(error, self.service.registry()))
+    }
+}
+
+fn unknown_tool(name: &str) -> Refusal {
+    let names = catalogue::all().iter().map(|tool| tool.name);
+    Refusal::new(format!("there is no tool {}", clean(name, 64)))
+        .meant(usher_model::nearest::nearest(name, names.clone()))
+        .allowed(names.collect::<Vec<_>>().join(", "))
+}

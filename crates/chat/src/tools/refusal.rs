@@ -1,0 +1,126 @@
+//! An error that a model can act upon: what failed, where, what is allowed, what was probably meant, and the call that comes next.
+
+use std::fmt;
+
+use usher_admin::service::ServiceError;
+use usher_model::kind::Kind;
+use usher_pipeline::registry::Registry;
+
+use super::text::{clean, clean_lines};
+
+/// Why a tool did nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Refusal {
+    what: String,
+    at: Option<String>,
+    meant: Option<String>,
+    allowed: Option<String>,
+    next: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal for this reason.
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), ..Self::default() }
+    }
+
+    /// Where it is: an argument or member as a JSON pointer.
+    pub(crate) fn at(mut self, pointer: impl Into<String>) -> Self {
+        self.at = Some(pointer.into()).filter(|pointer| !pointer.is_empty());
+        self
+    }
+
+    /// What was probably meant.
+    pub(crate) fn meant(mut self, word: Option<String>) -> Self {
+        self.meant = word;
+        self
+    }
+
+    /// What is allowed there.
+    pub(crate) fn allowed(mut self, what: impl Into<String>) -> Self {
+        self.allowed = Some(what.into());
+        self
+    }
+
+    /// What to do next.
+    pub(crate) fn next(mut self, call: impl Into<String>) -> Self {
+        self.next = Some(call.into());
+        self
+    }
+
+    /// The service's refusal, with the call that helps on.
+    pub(crate) fn of(error: ServiceError, registry: &Registry) -> Self {
+        let sentence = clean_lines(&error.to_string(), 2_000);
+        match error {
+            ServiceError::Invalid { key, pointer, .. } => {
+                let place = key.map(|key| format!("{key}{}{pointer}", if pointer.is_empty() { "" } else { " at " }));
+                let refusal = Self::new(sentence.clone()).at(place.unwrap_or(pointer));
+                about_plugins(refusal, &sentence, registry)
+            }
+            ServiceError::NotFound(key) => {
+                let kind = key.kind.schema_name();
+                Self::new(sentence).next(format!("gateway_find {{\"kind\":\"{kind}\"}} lists what there is"))
+            }
+            ServiceError::NeedsPerson { .. } => Self::new(sentence).next(
+                "a client that can ask a person (MCP elicitation) may apply it; otherwise a person uses `usher chat` or the Admin API",
+            ),
+            ServiceError::UnknownPlan(_) => Self::new(sentence).next("gateway_plan"),
+            ServiceError::Stale { fresh: Some(fresh), .. } => Self::new(sentence).next(format!(
+                "show the person this fresh plan, then gateway_apply {{\"plan_id\":\"{}\"}}\n{}",
+                fresh.id,
+                clean_lines(&fresh.text(), super::plan::MOST_TEXT),
+            )),
+            ServiceError::Stale { fresh: None, .. } | ServiceError::Conflict(_) => {
+                Self::new(sentence).next("gateway_get what is there now, then gateway_plan again")
+            }
+            ServiceError::StillUsed(_) => {
+                Self::new(sentence).next("change or delete in the same gateway_plan what still uses it")
+            }
+            ServiceError::NothingToUndo(_) => Self::new(sentence).next("gateway_history shows what was applied"),
+            ServiceError::NotInForce(_) => Self::new(sentence)
+                .next("the change is stored; gateway_overview lists problems, gateway_undo takes it back"),
+            _ => Self::new(sentence),
+        }
+    }
+}
+
+/// A sentence about a plugin gets the name that was meant, or the call that shows its settings.
+fn about_plugins(refusal: Refusal, sentence: &str, registry: &Registry) -> Refusal {
+    let between = |open: &str, close: char| {
+        sentence.split_once(open).and_then(|(_, rest)| rest.split(close).next()).map(str::to_owned)
+    };
+    if let Some(unknown) = between("unknown plugin [", ']') {
+        let meant = registry.nearest(&unknown);
+        let next = "gateway_plugin_help {\"plugin\":null} lists all plugins";
+        return refusal.meant(meant).next(next);
+    }
+    match between("configuration of plugin ", ' ') {
+        Some(plugin) if registry.find(&plugin).is_some() => {
+            refusal.next(format!("gateway_plugin_help {{\"plugin\":\"{plugin}\"}} shows its settings"))
+        }
+        _ => refusal,
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        for (label, text) in [("where", &self.at), ("did you mean", &self.meant), ("allowed", &self.allowed), ("next", &self.next)]
+        {
+            if let Some(text) = text {
+                write!(f, "\n{label}: {text}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A kind that isn't one of ours.
+pub(super) fn unknown_kind(word: &str, pointer: &str) -> Refusal {
+    let names = || Kind::ALL.into_iter().map(Kind::schema_name);
+    let meant = Kind::named(word).map(|kind| kind.schema_name().to_owned());
+    Refusal::new(format!("there is no kind {:?}", clean(word, 64)))
+        .at(pointer)
+        .meant(meant.or_else(|| usher_model::nearest::nearest(word, names())))
+        .allowed(names().collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,18 @@
+//! The chat side on a real socket: who may come in, the plugin's files, MCP in both eras, the bridge.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(clippy::panic, reason = "tests fail by panicking")]
+#![expect(clippy::indexing_slicing, reason = "tests fail by panicking")]
+
+mod bridge;
+mod budget;
+mod client;
+mod consent;
+mod files;
+mod guard;
+mod hand;
+mod probe;
+mod schema;
+mod support;
+mod tools;
+mod ways;
