@@ -16,7 +16,7 @@ use usher_model::compat::Compat;
 use usher_proxy::options::AccessLog;
 
 pub(crate) use listen::{Listen, addresses, parse_listen};
-pub(crate) use read::{SettingsError, read_file};
+pub(crate) use read::read_file;
 
 /// Which store the configuration is kept in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
