@@ -211,11 +211,13 @@ mod tests {
         index.add(&registry, &two, &old);
         index.forget(&registry, &one, &old);
         index.add(&registry, &one, &new);
-        let found = |index: &Index, mark| index.holders(mark, 9, |_| true);
-        assert_eq!(found(&index, Mark::Named(Kind::Route, "a")), [two.clone()]);
-        assert_eq!(found(&index, Mark::Uses(Kind::Upstream, "u")), [two.clone()]);
-        assert_eq!(found(&index, Mark::Place("a.example", "/x")), [one.clone()]);
-        assert_eq!(found(&index, Mark::Uses(Kind::Service, "7")), [one.clone()]);
+        let found = |index: &Index, mark| -> Vec<String> {
+            index.holders(mark, 9, |_| true).into_iter().map(|key| key.id).collect()
+        };
+        assert_eq!(found(&index, Mark::Named(Kind::Route, "a")), ["2"]);
+        assert_eq!(found(&index, Mark::Uses(Kind::Upstream, "u")), ["2"]);
+        assert_eq!(found(&index, Mark::Place("a.example", "/x")), ["1"]);
+        assert_eq!(found(&index, Mark::Uses(Kind::Service, "7")), ["1"]);
         index.forget(&registry, &two, &old);
         index.remove(&two.path());
         assert!(found(&index, Mark::Named(Kind::Route, "a")).is_empty());
