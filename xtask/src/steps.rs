@@ -55,6 +55,8 @@ pub(crate) fn only(filter: &str) -> anyhow::Result<()> {
 
 /// Licences, sources, bans and duplicates always; known vulnerabilities where the list can be fetched.
 fn dependencies() -> anyhow::Result<()> {
+    // Those of other systems too, whose licences are looked at as well.
+    run(&mut command("cargo", &["fetch", "--locked", "--quiet"]))?;
     run(&mut command(
         "cargo",
         &["deny", "--offline", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"],

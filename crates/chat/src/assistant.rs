@@ -126,12 +126,7 @@ async fn speak_plainly(turn: &mut Turn<'_>, sentence: &str) -> Result<Outcome, C
             return Ok(Outcome { done: false });
         }
     };
-    let done = if said.intent.changes() {
-        change::make(turn, said).await
-    } else {
-        look::at(turn, said.intent).await
-    };
-    match done {
+    match change::carry_out(turn, said).await {
         Ok(done) => Ok(Outcome { done }),
         Err(Stop::Answer(sentence)) => {
             turn.say(&sentence);
@@ -160,6 +155,7 @@ impl From<ClientError> for Stop {
 
 /// A tool's sentence without the calls that it proposes to programs.
 fn for_people(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().take_while(|line| !(line.starts_with("next:") && line.contains("gateway_"))).collect();
+    let lines: Vec<&str> =
+        text.lines().take_while(|line| !(line.starts_with("next:") && line.contains("gateway_"))).collect();
     lines.join("\n")
 }

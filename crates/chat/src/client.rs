@@ -17,8 +17,8 @@ use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use serde_json::Value;
 
-pub use self::error::ClientError;
 use self::consent::{Agreed, Consent, Handler};
+pub use self::error::ClientError;
 
 /// How long the first handshake may take.
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
@@ -155,8 +155,11 @@ impl Connection {
     }
 
     fn read(&self, tool: &str, result: CallToolResult) -> Result<Reply, ClientError> {
-        let texts: Vec<&str> =
-            result.content.iter().filter_map(|block| block.as_text().map(|text| text.text.as_str())).collect();
+        let texts: Vec<&str> = result
+            .content
+            .iter()
+            .filter_map(|block| block.as_text().map(|text| text.text.as_str()))
+            .collect();
         let text = texts.join("\n");
         if result.is_error == Some(true) {
             return Err(ClientError::Tool { tool: tool.to_owned(), text });

@@ -11,8 +11,8 @@ use axum::extract::{Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER, VARY,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
+    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
@@ -68,7 +68,9 @@ impl Guard {
                 let allowed = self.hosts.first().map_or("localhost", String::as_str);
                 return Err(Refused::new(
                     StatusCode::MISDIRECTED_REQUEST,
-                    format!("this is not the host that was asked for; use its own address, such as {allowed}"),
+                    format!(
+                        "this is not the host that was asked for; use its own address, such as {allowed}"
+                    ),
                 ));
             }
         }
@@ -111,10 +113,7 @@ fn judge_origin(headers: &HeaderMap) -> Result<Option<HeaderValue>, Refused> {
         return Ok(Some(origin.clone()));
     }
     tracing::warn!(origin = ?origin, "refused a request of a foreign origin on the chat side");
-    Err(Refused::new(
-        StatusCode::FORBIDDEN,
-        format!("this origin may not call Usher; {} may", origin::KNOWN),
-    ))
+    Err(Refused::new(StatusCode::FORBIDDEN, format!("this origin may not call Usher; {} may", origin::KNOWN)))
 }
 
 fn is_preflight(request: &Request) -> bool {
@@ -128,9 +127,13 @@ fn preflight(asked: &HeaderMap) -> Response {
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_SECS));
     headers.append(VARY, HeaderValue::from_static("Access-Control-Request-Headers"));
     // A list of names can't say `openai-*`, so those that were asked for and may come are named one by one.
-    let wanted = asked.get(ACCESS_CONTROL_REQUEST_HEADERS).and_then(|names| names.to_str().ok()).unwrap_or_default();
-    let names: Vec<String> =
-        wanted.split(',').map(|name| name.trim().to_ascii_lowercase()).filter(|name| may_come(name)).collect();
+    let wanted =
+        asked.get(ACCESS_CONTROL_REQUEST_HEADERS).and_then(|names| names.to_str().ok()).unwrap_or_default();
+    let names: Vec<String> = wanted
+        .split(',')
+        .map(|name| name.trim().to_ascii_lowercase())
+        .filter(|name| may_come(name))
+        .collect();
     let names = if names.is_empty() { CONTENT_TYPE.as_str().to_owned() } else { names.join(", ") };
     if let Ok(names) = HeaderValue::from_str(&names) {
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names);
@@ -152,7 +155,8 @@ fn may_come(name: &str) -> bool {
 
 fn busy() -> Response {
     let mut response =
-        Refused::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests at the same time; try again").into_response();
+        Refused::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests at the same time; try again")
+            .into_response();
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }

@@ -46,7 +46,10 @@ pub(crate) struct Client {
 /// Why one try failed.
 enum Trouble {
     /// Ask again later; how long to wait, if it said so.
-    Busy { status: u16, wait: Option<Duration> },
+    Busy {
+        status: u16,
+        wait: Option<Duration>,
+    },
     /// The answer broke off.
     Cut(String),
     /// It doesn't take strict functions.
@@ -56,7 +59,12 @@ enum Trouble {
 
 impl Client {
     pub(crate) fn new(options: ModelOptions) -> Self {
-        let builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).timeout(WITHIN).read_timeout(SILENT);
+        let builder = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(10))
+            .timeout(WITHIN)
+            .read_timeout(SILENT)
+            // The key goes to the address that was named and to no other.
+            .redirect(reqwest::redirect::Policy::none());
         // A model on this machine is not asked through a proxy.
         let local = reqwest::Url::parse(&options.base_url)
             .is_ok_and(|url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")));
@@ -65,7 +73,11 @@ impl Client {
     }
 
     /// The model's next message.
-    pub(crate) async fn complete(&self, messages: &[Value], functions: &Functions) -> Result<Answer, ModelError> {
+    pub(crate) async fn complete(
+        &self,
+        messages: &[Value],
+        functions: &Functions,
+    ) -> Result<Answer, ModelError> {
         let (mut busy, mut cut) = (0, 0);
         loop {
             match self.once(messages, functions).await {
@@ -79,7 +91,9 @@ impl Client {
                     tracing::debug!(status, "the model is busy and is asked again");
                     tokio::time::sleep(wait).await;
                 }
-                Err(Trouble::Cut(reason)) if cut > 0 => return Err(ModelError::Cut { url: self.shown(), reason }),
+                Err(Trouble::Cut(reason)) if cut > 0 => {
+                    return Err(ModelError::Cut { url: self.shown(), reason });
+                }
                 Err(Trouble::Cut(_)) => {
                     cut += 1;
                     tracing::debug!("the model's answer broke off and is asked for again");
@@ -91,11 +105,13 @@ impl Client {
     }
 
     async fn once(&self, messages: &[Value], functions: &Functions) -> Result<Answer, Trouble> {
-        let url = endpoint(&self.options.base_url).map_err(|reason| {
-            Trouble::Final(ModelError::Address { url: self.shown(), reason })
-        })?;
+        let url = endpoint(&self.options.base_url)
+            .map_err(|reason| Trouble::Final(ModelError::Address { url: self.shown(), reason }))?;
         let http = self.http.as_ref().ok_or_else(|| {
-            Trouble::Final(ModelError::Address { url: self.shown(), reason: "no HTTP client could be made".to_owned() })
+            Trouble::Final(ModelError::Address {
+                url: self.shown(),
+                reason: "no HTTP client could be made".to_owned(),
+            })
         })?;
         let strict = self.strict.load(Ordering::Relaxed);
         let body = json!({
@@ -166,11 +182,16 @@ impl Client {
         }
         let body = whole(response).await.unwrap_or_default();
         let said = complaint(&body);
-        let about_schemas = ["strict", "schema", "tools", "function"].iter().any(|word| said.to_lowercase().contains(word));
+        let about_schemas =
+            ["strict", "schema", "tools", "function"].iter().any(|word| said.to_lowercase().contains(word));
         if strict && matches!(status.as_u16(), 400 | 422) && about_schemas {
             return Trouble::Strict;
         }
-        Trouble::Final(ModelError::Refused { url: self.shown(), status: status.as_u16(), said: self.scrubbed(&said) })
+        Trouble::Final(ModelError::Refused {
+            url: self.shown(),
+            status: status.as_u16(),
+            said: self.scrubbed(&said),
+        })
     }
 
     /// The address as it may be shown.
@@ -253,7 +274,10 @@ mod tests {
             ("http://localhost:11434", "http://localhost:11434/v1/chat/completions"),
             ("http://localhost:11434/", "http://localhost:11434/v1/chat/completions"),
             ("https://a.test/openai/deployments/x", "https://a.test/openai/deployments/x/chat/completions"),
-            ("https://a.test/x/chat/completions?api-version=1", "https://a.test/x/chat/completions?api-version=1"),
+            (
+                "https://a.test/x/chat/completions?api-version=1",
+                "https://a.test/x/chat/completions?api-version=1",
+            ),
         ] {
             assert_eq!(endpoint(base).unwrap().as_str(), wanted, "{base}");
         }
@@ -270,6 +294,8 @@ mod tests {
         ] {
             assert_eq!(complaint(body.as_bytes()), wanted);
         }
+        // Another test of the same process may have done so before.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let client = Client::new(ModelOptions {
             base_url: "http://user:pass@127.0.0.1:1/v1?key=abc".to_owned(),
             api_key: Some(Secret::new("sk-secret".to_owned())),

@@ -14,6 +14,7 @@ mod modifies;
 mod nearest;
 mod numbers;
 mod polite;
+mod requests;
 pub(crate) mod revise;
 mod target;
 #[cfg(test)]
@@ -35,9 +36,9 @@ const OPENINGS: [Opening; 18] = [
     asks::history,
     asks::overview,
     asks::plugins,
-    asks::explain,
+    requests::explain,
     makes::forward,
-    asks::probe,
+    requests::probe,
     asks::list,
     asks::show,
     makes::create,

@@ -23,7 +23,10 @@ pub(crate) fn router(public_url: &str) -> Router {
     // A document of texts, numbers and lists always has a YAML form; JSON is one too.
     let yaml = serde_saphyr::to_string(&document).unwrap_or_else(|_| json.clone());
     Router::new()
-        .route("/.well-known/ai-plugin.json", file("application/json", format!("{:#}", manifest::manifest(public_url))))
+        .route(
+            "/.well-known/ai-plugin.json",
+            file("application/json", format!("{:#}", manifest::manifest(public_url))),
+        )
         .route("/openapi.json", file("application/json", json))
         .route("/openapi.yaml", file("application/yaml", yaml))
         .route("/logo.png", file("image/png", LOGO))
@@ -43,7 +46,10 @@ fn served(kind: &'static str, content: Bytes) -> impl IntoResponse {
     let headers = [
         (CONTENT_TYPE, kind),
         (CACHE_CONTROL, "max-age=300"),
-        (CONTENT_SECURITY_POLICY, "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+        (
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+        ),
     ];
     (headers, content)
 }

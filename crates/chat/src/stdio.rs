@@ -34,7 +34,9 @@ pub enum BridgeError {
     #[error(transparent)]
     Usher(#[from] ClientError),
     /// Standard input or output failed.
-    #[error("standard input or output failed: {0}; `usher mcp` is started by an MCP client, which holds both ends")]
+    #[error(
+        "standard input or output failed: {0}; `usher mcp` is started by an MCP client, which holds both ends"
+    )]
     Pipe(#[from] std::io::Error),
 }
 
@@ -59,7 +61,13 @@ pub async fn between(
     let link = Link::open(&base(url)?).await?;
     let (sender, receiver) = mpsc::channel(WAITING);
     let writer = tokio::spawn(write(receiver, output));
-    let mut bridge = Bridge { link, session: Session::default(), sender, running: JoinSet::new(), handles: HashMap::new() };
+    let mut bridge = Bridge {
+        link,
+        session: Session::default(),
+        sender,
+        running: JoinSet::new(),
+        handles: HashMap::new(),
+    };
     let read = bridge.run(input).await;
     bridge.close().await;
     drop(bridge);
@@ -69,7 +77,10 @@ pub async fn between(
     Ok(())
 }
 
-async fn write(mut messages: mpsc::Receiver<String>, mut output: impl AsyncWrite + Unpin) -> std::io::Result<()> {
+async fn write(
+    mut messages: mpsc::Receiver<String>,
+    mut output: impl AsyncWrite + Unpin,
+) -> std::io::Result<()> {
     while let Some(mut message) = messages.recv().await {
         message.push('\n');
         output.write_all(message.as_bytes()).await?;
@@ -84,6 +95,13 @@ struct Bridge {
     sender: mpsc::Sender<String>,
     running: JoinSet<Finished>,
     handles: HashMap<String, (AbortHandle, bool)>,
+}
+
+/// How often a request was made: a session is opened anew for it once, not for ever.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Try {
+    First,
+    Second,
 }
 
 /// A request that came to its end: answered, or to be made again in a new session.
@@ -116,7 +134,9 @@ impl Bridge {
     async fn take(&mut self, text: &str) {
         let message: Value = match serde_json::from_str(text) {
             Ok(message) => message,
-            Err(error) => return self.refuse(&Value::Null, -32700, &format!("a line is no JSON: {error}")).await,
+            Err(error) => {
+                return self.refuse(&Value::Null, -32700, &format!("a line is no JSON: {error}")).await;
+            }
         };
         let method = message.get("method").and_then(Value::as_str).map(str::to_owned);
         let id = message.get("id").filter(|id| !id.is_null()).cloned();
@@ -128,7 +148,7 @@ impl Bridge {
                     Err(lost) => self.refuse(&id, -32603, &lost.to_string()).await,
                 }
             }
-            (Some(_), Some(id)) => self.start(message, &id).await,
+            (Some(_), Some(id)) => self.start(message, &id, Try::First).await,
             (Some("notifications/cancelled"), None) if self.cancel(&message) => {}
             // A notification, or the answer to a question of the server: nothing comes back but that it arrived.
             (Some(_), None) | (None, Some(_)) if message.is_object() => {
@@ -140,7 +160,7 @@ impl Bridge {
         }
     }
 
-    async fn start(&mut self, message: Value, id: &Value) {
+    async fn start(&mut self, message: Value, id: &Value, which: Try) {
         if self.running.len() >= AT_ONCE {
             return self.refuse(id, -32000, "too many requests at the same time; try again").await;
         }
@@ -151,7 +171,7 @@ impl Bridge {
         let handle = self.running.spawn(async move {
             let again = match link.ask(&message, &session, &sender).await {
                 Ok(()) => None,
-                Err(Lost::Session) => Some((message, session)),
+                Err(Lost::Session) if which == Try::First => Some((message, session)),
                 Err(lost) => {
                     let request = message.get("id").cloned().unwrap_or_default();
                     // The writer has gone only when nobody reads.
@@ -179,7 +199,7 @@ impl Bridge {
                 Err(lost) => return self.refuse(&id, -32603, &lost.to_string()).await,
             }
         }
-        self.start(message, &id).await;
+        self.start(message, &id, Try::Second).await;
     }
 
     /// Ends a request by closing its stream, which is how revisions without sessions cancel. `false` where the server has to be told.

@@ -77,7 +77,9 @@ impl Tools {
         let arguments = arguments::Arguments::read(name, arguments)?;
         let turn = tokio::time::timeout(TURN, self.slots.acquire()).await;
         let Ok(Ok(_turn)) = turn else {
-            return Err(Refusal::new("too many tool calls at the same time").next("call again in a few seconds"));
+            return Err(
+                Refusal::new("too many tool calls at the same time").next("call again in a few seconds")
+            );
         };
         let call = Call { who, service: &self.service };
         match name {
@@ -96,9 +98,15 @@ impl Tools {
     }
 
     /// The plan that a call of `gateway_apply` is about, so that a person can be shown it first.
-    pub(crate) fn plan_to_apply(&self, who: &Principal, arguments: &Map<String, Value>) -> Result<Plan, Refusal> {
+    pub(crate) fn plan_to_apply(
+        &self,
+        who: &Principal,
+        arguments: &Map<String, Value>,
+    ) -> Result<Plan, Refusal> {
         let arguments = arguments::Arguments::read("gateway_apply", arguments.clone())?;
-        self.service.find_plan(who, arguments.text("plan_id")).map_err(|error| Refusal::of(error, self.service.registry()))
+        self.service
+            .find_plan(who, arguments.text("plan_id"))
+            .map_err(|error| Refusal::of(error, self.service.registry()))
     }
 }
 

@@ -20,17 +20,17 @@ pub struct RequestExtras<'a> {
 
 /// Writes a request's head.
 pub fn encode_request(out: &mut Vec<u8>, head: &Head, extras: RequestExtras<'_>) {
-    let method = head.method();
-    out.extend_from_slice(method.as_bytes());
+    let (method, target) = head.start_line();
+    out.extend_from_slice(method);
     out.push(b' ');
-    out.extend_from_slice(extras.target.unwrap_or_else(|| head.target()).as_bytes());
+    out.extend_from_slice(extras.target.map_or(target, str::as_bytes));
     out.extend_from_slice(b" HTTP/1.1\r\n");
     head.write_lines(out);
     match extras.framing {
         Framing::Length(length) => write_length(out, length),
         Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         // A method that has a body by nature says that it is empty (RFC 9110, section 8.6).
-        Framing::None | Framing::UntilClose if matches!(method, "POST" | "PUT" | "PATCH") => {
+        Framing::None | Framing::UntilClose if matches!(method, b"POST" | b"PUT" | b"PATCH") => {
             write_length(out, 0)
         }
         Framing::None | Framing::UntilClose => {}

@@ -260,6 +260,35 @@ impl Head {
         }
     }
 
+    /// The same with names as bytes, which costs no look at whether they are text.
+    pub fn remove_fields(&mut self, mut unwanted: impl FnMut(&[u8], &[u8]) -> bool) {
+        let text = &self.text;
+        for field in self.fields.iter_mut().filter(|field| field.alive) {
+            let name = part(text, field.start, field.name_len);
+            field.alive = !unwanted(name, part(text, field.value, field.value_len));
+        }
+    }
+
+    /// Adds all fields of `other` behind these. They were checked when they came into it, so that what is sent often is checked once.
+    ///
+    /// # Errors
+    /// [`BadField::TooLarge`]; nothing is changed then.
+    pub fn append_all(&mut self, other: &Self) -> Result<(), BadField> {
+        if self.text.len() + other.text.len() > MAX_TEXT {
+            return Err(BadField::TooLarge("the fields of another head".to_owned()));
+        }
+        let moved = offset(self.text.len());
+        self.text.extend_from_slice(&other.text);
+        let alive = other.fields.iter().filter(|field| field.alive);
+        self.fields.extend(alive.map(|field| Field {
+            start: field.start + moved,
+            value: field.value + moved,
+            end: field.end + moved,
+            ..*field
+        }));
+        Ok(())
+    }
+
     /// Takes away what belongs to the connection it came by: the fixed names, and those that `Connection` names. Fields that the gateway
     /// sets afterwards are its own, whatever `Connection` named.
     pub fn drop_hop_by_hop(&mut self) {
@@ -307,6 +336,11 @@ impl Head {
         self.clear();
         self.text.extend_from_slice(text);
         self.version = version;
+    }
+
+    pub(crate) fn start_line(&self) -> (&[u8], &[u8]) {
+        let of = |span: Span| part(&self.text, span.start, span.len);
+        (of(self.method), of(self.target))
     }
 
     pub(crate) const fn place_method(&mut self, start: usize, len: usize) {

@@ -6,6 +6,7 @@ pub mod change;
 pub mod compat;
 pub mod diff;
 pub mod expr;
+pub mod invisible;
 pub mod kind;
 pub mod live;
 pub mod mask;

@@ -139,6 +139,11 @@ pub trait BodyStep {
     /// # Errors
     /// As for [`BodyStep::chunk`].
     fn end(&mut self, trailers: &mut Head, out: &mut BodyOut) -> Result<(), BodyError>;
+
+    /// Whether as many bytes go on as come, so that the length that was announced stays true.
+    fn keeps_length(&self) -> bool {
+        false
+    }
 }
 
 /// What a step passes on.
@@ -177,6 +182,12 @@ impl BodySteps {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// Whether as many bytes go on as come; so it is where there are no steps.
+    #[must_use]
+    pub fn keep_length(&self) -> bool {
+        self.steps.iter().all(|step| step.keeps_length())
     }
 
     /// Sends one piece through all steps.

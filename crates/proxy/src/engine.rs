@@ -14,6 +14,7 @@ mod connect;
 mod connection;
 mod course;
 mod errors;
+mod far;
 mod fetch;
 mod files;
 mod forward;

@@ -1,40 +1,47 @@
-//! Sentences that change something: names become ids, the change becomes a plan, and the plan is settled.
+//! What a sentence wants is carried out: a question is answered; of a change, names become ids, it becomes a plan, and the plan is settled.
 
 use serde_json::{Value, json};
 use usher_model::kind::Kind;
 
+use super::Stop;
 use super::create;
+use super::look;
 use super::names::{Found, Sure, get, page, resolve};
 use super::turn::Turn;
-use super::Stop;
 use crate::plain::compose::{Links, change};
 use crate::plain::intent::{Alteration, Backend, Called, Intent, Node, Part, Reference, Said, Target, Wish};
 use crate::plain::revise::{self, Current};
 
-/// Carries out a sentence that asks for a change. The answer is whether it was made.
-pub(super) async fn make(turn: &mut Turn<'_>, said: Said) -> Result<bool, Stop> {
+/// Carries out a sentence. The answer is whether that was done.
+pub(super) async fn carry_out(turn: &mut Turn<'_>, said: Said) -> Result<bool, Stop> {
     let Said { intent, sentence } = said;
     let changes = match intent {
+        Intent::Ask(question) => return look::at(turn, question).await,
         Intent::Undo { revision } => return undo(turn, revision, &sentence).await,
         Intent::Create { kind, wish } => create::changes(turn, kind, &wish).await?,
         Intent::Change { target: Target::One(reference), alteration } => {
             vec![altered(turn, &reference, &alteration).await?]
         }
-        Intent::Change { target: Target::Everything, alteration } => for_everything(turn, &alteration).await?,
+        Intent::Change { target: Target::Everything, alteration } => {
+            for_everything(turn, &alteration).await?
+        }
         Intent::Weigh { node, upstream } => vec![weighed(turn, &node, upstream.as_ref()).await?],
         Intent::Delete(references) => deleted(turn, &references).await?,
-        // What only looks doesn't come here.
-        _ => return Ok(false),
     };
     turn.propose(changes, &sentence).await
 }
 
 async fn undo(turn: &mut Turn<'_>, revision: Option<u64>, sentence: &str) -> Result<bool, Stop> {
-    // `that` is what this conversation did last; in a new one it is the newest change there is.
+    // `that` is what this conversation did last; in a new one it is the newest change that stands.
     let revision = revision.or(turn.memory.revision);
     let arguments = json!({ "revision": revision, "intent": sentence });
     let reply = turn.connection.call("gateway_undo", arguments).await?;
-    turn.settle_and_tell(&reply).await
+    let done = turn.settle_and_tell(&reply).await?;
+    if done {
+        // Said again, it goes one further back instead of back and forth.
+        turn.memory.revision = None;
+    }
+    Ok(done)
 }
 
 /// The ids of what a wish names.
@@ -82,7 +89,8 @@ async fn altered(turn: &mut Turn<'_>, reference: &Reference, alteration: &Altera
 
 /// A change for every request is one of global rules: of the one that has the plugin already, or of a new one.
 async fn for_everything(turn: &mut Turn<'_>, alteration: &Alteration) -> Result<Vec<Value>, Stop> {
-    let only_plugins = || Stop::Answer("For every request only plugins can be set; say which route is meant.".to_owned());
+    let only_plugins =
+        || Stop::Answer("For every request only plugins can be set; say which route is meant.".to_owned());
     let mut changes = Vec::new();
     match alteration {
         Alteration::Set(wish) | Alteration::Add(wish) => {
@@ -97,16 +105,19 @@ async fn for_everything(turn: &mut Turn<'_>, alteration: &Alteration) -> Result<
                     continue;
                 };
                 let current = Current { kind: Kind::GlobalRule, id: &rule.key.id, value: &rule.value };
-                let patch = revise::patch(current, &Alteration::Set(Box::new(own)), &Links::default()).map_err(sentence)?;
+                let patch = revise::patch(current, &Alteration::Set(Box::new(own)), &Links::default())
+                    .map_err(sentence)?;
                 changes.push(change("merge", Kind::GlobalRule, &rule.key.id, Some(&patch)));
             }
         }
         Alteration::Drop(parts) => {
             for part in parts {
                 let Part::Plugin(plugin) = part else { return Err(only_plugins()) };
-                let none = || Stop::Answer(format!("No global rule has {plugin}; routes and services may have it."));
+                let none =
+                    || Stop::Answer(format!("No global rule has {plugin}; routes and services may have it."));
                 let rule = rule_with(turn, plugin).await?.ok_or_else(none)?;
-                let alone = rule.value.get("plugins").and_then(Value::as_object).is_some_and(|all| all.len() == 1);
+                let alone =
+                    rule.value.get("plugins").and_then(Value::as_object).is_some_and(|all| all.len() == 1);
                 changes.push(if alone {
                     change("delete", Kind::GlobalRule, &rule.key.id, None)
                 } else {
@@ -124,7 +135,9 @@ async fn rule_with(turn: &Turn<'_>, plugin: &str) -> Result<Option<Found>, Stop>
     let (rules, ..) = page(turn.connection, Kind::GlobalRule, Some(plugin), None, None).await?;
     for rule in rules {
         let found = get(turn.connection, Kind::GlobalRule, &rule.id).await?;
-        if let Some(found) = found.filter(|found| found.value.pointer(&format!("/plugins/{plugin}")).is_some()) {
+        if let Some(found) =
+            found.filter(|found| found.value.pointer(&format!("/plugins/{plugin}")).is_some())
+        {
             return Ok(Some(found));
         }
     }
@@ -155,16 +168,16 @@ async fn holder_of(turn: &mut Turn<'_>, node: &Node) -> Result<Found, Stop> {
             }
         }
     }
-    match holders.len() {
-        1 => holders.pop().ok_or_else(|| Stop::Answer(String::new())),
-        0 => Err(Stop::Answer(format!("No upstream has the node {}.", node.address))),
-        _ => {
+    match holders.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(Stop::Answer(format!("No upstream has the node {}.", node.address))),
+        [first, ..] => {
             let names: Vec<String> = holders.iter().map(|holder| holder.key.to_string()).collect();
             Err(Stop::Answer(format!(
                 "Several objects have the node {}: {}. Say which upstream, such as `in upstream {}`.",
                 node.address,
                 names.join(", "),
-                holders.first().map(|holder| holder.key.id.as_str()).unwrap_or_default()
+                first.key.id
             )))
         }
     }

@@ -18,14 +18,16 @@ const TRIES: usize = 99;
 pub(super) async fn changes(turn: &mut Turn<'_>, kind: Kind, wish: &Wish) -> Result<Vec<Value>, Stop> {
     let links = links(turn, wish).await?;
     if kind == Kind::Credential && links.consumer.is_none() {
-        return Err(Stop::Answer("A credential belongs to a consumer: say for example `for jack`.".to_owned()));
+        return Err(Stop::Answer(
+            "A credential belongs to a consumer: say for example `for jack`.".to_owned(),
+        ));
     }
     let Some((id, said)) = wanted_id(kind, wish, &links) else {
         // A body that can't be is said first: it is the nearer trouble.
         object(kind, "", wish, &links).map_err(Stop::Answer)?;
         return Err(Stop::Answer(format!(
-            "Say what the {kind} shall be called, such as `create {} {kind} called orders ...`.",
-            if kind == Kind::Upstream { "an" } else { "a" }
+            "Say what the {kind} shall be called, such as `create {} called orders ...`.",
+            one(kind)
         )));
     };
     let body = object(kind, &id, wish, &links).map_err(Stop::Answer)?;
@@ -34,6 +36,12 @@ pub(super) async fn changes(turn: &mut Turn<'_>, kind: Kind, wish: &Wish) -> Res
     }
     let id = free(turn, kind, id, said).await?;
     Ok(vec![change("create", kind, &id, Some(&body))])
+}
+
+/// `a route`, `an upstream`.
+fn one(kind: Kind) -> String {
+    let article = if kind == Kind::Upstream { "an" } else { "a" };
+    format!("{article} {kind}")
 }
 
 /// An id that is free; one that was said has to be.
@@ -47,7 +55,8 @@ async fn free(turn: &Turn<'_>, kind: Kind, id: String, said: bool) -> Result<Str
         }
         if said {
             return Err(Stop::Answer(format!(
-                "There is a {kind} {id} already, and it stays as it is. Say `update {kind} {id} ...` to change it, or choose another name."
+                "There is {} {id} already, and it stays as it is. Say `update {kind} {id} ...` to change it, or choose another name.",
+                one(kind)
             )));
         }
     }
@@ -65,8 +74,10 @@ async fn refuse_twin(turn: &Turn<'_>, body: &Value) -> Result<(), Stop> {
             let mut known_hosts = texts(&route.value, "host", "hosts");
             known_hosts.sort();
             let known = texts(&route.value, "", "methods");
-            let meets = known.is_empty() || methods.is_empty() || known.iter().any(|method| methods.contains(method));
-            let told_apart = ["vars", "remote_addr", "remote_addrs"].iter().any(|name| route.value.get(*name).is_some());
+            let meets =
+                known.is_empty() || methods.is_empty() || known.iter().any(|method| methods.contains(method));
+            let told_apart =
+                ["vars", "remote_addr", "remote_addrs"].iter().any(|name| route.value.get(*name).is_some());
             if known_hosts == hosts && meets && !told_apart {
                 let id = &route.key.id;
                 return Err(Stop::Answer(format!(

@@ -7,25 +7,23 @@ use super::names::{Item, Sure, lines, page, resolve};
 use super::turn::Turn;
 use super::{Stop, for_people};
 use crate::plain::examples;
-use crate::plain::intent::{Asked, Called, Filter, Intent, Reference};
+use crate::plain::intent::{Asked, Called, Filter, Question, Reference};
 
 /// Pages of a list that are read for one answer.
 const PAGES: usize = 4;
 
-/// Answers a sentence that changes nothing.
-pub(super) async fn at(turn: &mut Turn<'_>, intent: Intent) -> Result<bool, Stop> {
-    let answer = match intent {
-        Intent::Help => examples::all(),
-        Intent::Overview => told(turn, "gateway_overview", json!({})).await?,
-        Intent::List { kind, filter } => list(turn, kind, filter).await?,
-        Intent::Show(reference) => show(turn, &reference).await?,
-        Intent::Plugins => told(turn, "gateway_plugin_help", json!({ "plugin": null })).await?,
-        Intent::Plugin(plugin) => told(turn, "gateway_plugin_help", json!({ "plugin": plugin })).await?,
-        Intent::History { of, last } => history(turn, of.as_ref(), last).await?,
-        Intent::Explain(asked) => explain(turn, &asked).await?,
-        Intent::Probe(asked) => probe(turn, &asked).await?,
-        // What makes a plan doesn't come here.
-        _ => return Ok(false),
+/// Answers a question.
+pub(super) async fn at(turn: &mut Turn<'_>, question: Question) -> Result<bool, Stop> {
+    let answer = match question {
+        Question::Help => examples::all(),
+        Question::Overview => told(turn, "gateway_overview", json!({})).await?,
+        Question::List { kind, filter } => list(turn, kind, filter).await?,
+        Question::Show(reference) => show(turn, &reference).await?,
+        Question::Plugins => told(turn, "gateway_plugin_help", json!({ "plugin": null })).await?,
+        Question::Plugin(plugin) => told(turn, "gateway_plugin_help", json!({ "plugin": plugin })).await?,
+        Question::History { of, last } => history(turn, of.as_ref(), last).await?,
+        Question::Explain(asked) => explain(turn, &asked).await?,
+        Question::Probe(asked) => probe(turn, &asked).await?,
     };
     turn.say(&answer);
     Ok(true)
@@ -45,9 +43,12 @@ async fn list(turn: &mut Turn<'_>, kind: Kind, filter: Filter) -> Result<String,
         Filter::All => listed(turn, kind, None, None, |_| true).await,
         Filter::Text(text) => listed(turn, kind, Some(&text), None, |_| true).await,
         Filter::Label(label) => listed(turn, kind, None, Some(&label), |_| true).await,
-        Filter::Disabled => listed(turn, kind, Some("(off)"), None, |item| item.line.ends_with("(off)")).await,
+        Filter::Disabled => {
+            listed(turn, kind, Some("(off)"), None, |item| item.line.ends_with("(off)")).await
+        }
         Filter::Plugin(plugin) => {
-            let mut text = listed(turn, kind, Some(&plugin), None, |item| has_plugin(&item.line, &plugin)).await?;
+            let mut text =
+                listed(turn, kind, Some(&plugin), None, |item| has_plugin(&item.line, &plugin)).await?;
             // A route meets plugins from elsewhere too.
             for (place, what) in [
                 (Kind::GlobalRule, "Every request meets it by global rule"),
@@ -66,7 +67,8 @@ async fn list(turn: &mut Turn<'_>, kind: Kind, filter: Filter) -> Result<String,
             let reference = Reference { kind: Kind::Upstream, called: Called::Name(name) };
             let id = resolve(turn, &reference, Sure::Nearly).await?.key.id;
             let aim = format!("-> {id}");
-            let goes = move |item: &Item| item.line.split(" [").next().is_some_and(|line| line.contains(&aim));
+            let goes =
+                move |item: &Item| item.line.split(" [").next().is_some_and(|line| line.contains(&aim));
             let mut text = listed(turn, kind, Some(&id), None, &goes).await?;
             if kind == Kind::Route {
                 let (services, ..) = page(turn.connection, Kind::Service, Some(&id), None, None).await?;
@@ -142,7 +144,8 @@ async fn history(turn: &mut Turn<'_>, of: Option<&Reference>, last: Option<u64>)
             (Some(found.key.kind), Some(found.key.id))
         }
     };
-    let arguments = json!({ "kind": kind.map(Kind::schema_name), "id": id, "before": null, "limit": last.unwrap_or(10) });
+    let arguments =
+        json!({ "kind": kind.map(Kind::schema_name), "id": id, "before": null, "limit": last.unwrap_or(10) });
     let reply = turn.connection.call("gateway_history", arguments).await?.structured;
     let entries = reply.get("entries").and_then(Value::as_array).cloned().unwrap_or_default();
     if entries.is_empty() {
@@ -150,7 +153,9 @@ async fn history(turn: &mut Turn<'_>, of: Option<&Reference>, last: Option<u64>)
     }
     let mut text: Vec<String> = entries.iter().map(entry).collect();
     if let Some(next) = reply.get("next").and_then(Value::as_u64) {
-        text.push(format!("There are older ones, before revision {next}; say for example `show the last 25 changes`."));
+        text.push(format!(
+            "There are older ones, before revision {next}; say for example `show the last 25 changes`."
+        ));
     }
     Ok(text.join("\n"))
 }
@@ -159,7 +164,8 @@ async fn history(turn: &mut Turn<'_>, of: Option<&Reference>, last: Option<u64>)
 fn entry(entry: &Value) -> String {
     let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
     let revision = entry.get("revision").and_then(Value::as_u64).unwrap_or_default();
-    let mut line = format!("{revision}  {}  {} by {}: {}", text("when"), text("who"), text("door"), text("summary"));
+    let mut line =
+        format!("{revision}  {}  {} by {}: {}", text("when"), text("who"), text("door"), text("summary"));
     if let Some(undone) = entry.get("undoes").and_then(Value::as_u64) {
         line.push_str(&format!("  takes back {undone}"));
     }
@@ -201,7 +207,10 @@ fn wonder(status: u64, explanation: &Value) -> Option<String> {
         names.iter().copied().find(|name| plugins.iter().any(|plugin| plugin.split(' ').next() == Some(name)))
     };
     let taken = explanation.get("route").is_some_and(|route| !route.is_null());
-    let own = explanation.get("answer").and_then(Value::as_str).is_some_and(|answer| answer.starts_with(&status.to_string()));
+    let own = explanation
+        .get("answer")
+        .and_then(Value::as_str)
+        .is_some_and(|answer| answer.starts_with(&status.to_string()));
     let from = match status {
         _ if own => return None,
         401 => runs(&["key-auth", "forward-auth"]),
@@ -209,12 +218,18 @@ fn wonder(status: u64, explanation: &Value) -> Option<String> {
         429 => runs(&["limit-count"]),
         301..=308 => runs(&["redirect"]),
         400 => runs(&["request-validation"]),
-        502..=504 if taken => return Some(format!("A {status} says that the backend can not be reached, or does not answer in time.")),
+        502..=504 if taken => {
+            return Some(format!(
+                "A {status} says that the backend can not be reached, or does not answer in time."
+            ));
+        }
         _ => None,
     };
     match from {
         Some(plugin) => Some(format!("A {status} comes from {plugin} then.")),
-        None if taken => Some(format!("Nothing on this way answers {status} by itself, so it comes from the backend.")),
+        None if taken => {
+            Some(format!("Nothing on this way answers {status} by itself, so it comes from the backend."))
+        }
         None => None,
     }
 }
@@ -227,7 +242,9 @@ async fn probe(turn: &Turn<'_>, asked: &Asked) -> Result<String, Stop> {
     let reply = turn.connection.call("gateway_probe", arguments).await?.structured;
     let number = |name: &str| reply.get(name).and_then(Value::as_u64).unwrap_or_default();
     let text = |name: &str| reply.get(name).and_then(Value::as_str);
-    let by = text("route").map_or_else(|| "no route takes it".to_owned(), |route| format!("by route {route}"));
-    let body = text("body").filter(|body| !body.is_empty()).map(|body| format!("\n{body}")).unwrap_or_default();
+    let by =
+        text("route").map_or_else(|| "no route takes it".to_owned(), |route| format!("by route {route}"));
+    let body =
+        text("body").filter(|body| !body.is_empty()).map(|body| format!("\n{body}")).unwrap_or_default();
     Ok(format!("{request} answers {} in {} ms, {by}.{body}", number("status"), number("millis")))
 }

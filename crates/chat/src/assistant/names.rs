@@ -49,7 +49,8 @@ pub(super) async fn resolve(turn: &mut Turn<'_>, reference: &Reference, sure: Su
             let last = turn.memory.object.clone();
             let last = last.filter(|key| reference.called == Called::It || key.kind == reference.kind);
             let what = if reference.called == Called::It { "object" } else { reference.kind.word() };
-            let key = last.ok_or_else(|| Stop::Answer(format!("I don't know which {what} you mean; say its name.")))?;
+            let key = last
+                .ok_or_else(|| Stop::Answer(format!("I don't know which {what} you mean; say its name.")))?;
             let gone = || Stop::Answer(format!("{key} is not there any more."));
             get(connection, key.kind, &key.id).await?.ok_or_else(gone)?
         }
@@ -84,7 +85,9 @@ pub(super) async fn page(
     let items = reply.get("items").and_then(Value::as_array).into_iter().flatten();
     let text = |item: &Value, name: &str| item.get(name).and_then(Value::as_str).map(str::to_owned);
     let items = items
-        .filter_map(|item| Some(Item { id: text(item, "id")?, name: text(item, "name"), line: text(item, "line")? }))
+        .filter_map(|item| {
+            Some(Item { id: text(item, "id")?, name: text(item, "name"), line: text(item, "line")? })
+        })
         .collect();
     let total = reply.get("total").and_then(Value::as_u64).unwrap_or_default();
     Ok((items, total, text(&reply, "next")))
@@ -101,7 +104,8 @@ async fn named(connection: &Connection, kind: Kind, name: &str, sure: Sure) -> R
         fits(&plain(&item.id)) || item.name.as_deref().is_some_and(|name| fits(&plain(name)))
     };
     let wanted = plain(name);
-    let mut fitting: Vec<&Item> = items.iter().filter(|item| calls(item, &|called| called == wanted)).collect();
+    let mut fitting: Vec<&Item> =
+        items.iter().filter(|item| calls(item, &|called| called == wanted)).collect();
     if fitting.is_empty() && sure == Sure::Nearly {
         let words: Vec<String> = name.split_whitespace().map(plain).filter(|word| !word.is_empty()).collect();
         fitting = items
@@ -150,14 +154,17 @@ async fn taking(connection: &Connection, method: Option<&str>, path: &str) -> Re
             methods.is_empty() || methods.iter().any(|known| known == method)
         });
     }
-    match fitting.len() {
-        1 => fitting.pop().ok_or_else(|| Stop::Answer(String::new())),
-        0 => Err(Stop::Answer(format!(
+    match fitting.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(Stop::Answer(format!(
             "No route is written for {path}. `show routes for {path}` lists what is near; `explain {path}` says which route takes it."
         ))),
-        _ => {
-            let ids: Vec<&str> = fitting.iter().map(|route| route.key.id.as_str()).collect();
-            Err(Stop::Answer(format!("Several routes are written for {path}: {}. Say the id.", ids.join(", "))))
+        several => {
+            let ids: Vec<&str> = several.iter().map(|route| route.key.id.as_str()).collect();
+            Err(Stop::Answer(format!(
+                "Several routes are written for {path}: {}. Say the id.",
+                ids.join(", ")
+            )))
         }
     }
 }

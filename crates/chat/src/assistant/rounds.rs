@@ -55,15 +55,20 @@ pub(super) async fn hold(model: &Client, turn: &mut Turn<'_>, sentence: &str) ->
         messages.extend(turn.memory.messages().cloned());
         messages.extend(said.iter().cloned());
         let began = Instant::now();
-        let answer = tokio::time::timeout(THINKING.saturating_sub(thought), model.complete(&messages, &functions))
-            .await
-            .map_err(|_| endless(format!("{} minutes", THINKING.as_secs() / 60)))??;
+        let answer =
+            tokio::time::timeout(THINKING.saturating_sub(thought), model.complete(&messages, &functions))
+                .await
+                .map_err(|_| endless(format!("{} minutes", THINKING.as_secs() / 60)))??;
         thought += began.elapsed();
         speak(turn, &answer);
         said.push(answer.message());
         if answer.calls.is_empty() {
             if answer.text.trim().is_empty() {
-                return Err(ModelError::Nonsense { url: model.shown(), reason: "its message is empty".to_owned() }.into());
+                return Err(ModelError::Nonsense {
+                    url: model.shown(),
+                    reason: "its message is empty".to_owned(),
+                }
+                .into());
             }
             turn.memory.keep(said);
             return Ok(Outcome { done: course.applied || course.declined.is_empty() });
@@ -95,7 +100,12 @@ fn speak(turn: &mut Turn<'_>, answer: &Answer) {
 
 impl Course {
     /// Makes a call, and what the model reads of it.
-    async fn answer(&mut self, turn: &mut Turn<'_>, functions: &Functions, call: &Call) -> Result<String, ChatError> {
+    async fn answer(
+        &mut self,
+        turn: &mut Turn<'_>,
+        functions: &Functions,
+        call: &Call,
+    ) -> Result<String, ChatError> {
         let result = match (functions.has(&call.name), arguments(&call.arguments)) {
             (false, _) => Err(functions.unknown(&call.name)),
             (true, Err(problem)) => Err(problem),
@@ -130,7 +140,11 @@ impl Course {
             return self.apply(turn, &text("plan_id")).await;
         }
         if tool == "gateway_probe" && !is_safe(&text("method")) {
-            let question = format!("Send {} {} through the gateway?", clean(&text("method"), 20), clean(&text("path"), 200));
+            let question = format!(
+                "Send {} {} through the gateway?",
+                clean(&text("method"), 20),
+                clean(&text("path"), 200)
+            );
             if !turn.connection.ask(&question).await {
                 return Ok(Err("the person did not want this request to be sent".to_owned()));
             }
@@ -154,7 +168,9 @@ impl Course {
             return Ok(Err("the person declined this plan; ask them what they want instead".to_owned()));
         }
         let Some(plan) = turn.memory.plan(id).cloned() else {
-            return Ok(Err("this conversation made no such plan, or it is settled\nnext: gateway_plan".to_owned()));
+            return Ok(Err(
+                "this conversation made no such plan, or it is settled\nnext: gateway_plan".to_owned()
+            ));
         };
         if !self.shown.contains(&plan.id) {
             turn.show(&plan);
@@ -169,7 +185,8 @@ impl Course {
             Settled::Declined => {
                 self.declined.push(plan.id);
                 turn.say("Not applied; nothing was changed.");
-                Ok(Err("the person declined; nothing was applied. Stop, or ask what they want instead".to_owned()))
+                Ok(Err("the person declined; nothing was applied. Stop, or ask what they want instead"
+                    .to_owned()))
             }
             Settled::Applied { mut reply, seen, .. } => {
                 self.applied = true;
@@ -196,8 +213,12 @@ fn arguments(text: &str) -> Result<Map<String, Value>, String> {
     let begin = clean(text, 200);
     match serde_json::from_str(text) {
         Ok(Value::Object(arguments)) => Ok(arguments),
-        Ok(_) => Err(format!("the arguments are no JSON object: {begin}\nnext: the same call with an object")),
-        Err(error) => Err(format!("the arguments are no JSON ({error}): {begin}\nnext: the same call with valid JSON")),
+        Ok(_) => {
+            Err(format!("the arguments are no JSON object: {begin}\nnext: the same call with an object"))
+        }
+        Err(error) => {
+            Err(format!("the arguments are no JSON ({error}): {begin}\nnext: the same call with valid JSON"))
+        }
     }
 }
 

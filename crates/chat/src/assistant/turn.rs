@@ -72,7 +72,8 @@ impl<'a> Turn<'a> {
 
     /// Shows a plan, asks, applies, verifies, and says what came of it.
     pub(super) async fn settle_and_tell(&mut self, reply: &Reply) -> Result<bool, Stop> {
-        let plan = Plan::of(reply).ok_or_else(|| Stop::Answer("the gateway made a plan without text".to_owned()))?;
+        let plan =
+            Plan::of(reply).ok_or_else(|| Stop::Answer("the gateway made a plan without text".to_owned()))?;
         self.show(&plan);
         match self.settle(&plan).await? {
             Settled::Declined => {
@@ -105,7 +106,9 @@ impl<'a> Turn<'a> {
                 "Stored as revision {revision}, but the gateway does not serve by it yet; ask `how is the gateway?` for its problems."
             )
         };
-        for warning in reply.get("warnings").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        for warning in
+            reply.get("warnings").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+        {
             seen.push_str(&format!("\nWarning: {warning}"));
         }
         Ok(Settled::Applied { reply, seen, in_force })
@@ -122,7 +125,8 @@ pub(super) enum Did {
 
 /// The objects that `gateway_apply` names, each as `+ route speaker`.
 fn applied(reply: &Value) -> Vec<(Did, Key)> {
-    let lines = reply.get("applied").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let lines =
+        reply.get("applied").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     lines.filter_map(headline).collect()
 }
 
@@ -150,10 +154,13 @@ mod tests {
     #[test]
     fn the_objects_of_an_applied_plan_are_read_from_its_lines() {
         let reply = json!({ "applied": ["+ route speaker", "~ plugin config strict", "- credential jack/credentials/a", "and 3 more"] });
-        assert_eq!(applied(&reply), [
-            (Did::Made, Key::new(Kind::Route, "speaker")),
-            (Did::Changed, Key::new(Kind::PluginConfig, "strict")),
-            (Did::Deleted, Key::new(Kind::Credential, "jack/credentials/a")),
-        ]);
+        assert_eq!(
+            applied(&reply),
+            [
+                (Did::Made, Key::new(Kind::Route, "speaker")),
+                (Did::Changed, Key::new(Kind::PluginConfig, "strict")),
+                (Did::Deleted, Key::new(Kind::Credential, "jack/credentials/a")),
+            ]
+        );
     }
 }

@@ -63,8 +63,7 @@ async fn verified(connection: &Connection, key: &Key) -> Result<(bool, String), 
         Some(host) => format!("{} {} for host {host}", sample.method, sample.path),
         None => format!("{} {}", sample.method, sample.path),
     };
-    let arguments =
-        json!({ "method": sample.method, "path": sample.path, "host": sample.host, "headers": null, "body": null });
+    let arguments = json!({ "method": sample.method, "path": sample.path, "host": sample.host, "headers": null, "body": null });
     let probe = match connection.call("gateway_probe", arguments).await {
         Ok(reply) => reply.structured,
         Err(ClientError::Tool { text, .. }) => {
@@ -116,7 +115,8 @@ fn sample(route: &Value) -> Result<Sample, &'static str> {
     };
     let methods = texts("", "methods");
     let safe = ["GET", "HEAD", "OPTIONS"];
-    let method = safe.into_iter().find(|safe| methods.is_empty() || methods.iter().any(|method| method == safe));
+    let method =
+        safe.into_iter().find(|safe| methods.is_empty() || methods.iter().any(|method| method == safe));
     let method = method.ok_or("none of its methods only reads")?;
     let path = texts("uri", "uris").into_iter().next().ok_or("it has no path")?;
     let host = texts("host", "hosts").into_iter().next().map(|host| host.replacen('*', "www", 1));
@@ -146,7 +146,10 @@ mod tests {
         for (route, wanted) in [
             (json!({ "uri": "/speaker/*", "methods": ["GET"] }), made("GET", "/speaker/1", None)),
             (json!({ "uri": "/*" }), made("GET", "/", None)),
-            (json!({ "uris": ["/a", "/b"], "hosts": ["*.a.test", "b.test"] }), made("GET", "/a", Some("www.a.test"))),
+            (
+                json!({ "uris": ["/a", "/b"], "hosts": ["*.a.test", "b.test"] }),
+                made("GET", "/a", Some("www.a.test")),
+            ),
             (json!({ "uri": "/x", "methods": ["POST", "HEAD"] }), made("HEAD", "/x", None)),
             (json!({ "uri": "/x", "methods": ["POST"] }), Err("none of its methods only reads")),
             (json!({ "uri": "/x", "status": 0 }), Err("it is out of service")),

@@ -13,9 +13,15 @@ The same tools serve MCP, over HTTP and over standard input and output, and the 
 change is planned, agreed to and undone: [changes.md](changes.md).\n\nWhat a client tells its model:\n\n> ",
     );
     page.push_str(INSTRUCTIONS);
-    page.push_str("\n\n| tool | changes something | what it does |\n|---|---|---|\n");
+    page.push_str("\n\n| tool | changes something | in short |\n|---|---|---|\n");
     for tool in all() {
-        page.push_str(&format!("| [`{}`](#{}) | {} | {} |\n", tool.name, tool.name, effect(tool), tool.title));
+        page.push_str(&format!(
+            "| [`{}`](#{}) | {} | {} |\n",
+            tool.name,
+            tool.name,
+            effect(tool),
+            tool.title
+        ));
     }
     page.push_str(
         "\nArguments that may be null may be left out. Lists have 25 items at most and say how to go on. Names are taken wherever ids are; a \
@@ -55,7 +61,12 @@ fn kind(schema: &Value) -> String {
         return branches.iter().map(kind).collect::<Vec<_>>().join(" or ");
     }
     if let Some(choices) = schema.get("enum").and_then(Value::as_array) {
-        return choices.iter().filter_map(Value::as_str).map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        return choices
+            .iter()
+            .filter_map(Value::as_str)
+            .map(|word| format!("`{word}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
     }
     let word = schema.get("type").and_then(Value::as_str).unwrap_or("anything");
     match word {
@@ -65,7 +76,8 @@ fn kind(schema: &Value) -> String {
         "array" => format!("list of {}", schema.get("items").map_or_else(|| "anything".to_owned(), kind)),
         "object" => match schema.get("properties").and_then(Value::as_object) {
             Some(members) => {
-                let members: Vec<String> = members.iter().map(|(name, member)| format!("{name}: {}", kind(member))).collect();
+                let members: Vec<String> =
+                    members.iter().map(|(name, member)| format!("{name}: {}", kind(member))).collect();
                 format!("{{{}}}", members.join("; "))
             }
             None => "object".to_owned(),

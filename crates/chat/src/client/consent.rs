@@ -147,7 +147,10 @@ mod tests {
     fn one_agreement_answers_one_question_about_that_plan() {
         let consent = Consent::new(Arc::new(Nobody));
         let agreed = Agreed::to(&consent, "3f9c2a");
-        assert!(!consent.covers("plan 77aa01  risk high\n- route 3f9c2a"), "another plan that names the id below");
+        assert!(
+            !consent.covers("plan 77aa01  risk high\n- route 3f9c2a"),
+            "another plan that names the id below"
+        );
         assert!(consent.covers("plan 3f9c2a  risk high\n- route x"));
         assert!(!consent.covers("plan 3f9c2a  risk high\n- route x"), "a second question");
         drop(agreed);

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use rmcp::service::{ClientInitializeError, ServiceError};
+use rmcp::transport::streamable_http_client::StreamableHttpError;
+use rmcp::transport::worker::WorkerQuitReason;
 
 /// What went wrong between the chat and its Usher.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +19,9 @@ pub enum ClientError {
         reason: String,
     },
     /// Nobody answers there.
-    #[error("could not reach Usher at {url}: {reason}; start it with `usher serve`, or name its chat side with --url")]
+    #[error(
+        "could not reach Usher at {url}: {reason}; start it with `usher serve`, or name its chat side with --url"
+    )]
     Unreachable {
         /// Where.
         url: String,
@@ -25,7 +29,9 @@ pub enum ClientError {
         reason: String,
     },
     /// Somebody answers who doesn't speak as an Usher does.
-    #[error("what answers at {url} is not the chat side of an Usher: {reason}; `usher serve` prints where it listens")]
+    #[error(
+        "what answers at {url} is not the chat side of an Usher: {reason}; `usher serve` prints where it listens"
+    )]
     Foreign {
         /// Where.
         url: String,
@@ -86,7 +92,22 @@ impl ClientError {
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
+    std::iter::successors(Some(error), |&error| cause(error))
+}
+
+/// The next inner error. Some layers of the protocol's library print theirs but don't call it a source.
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    type Http = StreamableHttpError<reqwest::Error>;
+    if let Some(ClientInitializeError::TransportError { error, .. }) = error.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(WorkerQuitReason::Fatal { error, .. }) = error.downcast_ref::<WorkerQuitReason<Http>>() {
+        return Some(error);
+    }
+    if let Some(StreamableHttpError::Client(error)) = error.downcast_ref::<Http>() {
+        return Some(error);
+    }
+    error.source()
 }
 
 /// The last cause, cut where a foreign answer would fill the screen.

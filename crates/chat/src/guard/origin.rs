@@ -1,7 +1,8 @@
 //! The web origins that may call the chat side: ChatGPT's, and pages served from this machine.
 
 /// The same for people.
-pub(super) const KNOWN: &str = "https://chatgpt.com, https://chat.openai.com and pages of localhost or 127.0.0.1";
+pub(super) const KNOWN: &str =
+    "https://chatgpt.com, https://chat.openai.com and pages of localhost or 127.0.0.1";
 
 /// Whether an `Origin` header names one of them. Browsers write origins in lower case and without a path, so nothing else is taken.
 pub(super) fn is_known(origin: &str) -> bool {

@@ -9,9 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rmcp::model::{
-    CallToolRequestParams, ClientCapabilities, ElicitRequest, ElicitRequestParams, ElicitResult, ElicitationAction,
-    ElicitationSchema, InputRequest, InputRequests, InputRequiredResult, PrimitiveSchemaDefinition, ProtocolVersion,
-    BooleanSchema,
+    BooleanSchema, CallToolRequestParams, ClientCapabilities, ElicitRequest, ElicitRequestParams,
+    ElicitResult, ElicitationAction, ElicitationSchema, InputRequest, InputRequests, InputRequiredResult,
+    PrimitiveSchemaDefinition, ProtocolVersion,
 };
 use rmcp::service::{RequestContext, RoleServer};
 use serde_json::Value;
@@ -93,8 +93,11 @@ impl Consent {
         };
         match asked {
             Ok(answer) => agreed(&plan, &answer, how),
-            Err(error) => Err(Refusal::new(format!("the person could not be asked: {}", clean(&error.to_string(), 200)))
-                .next("nothing was applied; ask again with gateway_apply")),
+            Err(error) => Err(Refusal::new(format!(
+                "the person could not be asked: {}",
+                clean(&error.to_string(), 200)
+            ))
+            .next("nothing was applied; ask again with gateway_apply")),
         }
     }
 
@@ -112,8 +115,10 @@ impl Consent {
         };
         let asked = self.take(handle).filter(|asked| asked.who == *who && asked.plan == plan.id);
         if asked.is_none() {
-            return Err(Refusal::new("this answer belongs to no open question: it was used, is too old, or is about another plan")
-                .next(format!("gateway_apply {{\"plan_id\":\"{}\"}} asks again", plan.id)));
+            return Err(Refusal::new(
+                "this answer belongs to no open question: it was used, is too old, or is about another plan",
+            )
+            .next(format!("gateway_apply {{\"plan_id\":\"{}\"}} asks again", plan.id)));
         }
         let answer: ElicitResult = serde_json::from_value(answer.clone())
             .map_err(|error| Refusal::new(format!("the answer to the question can't be read: {error}")))?;
@@ -128,7 +133,10 @@ impl Consent {
             if asked.len() >= OPEN {
                 return Err(too_many());
             }
-            asked.insert(handle.clone(), Asked { who: who.clone(), plan: plan.id.clone(), at: Instant::now() });
+            asked.insert(
+                handle.clone(),
+                Asked { who: who.clone(), plan: plan.id.clone(), at: Instant::now() },
+            );
         }
         let request = InputRequest::Elicitation(ElicitRequest::new(question));
         let requests = InputRequests::from([(AGREE.to_owned(), request)]);
@@ -179,5 +187,6 @@ fn client_name(context: &RequestContext<RoleServer>) -> String {
 }
 
 fn too_many() -> Refusal {
-    Refusal::new("too many questions to people are open").next("nothing was applied; ask again in a few minutes")
+    Refusal::new("too many questions to people are open")
+        .next("nothing was applied; ask again in a few minutes")
 }

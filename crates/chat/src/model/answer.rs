@@ -75,14 +75,19 @@ pub(super) fn read(body: &[u8]) -> Result<Answer, Problem> {
         if error.is_eof() {
             Problem::Cut("the answer ends in the middle".to_owned())
         } else {
-            Problem::Nonsense(format!("no JSON, but {}", String::from_utf8_lossy(body.get(..80).unwrap_or(body))))
+            Problem::Nonsense(format!(
+                "no JSON, but {}",
+                String::from_utf8_lossy(body.get(..80).unwrap_or(body))
+            ))
         }
     })?;
     if let Some(error) = value.get("error").filter(|error| !error.is_null()) {
-        let said = error.get("message").and_then(Value::as_str).map_or_else(|| error.to_string(), str::to_owned);
+        let said =
+            error.get("message").and_then(Value::as_str).map_or_else(|| error.to_string(), str::to_owned);
         return Err(Problem::Nonsense(said));
     }
-    let choice = value.pointer("/choices/0").ok_or_else(|| Problem::Nonsense("it has no choices".to_owned()))?;
+    let choice =
+        value.pointer("/choices/0").ok_or_else(|| Problem::Nonsense("it has no choices".to_owned()))?;
     let message = choice.get("message").filter(|message| message.is_object());
     let message = message.ok_or_else(|| Problem::Nonsense("its choice has no message".to_owned()))?;
     let listed = message.get("tool_calls").and_then(Value::as_array).into_iter().flatten();
@@ -137,8 +142,18 @@ mod tests {
     fn messages_are_read_in_all_their_forms() {
         let cases = [
             (json!({ "choices": [{ "message": { "content": "hi" } }] }), "hi", vec![], false),
-            (json!({ "choices": [{ "message": { "content": [{ "type": "text", "text": "a" }, { "text": "b" }] } }], "x": 1 }), "ab", vec![], false),
-            (json!({ "choices": [{ "message": { "content": null, "refusal": "no" }, "finish_reason": "stop" }] }), "no", vec![], false),
+            (
+                json!({ "choices": [{ "message": { "content": [{ "type": "text", "text": "a" }, { "text": "b" }] } }], "x": 1 }),
+                "ab",
+                vec![],
+                false,
+            ),
+            (
+                json!({ "choices": [{ "message": { "content": null, "refusal": "no" }, "finish_reason": "stop" }] }),
+                "no",
+                vec![],
+                false,
+            ),
             (
                 json!({ "choices": [{ "message": { "tool_calls": [
                     { "id": "a", "type": "function", "function": { "name": "f", "arguments": "{\"x\":1}" } },
@@ -147,10 +162,19 @@ mod tests {
                     { "function": {} },
                 ] }, "finish_reason": "length" }] }),
                 "",
-                vec![called("a", "f", "{\"x\":1}"), called("call_1_g", "g", "{\"y\":2}"), called("call_2_h", "h", "")],
+                vec![
+                    called("a", "f", "{\"x\":1}"),
+                    called("call_1_g", "g", "{\"y\":2}"),
+                    called("call_2_h", "h", ""),
+                ],
                 true,
             ),
-            (json!({ "choices": [{ "message": { "function_call": { "name": "f", "arguments": "{}" } } }] }), "", vec![called("call_0_f", "f", "{}")], false),
+            (
+                json!({ "choices": [{ "message": { "function_call": { "name": "f", "arguments": "{}" } } }] }),
+                "",
+                vec![called("call_0_f", "f", "{}")],
+                false,
+            ),
         ];
         for (body, text, calls, is_cut) in cases {
             let wanted = Answer { text: text.to_owned(), calls, is_cut };
@@ -161,7 +185,14 @@ mod tests {
     #[test]
     fn what_is_no_message_is_told_apart_from_what_broke_off() {
         assert!(matches!(read(b"{\"choices\": [{\"mess"), Err(Problem::Cut(_))));
-        for body in ["<html>", "{}", "{\"choices\":[]}", "{\"choices\":[{\"message\":3}]}", "{\"error\":{\"message\":\"x\"}}", "[]"] {
+        for body in [
+            "<html>",
+            "{}",
+            "{\"choices\":[]}",
+            "{\"choices\":[{\"message\":3}]}",
+            "{\"error\":{\"message\":\"x\"}}",
+            "[]",
+        ] {
             assert!(matches!(read(body.as_bytes()), Err(Problem::Nonsense(_))), "{body}");
         }
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// The address can't be one.
-    #[error("{url:?} is no address of a model: {reason}; name one such as https://api.openai.com/v1 with --model-url")]
+    #[error(
+        "{url:?} is no address of a model: {reason}; name one such as https://api.openai.com/v1 with --model-url"
+    )]
     Address {
         /// As it was given, without user and password.
         url: String,
@@ -14,7 +16,9 @@ pub enum ModelError {
         reason: String,
     },
     /// Nobody answers there.
-    #[error("could not reach the model at {url}: {reason}; without --model-url plain sentences are understood")]
+    #[error(
+        "could not reach the model at {url}: {reason}; without --model-url plain sentences are understood"
+    )]
     Unreachable {
         /// Where.
         url: String,
@@ -58,7 +62,9 @@ pub enum ModelError {
         reason: String,
     },
     /// Its answer makes no sense.
-    #[error("the model at {url} answered nothing that can be understood: {reason}; nothing was done because of it")]
+    #[error(
+        "the model at {url} answered nothing that can be understood: {reason}; nothing was done because of it"
+    )]
     Nonsense {
         /// Where.
         url: String,

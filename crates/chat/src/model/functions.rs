@@ -36,7 +36,8 @@ impl Functions {
     /// What a model reads that called something else.
     pub(crate) fn unknown(&self, name: &str) -> String {
         let names = || self.tools.iter().map(|tool| tool.name.as_str());
-        let meant = nearest(name, names()).map(|meant| format!("\ndid you mean: {meant}")).unwrap_or_default();
+        let meant =
+            nearest(name, names()).map(|meant| format!("\ndid you mean: {meant}")).unwrap_or_default();
         format!("there is no tool of that name{meant}\nallowed: {}", names().collect::<Vec<_>>().join(", "))
     }
 }
@@ -49,7 +50,11 @@ mod tests {
 
     #[test]
     fn functions_are_strict_until_a_server_refuses_that() {
-        let tool = Offered { name: "gateway_get".to_owned(), description: "d".to_owned(), input: json!({ "type": "object" }) };
+        let tool = Offered {
+            name: "gateway_get".to_owned(),
+            description: "d".to_owned(),
+            input: json!({ "type": "object" }),
+        };
         let functions = Functions::new(vec![tool]);
         assert_eq!(functions.offered(true)[0]["function"]["strict"], true);
         assert!(functions.offered(false)[0]["function"].get("strict").is_none());

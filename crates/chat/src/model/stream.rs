@@ -50,7 +50,8 @@ impl Pieces {
             return Err(Problem::Nonsense(format!("an event is no JSON: {begin}")));
         };
         if let Some(error) = event.get("error").filter(|error| !error.is_null()) {
-            let said = error.get("message").and_then(Value::as_str).map_or_else(|| error.to_string(), str::to_owned);
+            let said =
+                error.get("message").and_then(Value::as_str).map_or_else(|| error.to_string(), str::to_owned);
             return Err(Problem::Nonsense(said));
         }
         // The last event of some servers has no choices but numbers about tokens.
@@ -82,9 +83,10 @@ impl Pieces {
         };
         // Some servers count every call as the first; another id and a name begin a new one.
         let place = place.filter(|at| {
-            self.answer.calls.get(*at).is_some_and(|call| {
-                id.is_empty() || name.is_empty() || call.id.is_empty() || call.id == id
-            })
+            self.answer
+                .calls
+                .get(*at)
+                .is_some_and(|call| id.is_empty() || name.is_empty() || call.id.is_empty() || call.id == id)
         });
         let at = match place {
             Some(at) => at,
@@ -115,7 +117,8 @@ mod tests {
     use super::read;
 
     async fn streamed(text: &str, size: usize) -> Result<Answer, Problem> {
-        let chunks: Vec<_> = text.as_bytes().chunks(size).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+        let chunks: Vec<_> =
+            text.as_bytes().chunks(size).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
         read(stream::iter(chunks)).await
     }
 

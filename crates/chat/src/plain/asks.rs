@@ -1,9 +1,9 @@
-//! Sentences that only look: lists, objects, history, explanations, probes, help; and undo, which names no object.
+//! Sentences that only look: lists, objects, history, plugins, help; and undo, which names no object.
 
 use usher_model::kind::Kind;
 
-use super::clauses::{address, domain, name, pair, unknown};
-use super::intent::{Asked, Filter, Intent, Reference, Target, Unknown};
+use super::clauses::{name, pair, unknown};
+use super::intent::{Filter, Intent, Question, Reference, Target, Unknown};
 use super::kinds;
 use super::numbers;
 use super::target;
@@ -19,10 +19,11 @@ pub(super) fn help(words: &mut Words<'_>) -> Read {
         return Ok(None);
     }
     if words.is_done() {
-        return Ok(Some(Intent::Help));
+        return Ok(Some(Intent::Ask(Question::Help)));
     }
     words.eat("with|for|on|about the? plugin?");
-    Ok(Some(Intent::Plugin(plugin_name(words).ok_or_else(|| unknown(words, None))?)))
+    let name = plugin_name(words).ok_or_else(|| unknown(words, None))?;
+    Ok(Some(Intent::Ask(Question::Plugin(name))))
 }
 
 /// A plugin's name; what is no known one is left to the gateway to judge.
@@ -44,7 +45,9 @@ pub(super) fn undo(words: &mut Words<'_>) -> Read {
     if !said {
         return Ok(None);
     }
-    if words.eat("that|it|this change?") || words.eat("the? last|latest|previous change|one|revision?") || words.is_done()
+    if words.eat("that|it|this change?")
+        || words.eat("the? last|latest|previous change|one|revision?")
+        || words.is_done()
     {
         return Ok(Some(Intent::Undo { revision: None }));
     }
@@ -87,7 +90,7 @@ pub(super) fn history(words: &mut Words<'_>) -> Read {
             None => return Err(unknown(words, None)),
         };
     }
-    Ok(Some(Intent::History { of, last }))
+    Ok(Some(Intent::Ask(Question::History { of, last })))
 }
 
 pub(super) fn overview(words: &mut Words<'_>) -> Read {
@@ -96,8 +99,9 @@ pub(super) fn overview(words: &mut Words<'_>) -> Read {
     probe.eat("what|which is|are?");
     probe.eat("are|is there? any?");
     probe.eat("the|your|any");
-    let topic = probe.eat("overview|status|health|state|traffic|problems|errors|listeners|ports|version of? the? gateway?")
-        || probe.eat("busiest|most-used route|routes");
+    let topic = probe.eat(
+        "overview|status|health|state|traffic|problems|errors|listeners|ports|version of? the? gateway?",
+    ) || probe.eat("busiest|most-used route|routes");
     let asked = topic
         || words.eat("how are|is you|it|things|everything|the|all gateway? going|doing?")
         || words.eat("what is|what's going on|up|happening?")
@@ -107,7 +111,7 @@ pub(super) fn overview(words: &mut Words<'_>) -> Read {
     if topic {
         *words = probe;
     }
-    Ok(asked.then_some(Intent::Overview))
+    Ok(asked.then_some(Intent::Ask(Question::Overview)))
 }
 
 pub(super) fn plugins(words: &mut Words<'_>) -> Read {
@@ -116,7 +120,7 @@ pub(super) fn plugins(words: &mut Words<'_>) -> Read {
     if probe.eat("plugins") {
         *words = probe;
         words.eat("are|do|can? there|exist|available|you|i|we? have|use|know?");
-        return Ok(Some(Intent::Plugins));
+        return Ok(Some(Intent::Ask(Question::Plugins)));
     }
     let mut probe = *words;
     let lead = probe.eat("what does|do|is|are|what's the?")
@@ -134,129 +138,7 @@ pub(super) fn plugins(words: &mut Words<'_>) -> Read {
         return Ok(None);
     }
     *words = probe;
-    Ok(Some(Intent::Plugin(name)))
-}
-
-pub(super) fn explain(words: &mut Words<'_>) -> Read {
-    let mut probe = *words;
-    let sure = probe.eat("explain|trace why?");
-    let mut asked = Asked::default();
-    let lead = sure
-        || probe.eat("why does|do|is|did|are")
-        || probe.eat("what happens|happened to|with|on|for|when")
-        || probe.eat("which|what route|plugins|upstream takes|serves|matches|handles|gets|answers|run|runs|for")
-        || probe.eat("where does|do|is")
-        || probe.eat("who|what answers|serves|takes");
-    if !lead {
-        return Ok(None);
-    }
-    if probe.eat("i|we|you get|see|have") {
-        asked.status = numbers::number(&mut probe);
-    }
-    probe.eat("a|an|the|for|on|at|to|from|does|do");
-    probe.eat("a|an|the? request|requests|call|calls? to|for|on?");
-    if !request(&mut probe, &mut asked) {
-        return if sure || asked.status.is_some() {
-            Err(unknown(&probe, Some("say which request, such as `explain GET /speaker/1`")))
-        } else {
-            Ok(None)
-        };
-    }
-    modifiers(&mut probe, &mut asked, true)?;
-    *words = probe;
-    Ok(Some(Intent::Explain(asked)))
-}
-
-/// `GET /speaker/1`; a path alone is asked for with GET.
-fn request(words: &mut Words<'_>, asked: &mut Asked) -> bool {
-    let mut probe = *words;
-    asked.method = kinds::method(&mut probe).unwrap_or_else(|| "GET".to_owned());
-    probe.eat("request? to|on|for?");
-    let Some(word) = probe.take().filter(|word| Word::is_path(word)) else { return false };
-    asked.path.clone_from(&word.text);
-    *words = probe;
-    true
-}
-
-/// What stands behind a request: host, client, headers, body, and the answer that somebody wonders about.
-fn modifiers(words: &mut Words<'_>, asked: &mut Asked, wonders: bool) -> Result<(), Unknown> {
-    while !words.is_done() {
-        if words.eat("for|on|with|at|and? the? host is?") {
-            asked.host = words.take().map(|word| word.low.clone());
-            continue;
-        }
-        if words.eat("with|and? the|a? header|headers") {
-            let Some(word) = words.take() else { return Err(unknown(words, Some("which header is missing"))) };
-            let pair = pair(&word.text).map(|(name, value)| (name.to_owned(), value.to_owned()));
-            let header = pair.or_else(|| words.take().map(|value| (word.text.clone(), value.text.clone())));
-            asked.headers.push(header.ok_or_else(|| unknown(words, Some("the header's value is missing")))?);
-            continue;
-        }
-        if words.eat("with|and? the|a? body") {
-            asked.body = words.take().map(|word| word.text.clone());
-            continue;
-        }
-        let mut probe = *words;
-        if probe.eat("from|as|by|for the? client|address|ip?")
-            && let Some(word) = probe.peek().filter(|word| address(&word.low) && !word.low.contains('/'))
-        {
-            asked.client = Some(word.low.clone());
-            probe.take();
-            *words = probe;
-            continue;
-        }
-        let mut probe = *words;
-        if probe.eat("for|on|at")
-            && let Some(word) = probe.peek().filter(|word| domain(&word.low))
-        {
-            asked.host = Some(word.low.clone());
-            probe.take();
-            *words = probe;
-            continue;
-        }
-        if words.eat(",|and") {
-            continue;
-        }
-        if !wonders || !wonder(words, asked) {
-            return Err(unknown(words, None));
-        }
-    }
-    Ok(())
-}
-
-/// The rest of `why does GET /x answer 404`.
-fn wonder(words: &mut Words<'_>, asked: &mut Asked) -> bool {
-    let status = words.peek().and_then(|word| word.low.parse().ok()).filter(|code| (100..600).contains(code));
-    if status.is_some() {
-        asked.status = status;
-        words.take();
-        return true;
-    }
-    words.eat(
-        "answer|answers|answering|answered|return|returns|returning|give|gives|get|gets|getting|a|an|the|with|go|goes|going|to|\
-        fail|fails|failing|not|work|working|refused|rejected|blocked|limited|me|end|ends|up|by|through|status|code|error|and|why|\
-        taken|handled|served|redirected|anything|nothing",
-    )
-}
-
-/// Methods that only read.
-const SAFE: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
-
-pub(super) fn probe(words: &mut Words<'_>) -> Read {
-    let mut place = *words;
-    let told = place.eat("probe|try|test|send|call|curl|fetch|hit|check|ping|request");
-    place.eat("a|an|the? real? request|call? to|for?");
-    let mut asked = Asked::default();
-    if !request(&mut place, &mut asked) {
-        return Ok(None);
-    }
-    // A bare request is a question as long as it only reads.
-    if !told && (!SAFE.contains(&asked.method.as_str()) || words.peek().is_some_and(Word::is_path)) {
-        return Ok(None);
-    }
-    modifiers(&mut place, &mut asked, false)?;
-    *words = place;
-    Ok(Some(Intent::Probe(asked)))
+    Ok(Some(Intent::Ask(Question::Plugin(name))))
 }
 
 pub(super) fn list(words: &mut Words<'_>) -> Read {
@@ -267,7 +149,7 @@ pub(super) fn list(words: &mut Words<'_>) -> Read {
     let Some(kind) = kinds::several(&mut place) else { return Ok(None) };
     *words = place;
     let filter = filter(words, kind)?;
-    Ok(Some(Intent::List { kind, filter }))
+    Ok(Some(Intent::Ask(Question::List { kind, filter })))
 }
 
 fn filter(words: &mut Words<'_>, kind: Kind) -> Result<Filter, Unknown> {
@@ -287,7 +169,8 @@ fn filter(words: &mut Words<'_>, kind: Kind) -> Result<Filter, Unknown> {
     }
     if words.eat("with|have|has|having|carry? the|a? label|labels|labelled|labeled|tagged with?") {
         let label = words.take().ok_or_else(|| unknown(words, Some("which label is missing")))?;
-        let label = pair(&label.text).map_or_else(|| label.text.clone(), |(key, value)| format!("{key}:{value}"));
+        let label =
+            pair(&label.text).map_or_else(|| label.text.clone(), |(key, value)| format!("{key}:{value}"));
         return Ok(Filter::Label(label));
     }
     let mut probe = *words;
@@ -307,7 +190,10 @@ fn filter(words: &mut Words<'_>, kind: Kind) -> Result<Filter, Unknown> {
         || words.eat("use|uses|using|with|of|on|have|need");
     words.eat("the");
     let called = words.eat("upstream|backend");
-    let implied = goes && kind == Kind::Route && !words.sees("host|path|name|consumer") && words.peek().filter(literal).is_none();
+    let implied = goes
+        && kind == Kind::Route
+        && !words.sees("host|path|name|consumer")
+        && words.peek().filter(literal).is_none();
     if called || implied {
         let called = name(words).ok_or_else(|| unknown(words, None))?;
         return Ok(Filter::Upstream(called));
@@ -342,6 +228,6 @@ pub(super) fn show(words: &mut Words<'_>) -> Read {
     let found = found.filter(|(_, explicit)| *explicit && probe.is_done());
     Ok(found.map(|(reference, _)| {
         *words = probe;
-        Intent::Show(reference)
+        Intent::Ask(Question::Show(reference))
     }))
 }

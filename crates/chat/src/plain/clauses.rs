@@ -42,8 +42,7 @@ const CLAUSES: [Clause; 19] = [
 ];
 
 /// Words between clauses that say nothing by themselves.
-const GLUE: &str =
-    ",|and|also|then|plus|but|it|its|that|which|should|must|be|is|are|has|have|having|with|a|an|the|please|some|so|new|us|me";
+const GLUE: &str = ",|and|also|then|plus|but|it|its|that|which|should|must|be|is|are|has|have|having|with|a|an|the|please|some|so|new|us|me";
 
 /// Reads clauses to the end, for an object of this kind.
 pub(crate) fn read(words: &mut Words<'_>, wish: &mut Wish, kind: Kind) -> Result<(), Unknown> {

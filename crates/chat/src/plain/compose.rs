@@ -209,7 +209,9 @@ fn complete(kind: Kind, members: &Map<String, Value>, wish: &Wish) -> Result<(),
         {
             "say where its requests go, such as `to http://127.0.0.1:3000` or `to the upstream conference-api`"
         }
-        Kind::Upstream if !has("nodes") => "an upstream needs nodes: say for example `with nodes http://127.0.0.1:3000`",
+        Kind::Upstream if !has("nodes") => {
+            "an upstream needs nodes: say for example `with nodes http://127.0.0.1:3000`"
+        }
         Kind::Credential if !has("plugins") => "a credential needs a key: say for example `with key ...`",
         Kind::PluginConfig | Kind::GlobalRule if !has("plugins") => {
             "say which plugins it has, such as `with 100 requests a second`"

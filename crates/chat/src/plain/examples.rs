@@ -139,7 +139,10 @@ pub(crate) const EXAMPLES: [Group; 9] = [
             "GET /speaker/1",
         ],
     },
-    Group { about: "Help", sentences: &["help", "show plugins", "help limit-count", "what does key-auth do?"] },
+    Group {
+        about: "Help",
+        sentences: &["help", "show plugins", "help limit-count", "what does key-auth do?"],
+    },
 ];
 
 /// The most usual sentences.

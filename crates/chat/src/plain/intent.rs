@@ -15,6 +15,29 @@ pub(crate) struct Said {
 /// What a sentence wants.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Intent {
+    Ask(Question),
+    Undo {
+        revision: Option<u64>,
+    },
+    Create {
+        kind: Kind,
+        wish: Box<Wish>,
+    },
+    Change {
+        target: Target,
+        alteration: Alteration,
+    },
+    /// The weight of a node; without an upstream the one that has such a node is meant.
+    Weigh {
+        node: Node,
+        upstream: Option<Reference>,
+    },
+    Delete(Vec<Reference>),
+}
+
+/// What is asked without changing anything.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Question {
     Help,
     Overview,
     List { kind: Kind, filter: Filter },
@@ -24,22 +47,6 @@ pub(crate) enum Intent {
     History { of: Option<Reference>, last: Option<u64> },
     Explain(Asked),
     Probe(Asked),
-    Undo { revision: Option<u64> },
-    Create { kind: Kind, wish: Box<Wish> },
-    Change { target: Target, alteration: Alteration },
-    /// The weight of a node; without an upstream the one that has such a node is meant.
-    Weigh { node: Node, upstream: Option<Reference> },
-    Delete(Vec<Reference>),
-}
-
-impl Intent {
-    /// Whether it asks for a plan.
-    pub(crate) const fn changes(&self) -> bool {
-        matches!(
-            self,
-            Self::Undo { .. } | Self::Create { .. } | Self::Change { .. } | Self::Weigh { .. } | Self::Delete(_)
-        )
-    }
 }
 
 /// Which objects of a kind.

@@ -60,8 +60,19 @@ const FEATURES: [(&str, &str); 22] = [
 
 /// The plugins of this version, for plugins called by their own name.
 pub(crate) const PLUGINS: [&str; 13] = [
-    "key-auth", "limit-count", "proxy-rewrite", "response-rewrite", "cors", "ip-restriction", "request-id", "redirect",
-    "prometheus", "forward-auth", "request-validation", "traffic-split", "proxy-cache",
+    "key-auth",
+    "limit-count",
+    "proxy-rewrite",
+    "response-rewrite",
+    "cors",
+    "ip-restriction",
+    "request-id",
+    "redirect",
+    "prometheus",
+    "forward-auth",
+    "request-validation",
+    "traffic-split",
+    "proxy-cache",
 ];
 
 /// A plugin, by its name or as people call it.
@@ -106,7 +117,8 @@ const METHODS: [&str; 10] =
 
 /// A method of HTTP.
 pub(crate) fn method(words: &mut Words<'_>) -> Option<String> {
-    let word = words.peek().filter(|word| word.form == Form::Plain && METHODS.contains(&word.low.as_str()))?;
+    let word =
+        words.peek().filter(|word| word.form == Form::Plain && METHODS.contains(&word.low.as_str()))?;
     words.take();
     Some(word.low.to_uppercase())
 }

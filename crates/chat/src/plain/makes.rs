@@ -49,7 +49,10 @@ pub(super) fn forward(words: &mut Words<'_>) -> Read {
     let led = probe;
     let read = clauses::read(&mut probe, &mut wish, Kind::Route);
     // `send GET /x with header ...` is a request too.
-    let aimless = wish.backend.is_none() && wish.service.is_none() && wish.plugins.is_empty() && wish.plugin_config.is_none();
+    let aimless = wish.backend.is_none()
+        && wish.service.is_none()
+        && wish.plugins.is_empty()
+        && wish.plugin_config.is_none();
     if aimless && !led.sees("to|towards|through|via|using") {
         return Ok(None);
     }

@@ -34,11 +34,13 @@ pub(super) fn weigh(words: &mut Words<'_>) -> Read {
     let mut upstream = None;
     loop {
         if probe.eat("in|of|on|from the? upstream|backend?") {
-            let called = name(&mut probe).ok_or_else(|| unknown(&probe, Some("which upstream is missing")))?;
+            let called =
+                name(&mut probe).ok_or_else(|| unknown(&probe, Some("which upstream is missing")))?;
             upstream = Some(Reference { kind: Kind::Upstream, called: Called::Name(called) });
         } else if probe.eat("a? weight of?") || probe.eat("to|=|at|as|with weight?") {
             let weight = numbers::number(&mut probe);
-            found.weight = Some(weight.ok_or_else(|| unknown(&probe, Some("a weight is a whole number from 0")))?);
+            found.weight =
+                Some(weight.ok_or_else(|| unknown(&probe, Some("a weight is a whole number from 0")))?);
         } else {
             break;
         }
@@ -84,10 +86,12 @@ fn clauses_to_target(words: &mut Words<'_>, alteration: fn(Box<Wish>) -> Alterat
 /// `add a limit of 5 requests a second to route x`, `enable cors on /topic/*`.
 pub(super) fn add(words: &mut Words<'_>) -> Read {
     let mut probe = *words;
-    let told = probe.eat("add|put|attach|apply|install|enable|activate|set|use|configure|give") || probe.eat("turn|switch on");
+    let told = probe.eat("add|put|attach|apply|install|enable|activate|set|use|configure|give")
+        || probe.eat("turn|switch on");
     // `enable route x` is about the route, `use upstream x for route y` isn't about the upstream.
     let mut object = probe;
-    let alone = target::reference(&mut object, Kind::Route).is_some_and(|(_, explicit)| explicit) && object.is_done();
+    let alone =
+        target::reference(&mut object, Kind::Route).is_some_and(|(_, explicit)| explicit) && object.is_done();
     if !told || alone {
         return Ok(None);
     }
@@ -195,7 +199,8 @@ fn value_of<'a>(words: &mut Words<'a>, before: Words<'a>) -> Read {
             let about: Vec<&str> = place.since(&before).iter().map(|word| word.low.as_str()).collect();
             // `route x to GET` has no `of` that parts it: the other reading may fit.
             let object = target::reference(&mut before.clone(), Kind::Route);
-            let named = object.is_some_and(|(reference, explicit)| explicit && reference.called != Called::That);
+            let named =
+                object.is_some_and(|(reference, explicit)| explicit && reference.called != Called::That);
             return match with_clauses(words, aim, target, &about.join(" ")) {
                 Err(_) if named => Ok(None),
                 found => found,
@@ -237,9 +242,7 @@ pub(super) fn remove(words: &mut Words<'_>) -> Read {
     if !words.sees("remove|delete|drop|destroy|erase|get") {
         return Ok(None);
     }
-    if matches!(target::read(&mut probe.clone()), Some((Target::Everything, _)))
-        || kinds_in_bulk(&probe)
-    {
+    if matches!(target::read(&mut probe.clone()), Some((Target::Everything, _))) || kinds_in_bulk(&probe) {
         let reason = "nothing is deleted in bulk: name each object, such as `delete route speaker`";
         return Err(unknown(words, Some(reason)));
     }

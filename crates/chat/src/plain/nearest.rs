@@ -62,7 +62,8 @@ fn corrected(words: &[Word]) -> Option<String> {
         if !letters || word.low.len() < 4 || known(&word.low) {
             continue;
         }
-        let candidates = vocabulary.iter().filter(|known| known.low.len() >= 3).map(|known| known.low.as_str());
+        let candidates =
+            vocabulary.iter().filter(|known| known.low.len() >= 3).map(|known| known.low.as_str());
         if let Some(meant) = nearest(&word.low, candidates) {
             word.text.clone_from(&meant);
             word.low = meant;

@@ -63,7 +63,10 @@ pub(crate) fn number(words: &mut Words<'_>) -> Option<u64> {
             } else {
                 total = Some(so_far.checked_mul(times)?);
             }
-        } else if !(word.low == "and" && total.is_some_and(|so_far| so_far % 100 == 0) && next_is_small(words)) {
+        } else if !(word.low == "and"
+            && total.is_some_and(|so_far| so_far % 100 == 0)
+            && next_is_small(words))
+        {
             break;
         }
         words.take();
@@ -105,11 +108,30 @@ fn digits(low: &str) -> Option<u64> {
 
 fn small(word: &str) -> Option<u64> {
     const ONES: [&str; 20] = [
-        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
-        "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+        "zero",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
     ];
     const TENS: [&str; 8] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
-    let find = |list: &[&str]| list.iter().position(|known| *known == word).and_then(|at| u64::try_from(at).ok());
+    let find =
+        |list: &[&str]| list.iter().position(|known| *known == word).and_then(|at| u64::try_from(at).ok());
     find(&ONES).or_else(|| find(&TENS).map(|at| (at + 2) * 10))
 }
 
@@ -275,7 +297,8 @@ mod tests {
         ] {
             let all = split(said);
             let mut words = Words::new(&all);
-            let found = rate(&mut words).map(|rate| (rate.count, rate.window_secs, rate.per.unwrap_or(Per::Client)));
+            let found =
+                rate(&mut words).map(|rate| (rate.count, rate.window_secs, rate.per.unwrap_or(Per::Client)));
             assert_eq!(found, wanted, "{said}");
             assert_eq!(words.is_done(), wanted.is_some(), "{said}: all or nothing is read");
         }

@@ -47,7 +47,9 @@ pub(crate) fn strip(all: &[Word]) -> &[Word] {
 
 fn without<'a>(words: &'a [Word], phrase: &[&str]) -> Option<&'a [Word]> {
     let (front, back) = words.split_at_checked(words.len().checked_sub(phrase.len())?)?;
-    let same = |(word, wanted): (&Word, &&str)| matches!(word.form, Form::Plain | Form::Comma) && word.low == **wanted;
+    let same = |(word, wanted): (&Word, &&str)| {
+        matches!(word.form, Form::Plain | Form::Comma) && word.low == **wanted
+    };
     // A sentence is never only politeness.
     (!front.is_empty() && back.iter().zip(phrase).all(same)).then_some(front)
 }

@@ -102,7 +102,10 @@ fn wished(current: Current<'_>, wish: &Wish, links: &Links, adds: bool) -> Resul
     }
     let mut members = Map::new();
     if let Some(name) = &wish.name {
-        if !matches!(current.kind, Kind::Route | Kind::Service | Kind::Upstream | Kind::PluginConfig | Kind::Credential) {
+        if !matches!(
+            current.kind,
+            Kind::Route | Kind::Service | Kind::Upstream | Kind::PluginConfig | Kind::Credential
+        ) {
             return Err(format!("a {} has no name besides its id, and ids stay", current.kind));
         }
         members.insert("name".to_owned(), name.clone().into());
@@ -133,10 +136,12 @@ const EITHER: [(&str, &[&str]); 5] = [
 ];
 
 fn plugged(current: Current<'_>, wish: &Wish, adds: bool) -> Result<Map<String, Value>, String> {
-    let path = wish.paths.first().map(String::as_str).or_else(|| current.member("uri").and_then(Value::as_str));
+    let path =
+        wish.paths.first().map(String::as_str).or_else(|| current.member("uri").and_then(Value::as_str));
     let mut plugins = compose::plugins(current.kind, wish, path)?;
     for (name, body) in &mut plugins {
-        let before = current.member("plugins").and_then(|plugins| plugins.get(name)).and_then(Value::as_object);
+        let before =
+            current.member("plugins").and_then(|plugins| plugins.get(name)).and_then(Value::as_object);
         let (Some(before), Some(members)) = (before, body.as_object_mut()) else { continue };
         for (_, either) in EITHER.iter().filter(|(plugin, _)| plugin == name) {
             if !either.iter().any(|member| members.contains_key(*member)) {

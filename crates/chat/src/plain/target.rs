@@ -11,7 +11,7 @@ use super::words::{Form, Word, Words};
 pub(crate) fn begins(words: &Words<'_>) -> bool {
     let mut probe = *words;
     // Behind these a bare name is a target; behind the others it may be anything.
-    let sure = probe.eat("to|onto");
+    let sure = probe.eat("to|onto") || (probe.sees("on|for the") && probe.eat("on|for"));
     if !sure && !probe.eat("on|for|from|of|in|off") {
         return false;
     }
@@ -81,7 +81,9 @@ pub(crate) fn reference(words: &mut Words<'_>, kind: Kind) -> Option<(Reference,
 }
 
 fn stands_alone(behind: &Words<'_>) -> bool {
-    behind.is_done() || behind.sees(",|to|with|so|from|and|require|requires|again|on|off|out|back|allow|have|a|an|accept|strip")
+    behind.is_done()
+        || behind
+            .sees(",|to|with|so|from|and|require|requires|again|on|off|out|back|allow|have|a|an|accept|strip")
 }
 
 fn kind_word(word: &str) -> Option<Kind> {

@@ -110,7 +110,11 @@ fn plain<'a>(rest: &'a str, words: &mut Vec<Word>) -> &'a str {
     let (word, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
     let bare = word.trim_start_matches(['(', '[']).trim_end_matches([',', ';', '.', ':', '!', '?', ')']);
     // The brackets of an IPv6 address belong to it.
-    let bare = if word.contains("]:") || word.ends_with(']') { word.trim_end_matches([',', ';', '.']) } else { bare };
+    let bare = if word.contains("]:") || word.ends_with(']') {
+        word.trim_end_matches([',', ';', '.'])
+    } else {
+        bare
+    };
     let behind = word.rsplit_once(bare).map_or("", |(_, behind)| behind);
     match bare {
         "" | "-" | "–" | "—" if word.contains(['-', '–', '—', ',', ';']) => {
@@ -140,9 +144,42 @@ fn is_key_word(low: &str) -> bool {
 
 /// Words that may follow `key` without being one.
 const NO_KEYS: [&str; 36] = [
-    "auth", "authentication", "on", "for", "from", "and", "to", "in", "at", "with", "of", "which", "that", "a", "an", "the",
-    "if", "please", "again", "per", "or", "off", "via", "only", "by", "is", "required", "needed", "called", "named", "under",
-    "limit", "cors", "but", "it", "consumer",
+    "auth",
+    "authentication",
+    "on",
+    "for",
+    "from",
+    "and",
+    "to",
+    "in",
+    "at",
+    "with",
+    "of",
+    "which",
+    "that",
+    "a",
+    "an",
+    "the",
+    "if",
+    "please",
+    "again",
+    "per",
+    "or",
+    "off",
+    "via",
+    "only",
+    "by",
+    "is",
+    "required",
+    "needed",
+    "called",
+    "named",
+    "under",
+    "limit",
+    "cors",
+    "but",
+    "it",
+    "consumer",
 ];
 
 /// Marks the words that carry a key: those behind `key`, and the new one in `the key of jack to ...`.
@@ -167,7 +204,8 @@ pub(crate) fn mark_secrets(words: &mut [Word]) {
         if after_key && matches!(word.low.as_str(), "is" | "=" | "to") && word.form == Form::Plain {
             continue;
         }
-        let stays = word.form == Form::Comma || (word.form == Form::Plain && NO_KEYS.contains(&word.low.as_str()));
+        let stays =
+            word.form == Form::Comma || (word.form == Form::Plain && NO_KEYS.contains(&word.low.as_str()));
         word.secret = after_key && !stays && !word.is_path();
         after_key = word.form == Form::Plain && !word.secret && is_key_word(&word.low);
     }
@@ -260,7 +298,10 @@ mod tests {
     fn words_quotes_json_and_commas_come_apart() {
         for (sentence, wanted) in [
             ("Show all routes.", vec!["Show", "all", "routes"]),
-            ("put http://127.0.0.1:3000 behind /c/*, ten", vec!["put", "http://127.0.0.1:3000", "behind", "/c/*", ",", "ten"]),
+            (
+                "put http://127.0.0.1:3000 behind /c/*, ten",
+                vec!["put", "http://127.0.0.1:3000", "behind", "/c/*", ",", "ten"],
+            ),
             ("named \"the big one\", with", vec!["named", "the big one", ",", "with"]),
             ("don't 'a b'", vec!["don't", "a b"]),
             ("why does GET /x?y=1 answer 404?", vec!["why", "does", "GET", "/x?y=1", "answer", "404"]),

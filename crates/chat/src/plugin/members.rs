@@ -43,7 +43,10 @@ const UPSTREAM: &[(&str, &str)] = &[
     ("type", "how a node is chosen: roundrobin"),
     ("nodes", "weights by address, such as {\"127.0.0.1:8080\": 1}"),
     ("scheme", "http or https"),
-    ("pass_host", "which Host the node sees: pass keeps the client's, node takes the node's, rewrite takes upstream_host"),
+    (
+        "pass_host",
+        "which Host the node sees: pass keeps the client's, node takes the node's, rewrite takes upstream_host",
+    ),
     ("upstream_host", "the Host for pass_host rewrite"),
     ("retries", "how often another node is tried"),
     ("timeout", "seconds to connect, send and read"),
@@ -128,7 +131,10 @@ mod tests {
             for (name, words) in described(kind) {
                 assert!(schema(kind)["properties"].get(name).is_some(), "{kind} has no {name}");
                 assert!(words.len() <= 300, "{kind} {name}");
-                assert!(simplified(kind)["properties"][name].get("type").is_some(), "{kind} {name} has no type");
+                assert!(
+                    simplified(kind)["properties"][name].get("type").is_some(),
+                    "{kind} {name} has no type"
+                );
             }
         }
     }

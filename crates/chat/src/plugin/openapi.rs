@@ -22,10 +22,13 @@ pub(super) fn document(public_url: &str) -> Value {
         paths.insert(collection.clone(), on_collection(kind));
         paths.insert(format!("{collection}/{{id}}"), on_one(kind));
     }
-    schemas.insert("Error".to_owned(), json!({
-        "type": "object",
-        "properties": { "error_msg": { "type": "string", "description": "what is wrong, and where" } },
-    }));
+    schemas.insert(
+        "Error".to_owned(),
+        json!({
+            "type": "object",
+            "properties": { "error_msg": { "type": "string", "description": "what is wrong, and where" } },
+        }),
+    );
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -42,9 +45,7 @@ pub(super) fn document(public_url: &str) -> Value {
 fn on_collection(kind: Kind) -> Value {
     let name = capital(kind);
     let several = format!("{name}s");
-    let page = |name: &str, words: &str| {
-        json!({ "name": name, "in": "query", "required": false, "description": words, "schema": { "type": "integer" } })
-    };
+    let page = |name: &str, words: &str| json!({ "name": name, "in": "query", "required": false, "description": words, "schema": { "type": "integer" } });
     json!({
         "get": {
             "operationId": format!("getAll{several}"),
@@ -136,8 +137,10 @@ fn body(name: &str, words: &str) -> Value {
 
 /// How a write can end well, and what can go wrong with it.
 fn written(well: &[(&str, &str, Value)]) -> Value {
-    let mut answers: Map<String, Value> =
-        well.iter().map(|(status, words, schema)| ((*status).to_owned(), answer(words, schema.clone()))).collect();
+    let mut answers: Map<String, Value> = well
+        .iter()
+        .map(|(status, words, schema)| ((*status).to_owned(), answer(words, schema.clone())))
+        .collect();
     answers.insert("400".to_owned(), failure("refused, with the reason; nothing was changed"));
     answers.insert("404".to_owned(), failure("there is none with this id"));
     answers.into()
@@ -159,5 +162,7 @@ fn reference(name: &str) -> Value {
 fn capital(kind: Kind) -> String {
     let word = kind.word();
     let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| format!("{}{}", first.to_ascii_uppercase(), letters.as_str()))
+    letters
+        .next()
+        .map_or_else(String::new, |first| format!("{}{}", first.to_ascii_uppercase(), letters.as_str()))
 }

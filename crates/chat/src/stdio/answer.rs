@@ -33,7 +33,8 @@ pub(super) enum Broken {
 
 impl Answer {
     pub(super) fn of(response: Response) -> Self {
-        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind =
+            response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if kind.starts_with("text/event-stream") {
             let events = SseStream::from_bytes_stream(response.bytes_stream());
             return Self::Events(Box::pin(events.map(|event| match event {
@@ -83,7 +84,10 @@ async fn whole_message(status: StatusCode, mut pieces: Pieces) -> Result<Option<
         _ if status.is_success() => Ok(None),
         _ => {
             let said = String::from_utf8_lossy(&body);
-            Err(Broken::Refused(status, said.chars().filter(|letter| !letter.is_control()).take(200).collect()))
+            Err(Broken::Refused(
+                status,
+                said.chars().filter(|letter| !letter.is_control()).take(200).collect(),
+            ))
         }
     }
 }

@@ -93,7 +93,8 @@ impl Link {
         let wanted = greeting.get("id").cloned();
         let mut answer = Answer::of(response);
         while let Some(message) = answer.next().await.map_err(|broken| self.broken(&broken))? {
-            version = version.or_else(|| message.pointer("/result/protocolVersion")?.as_str().map(str::to_owned));
+            version =
+                version.or_else(|| message.pointer("/result/protocolVersion")?.as_str().map(str::to_owned));
             answered |= is_answer(&message, wanted.as_ref());
             pass(sender, &message).await?;
         }
@@ -116,7 +117,12 @@ impl Link {
     }
 
     /// Passes a request on, and everything that comes back for it.
-    pub(super) async fn ask(&self, message: &Value, session: &Session, sender: &Sender<String>) -> Result<(), Lost> {
+    pub(super) async fn ask(
+        &self,
+        message: &Value,
+        session: &Session,
+        sender: &Sender<String>,
+    ) -> Result<(), Lost> {
         let response = self.post(message, session).await?;
         let mut answered = false;
         let mut answer = Answer::of(response);
@@ -158,7 +164,9 @@ impl Link {
                 let request = request.header("mcp-protocol-version", version);
                 named(request, message)
             }
-            Some(version) => self.address(request, &Session { version: Some(version.to_owned()), ..session.clone() }),
+            Some(version) => {
+                self.address(request, &Session { version: Some(version.to_owned()), ..session.clone() })
+            }
             None => self.address(request, session),
         };
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
@@ -191,9 +199,13 @@ impl Link {
         let url = &self.url;
         Lost::Because(match broken {
             Broken::Connection(error) => {
-                format!("the connection to Usher at {url} broke: {error}; see whether `usher serve` is still running")
+                format!(
+                    "the connection to Usher at {url} broke: {error}; see whether `usher serve` is still running"
+                )
             }
-            Broken::Refused(status, said) => format!("Usher at {url} refused the message with {status}: {said}"),
+            Broken::Refused(status, said) => {
+                format!("Usher at {url} refused the message with {status}: {said}")
+            }
             Broken::TooLong => format!("an answer of Usher at {url} is too long to pass on"),
         })
     }
@@ -248,7 +260,9 @@ mod tests {
 
     #[test]
     fn names_that_a_header_cannot_carry_are_wrapped() {
-        for (name, wanted) in [("gateway_get", "gateway_get"), ("ä", "=?base64?w6Q=?="), (" a", "=?base64?IGE=?=")] {
+        for (name, wanted) in
+            [("gateway_get", "gateway_get"), ("ä", "=?base64?w6Q=?="), (" a", "=?base64?IGE=?=")]
+        {
             assert_eq!(in_header(name), wanted);
         }
     }

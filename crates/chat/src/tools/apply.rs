@@ -34,7 +34,8 @@ impl Call<'_> {
         if rest > 0 {
             lines.push(format!("and {rest} more"));
         }
-        let warnings: Vec<String> = applied.warnings.iter().take(MOST_ITEMS).map(|warning| clean(warning, 300)).collect();
+        let warnings: Vec<String> =
+            applied.warnings.iter().take(MOST_ITEMS).map(|warning| clean(warning, 300)).collect();
         let force = if applied.in_force { "in force" } else { "stored, but not in force yet;" };
         let mut text = format!("applied, {force} since revision {}\n{}", applied.revision, lines.join("\n"));
         for warning in &warnings {

@@ -41,7 +41,9 @@ impl Arguments {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => value.as_u64().map(Some).ok_or_else(|| {
-                Refusal::new(format!("{name} is {value}")).at(format!("/{name}")).allowed("a whole number from 0 on, or null")
+                Refusal::new(format!("{name} is {value}"))
+                    .at(format!("/{name}"))
+                    .allowed("a whole number from 0 on, or null")
             }),
         }
     }
@@ -176,15 +178,43 @@ mod tests {
     fn each_error_says_where_what_is_allowed_and_what_was_meant() {
         let cases = [
             ("gateway_find", json!({}), vec!["\"kind\" is missing", "where: /kind"]),
-            ("gateway_find", json!({ "kind": "routes" }), vec!["did you mean: route", "allowed: route, service", "where: /kind"]),
+            (
+                "gateway_find",
+                json!({ "kind": "routes" }),
+                vec!["did you mean: route", "allowed: route, service", "where: /kind"],
+            ),
             ("gateway_find", json!({ "kind": "upsteram" }), vec!["did you mean: upstream"]),
-            ("gateway_find", json!({ "kind": "route", "txt": "a" }), vec!["where: /txt", "did you mean: text", "allowed: kind, text"]),
-            ("gateway_find", json!({ "kind": "route", "limit": "3" }), vec!["expected an integer", "where: /limit"]),
+            (
+                "gateway_find",
+                json!({ "kind": "route", "txt": "a" }),
+                vec!["where: /txt", "did you mean: text", "allowed: kind, text"],
+            ),
+            (
+                "gateway_find",
+                json!({ "kind": "route", "limit": "3" }),
+                vec!["expected an integer", "where: /limit"],
+            ),
             ("gateway_overview", json!({ "x": 1 }), vec!["allowed: no arguments"]),
-            ("gateway_plan", json!({ "changes": {}, "intent": "" }), vec!["expected an array", "where: /changes"]),
-            ("gateway_plan", json!({ "changes": [{ "op": "update", "kind": "route" }], "intent": "" }), vec!["where: /changes/0/op", "allowed: create, replace"]),
-            ("gateway_plan", json!({ "changes": [{ "op": "create", "kind": "route", "body_json": 7 }], "intent": "" }), vec!["where: /changes/0/body_json"]),
-            ("gateway_probe", json!({ "method": "GET", "path": "/", "headers": [{ "name": "a" }] }), vec!["where: /headers/0/value"]),
+            (
+                "gateway_plan",
+                json!({ "changes": {}, "intent": "" }),
+                vec!["expected an array", "where: /changes"],
+            ),
+            (
+                "gateway_plan",
+                json!({ "changes": [{ "op": "update", "kind": "route" }], "intent": "" }),
+                vec!["where: /changes/0/op", "allowed: create, replace"],
+            ),
+            (
+                "gateway_plan",
+                json!({ "changes": [{ "op": "create", "kind": "route", "body_json": 7 }], "intent": "" }),
+                vec!["where: /changes/0/body_json"],
+            ),
+            (
+                "gateway_probe",
+                json!({ "method": "GET", "path": "/", "headers": [{ "name": "a" }] }),
+                vec!["where: /headers/0/value"],
+            ),
             ("gateway_aply", json!({}), vec!["did you mean: gateway_apply"]),
         ];
         for (tool, arguments, wanted) in cases {

@@ -29,14 +29,20 @@ pub(super) fn sketch(arguments: &Arguments) -> Result<Sketch, Refusal> {
     }
     let client = arguments.text_or_null("client").map(|text| {
         text.parse().map_err(|_| {
-            Refusal::new(format!("{:?} is no IP address", clean(text, 64))).at("/client").allowed("an IP address, or null for loopback")
+            Refusal::new(format!("{:?} is no IP address", clean(text, 64)))
+                .at("/client")
+                .allowed("an IP address, or null for loopback")
         })
     });
     Ok(Sketch {
         method: arguments.text("method").to_ascii_uppercase(),
         host: arguments.text_or_null("host").unwrap_or_default().to_owned(),
         target: target.to_owned(),
-        headers: arguments.headers().into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        headers: arguments
+            .headers()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
         client: client.transpose()?,
     })
 }
@@ -60,7 +66,8 @@ fn sentences(explanation: &Explanation) -> String {
     if let Some(upstream) = &explanation.upstream {
         let id = upstream.id.as_deref().map_or_else(|| "in place".to_owned(), |id| clean(id, 100));
         let shown = upstream.nodes.iter().take(MOST_ITEMS);
-        let mut nodes: Vec<String> = shown.map(|(node, weight)| format!("{} weight {weight}", clean(node, 100))).collect();
+        let mut nodes: Vec<String> =
+            shown.map(|(node, weight)| format!("{} weight {weight}", clean(node, 100))).collect();
         if upstream.nodes.len() > MOST_ITEMS {
             nodes.push(format!("{} more", upstream.nodes.len() - MOST_ITEMS));
         }

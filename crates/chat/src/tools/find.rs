@@ -5,7 +5,7 @@ use usher_admin::service::Stored;
 use usher_model::kind::Kind;
 
 use super::arguments::Arguments;
-use super::line::{line, name_of};
+use super::line::{line, name_of, nodes};
 use super::refusal::Refusal;
 use super::text::clean;
 use super::{Answer, Call, MOST_ITEMS};
@@ -19,7 +19,10 @@ impl Call<'_> {
         let label = arguments.text_or_null("label");
         let mut found = self.all(kind).await?;
         let there_are = found.len();
-        found.retain(|stored| text.as_deref().is_none_or(|text| mentions(kind, stored, text)) && label.is_none_or(|label| is_labelled(stored, label)));
+        found.retain(|stored| {
+            text.as_deref().is_none_or(|text| mentions(kind, stored, text))
+                && label.is_none_or(|label| is_labelled(stored, label))
+        });
         let total = found.len();
         if let Some(cursor) = arguments.text_or_null("cursor") {
             found.retain(|stored| stored.key.id.as_str() > cursor);
@@ -55,7 +58,11 @@ fn answer(kind: Kind, found: &[Stored], there_are: usize, total: usize, next: Op
         text.push_str(&format!("\n{id}{name}: {}", line(kind, &stored.value)));
     }
     if let Some(next) = &next {
-        text.push_str(&format!("\n{} shown of {total}; go on with cursor {}", found.len(), Value::from(next.as_str())));
+        text.push_str(&format!(
+            "\n{} shown of {total}; go on with cursor {}",
+            found.len(),
+            Value::from(next.as_str())
+        ));
     }
     Answer { text, structured: json!({ "total": total, "items": items, "next": next }) }
 }
@@ -64,16 +71,28 @@ fn answer(kind: Kind, found: &[Stored], there_are: usize, total: usize, next: Op
 fn mentions(kind: Kind, stored: &Stored, text: &str) -> bool {
     let has = |part: &str| part.to_lowercase().contains(text);
     let member = |name: &str| stored.value.get(name).and_then(Value::as_str).is_some_and(has);
-    has(&stored.key.id) || member("name") || member("desc") || has(&line(kind, &stored.value)) || has_deep(&stored.value, &has)
+    has(&stored.key.id)
+        || member("name")
+        || member("desc")
+        || has(&line(kind, &stored.value))
+        || has_deep(&stored.value, &has)
 }
 
 /// Whether a word stands in a list or a name that the line cuts short: hosts, paths, nodes, plugins.
 fn has_deep(value: &Value, has: &impl Fn(&str) -> bool) -> bool {
     let texts = |name: &str| {
-        value.get(name).and_then(Value::as_array).is_some_and(|all| all.iter().filter_map(Value::as_str).any(has))
+        value
+            .get(name)
+            .and_then(Value::as_array)
+            .is_some_and(|all| all.iter().filter_map(Value::as_str).any(has))
     };
-    let names = |place: Option<&Value>| place.and_then(Value::as_object).is_some_and(|all| all.keys().any(|name| has(name)));
-    texts("uris") || texts("hosts") || names(value.get("plugins")) || names(value.get("nodes"))
+    let plugins = value.get("plugins").and_then(Value::as_object);
+    let has_node = |upstream: &Value| nodes(upstream).iter().any(|node| has(node));
+    texts("uris")
+        || texts("hosts")
+        || plugins.is_some_and(|all| all.keys().any(|name| has(name)))
+        || has_node(value)
+        || value.get("upstream").is_some_and(has_node)
 }
 
 /// `key`, or `key:value`.

@@ -19,8 +19,12 @@ impl Call<'_> {
         let key = match (arguments.kind_or_null("kind")?, arguments.text_or_null("id")) {
             (Some(kind), Some(id)) => Some(self.once(kind, id).await?),
             (None, None) => None,
-            (Some(_), None) => return Err(Refusal::new("kind without id").at("/id").allowed("both, or both null")),
-            (None, Some(_)) => return Err(Refusal::new("id without kind").at("/kind").allowed("both, or both null")),
+            (Some(_), None) => {
+                return Err(Refusal::new("kind without id").at("/id").allowed("both, or both null"));
+            }
+            (None, Some(_)) => {
+                return Err(Refusal::new("id without kind").at("/kind").allowed("both, or both null"));
+            }
         };
         let query = HistoryQuery { key, before: arguments.whole_or_null("before")?, limit: limit + 1 };
         let mut entries = self.service.history(self.who, query).await.map_err(|error| self.refuse(error))?;
@@ -41,7 +45,11 @@ impl Call<'_> {
     /// A key by id or name; an object that is gone has only its id left.
     async fn once(&self, kind: usher_model::kind::Kind, id: &str) -> Result<usher_model::kind::Key, Refusal> {
         let found = self.service.resolve(self.who, kind, id).await.map_err(|error| self.refuse(error))?;
-        if found.is_empty() { Ok(usher_model::kind::Key::new(kind, id)) } else { self.locate(kind, id, "/id").await }
+        if found.is_empty() {
+            Ok(usher_model::kind::Key::new(kind, id))
+        } else {
+            self.locate(kind, id, "/id").await
+        }
     }
 }
 
@@ -54,7 +62,8 @@ fn structured(entry: &Entry) -> Value {
 }
 
 fn told(entry: &Entry) -> String {
-    let intent = entry.intent.as_deref().map(|intent| format!("  \"{}\"", clean(intent, 300))).unwrap_or_default();
+    let intent =
+        entry.intent.as_deref().map(|intent| format!("  \"{}\"", clean(intent, 300))).unwrap_or_default();
     let undoes = entry.undoes.map(|revision| format!("  takes back {revision}")).unwrap_or_default();
     format!(
         "{}  {}  {} by {}  risk {}  {}{undoes}{intent}",

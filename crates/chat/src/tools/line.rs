@@ -44,7 +44,8 @@ fn route(value: &Value) -> Vec<String> {
 
 fn upstream(value: &Value) -> Vec<String> {
     let kind = value.get("type").and_then(Value::as_str).unwrap_or("roundrobin");
-    let scheme = value.get("scheme").and_then(Value::as_str).filter(|scheme| *scheme != "http").unwrap_or_default();
+    let scheme =
+        value.get("scheme").and_then(Value::as_str).filter(|scheme| *scheme != "http").unwrap_or_default();
     vec![kind.to_owned(), scheme.to_owned(), list(&nodes(value), ", ")]
 }
 
@@ -65,7 +66,7 @@ fn to(value: &Value) -> String {
 }
 
 /// `host:port`, with a weight that isn't 1 behind it.
-fn nodes(upstream: &Value) -> Vec<String> {
+pub(super) fn nodes(upstream: &Value) -> Vec<String> {
     let weighted = |address: String, weight: Option<u64>| match weight {
         None | Some(1) => address,
         Some(weight) => format!("{address} x{weight}"),
@@ -92,7 +93,9 @@ fn plugins(value: &Value) -> String {
         Some(Value::Object(plugins)) => plugins.keys().cloned().collect(),
         _ => Vec::new(),
     };
-    let config = value.get("plugin_config_id").map(|id| format!("config {}", id.as_str().map_or_else(|| id.to_string(), str::to_owned)));
+    let config = value
+        .get("plugin_config_id")
+        .map(|id| format!("config {}", id.as_str().map_or_else(|| id.to_string(), str::to_owned)));
     let all: Vec<String> = names.into_iter().chain(config).collect();
     if all.is_empty() { String::new() } else { format!("[{}]", list(&all, ", ")) }
 }
@@ -124,13 +127,37 @@ mod tests {
     #[test]
     fn each_kind_reads_as_one_line() {
         let cases = [
-            (Kind::Route, json!({ "uri": "/speaker/*", "methods": ["GET"], "upstream_id": "conference-api", "plugins": { "limit-count": {} } }), "/speaker/* GET -> conference-api [limit-count]"),
-            (Kind::Route, json!({ "uris": ["/a", "/b"], "host": "x.test", "service_id": 7, "status": 0 }), "x.test/a x.test/b -> service 7 (off)"),
-            (Kind::Route, json!({ "uri": "/a", "hosts": ["x", "y"], "upstream": { "nodes": { "h:1": 1, "i:2": 3 } }, "plugin_config_id": "pc" }), "/a on x,y -> h:1, i:2 x3 [config pc]"),
+            (
+                Kind::Route,
+                json!({ "uri": "/speaker/*", "methods": ["GET"], "upstream_id": "conference-api", "plugins": { "limit-count": {} } }),
+                "/speaker/* GET -> conference-api [limit-count]",
+            ),
+            (
+                Kind::Route,
+                json!({ "uris": ["/a", "/b"], "host": "x.test", "service_id": 7, "status": 0 }),
+                "x.test/a x.test/b -> service 7 (off)",
+            ),
+            (
+                Kind::Route,
+                json!({ "uri": "/a", "hosts": ["x", "y"], "upstream": { "nodes": { "h:1": 1, "i:2": 3 } }, "plugin_config_id": "pc" }),
+                "/a on x,y -> h:1, i:2 x3 [config pc]",
+            ),
             (Kind::Service, json!({ "hosts": ["a"], "upstream_id": 1 }), "a -> 1"),
-            (Kind::Upstream, json!({ "type": "roundrobin", "scheme": "https", "nodes": [{ "host": "h", "port": 1, "weight": 0 }, { "host": "i", "weight": 1 }] }), "roundrobin https h:1 x0, i"),
-            (Kind::Consumer, json!({ "username": "jack", "group_id": "g", "plugins": { "key-auth": {} } }), "group g [key-auth]"),
-            (Kind::GlobalRule, json!({ "plugins": { "a": {}, "b": {}, "c": {}, "d": {}, "e": {} } }), "[a, b, c, d +1]"),
+            (
+                Kind::Upstream,
+                json!({ "type": "roundrobin", "scheme": "https", "nodes": [{ "host": "h", "port": 1, "weight": 0 }, { "host": "i", "weight": 1 }] }),
+                "roundrobin https h:1 x0, i",
+            ),
+            (
+                Kind::Consumer,
+                json!({ "username": "jack", "group_id": "g", "plugins": { "key-auth": {} } }),
+                "group g [key-auth]",
+            ),
+            (
+                Kind::GlobalRule,
+                json!({ "plugins": { "a": {}, "b": {}, "c": {}, "d": {}, "e": {} } }),
+                "[a, b, c, d +1]",
+            ),
             (Kind::Route, json!({ "uri": "/\u{202e}x\n" }), "/\\u{202e}x\\u{a}"),
         ];
         for (kind, value, wanted) in cases {

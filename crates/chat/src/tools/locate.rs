@@ -24,7 +24,10 @@ impl Call<'_> {
                 let mut lines = Vec::new();
                 for key in several.iter().take(MOST_ITEMS) {
                     let stored = self.stored(key).await?;
-                    lines.push(stored.map_or_else(|| key.id.clone(), |stored| format!("{}  {}", key.id, line(kind, &stored.value))));
+                    lines.push(stored.map_or_else(
+                        || key.id.clone(),
+                        |stored| format!("{}  {}", key.id, line(kind, &stored.value)),
+                    ));
                 }
                 let word = clean(word, 100);
                 Err(Refusal::new(format!("{} objects are named {word:?}", several.len()))
@@ -52,10 +55,14 @@ impl Call<'_> {
 
     async fn nobody(&self, kind: Kind, word: &str) -> Result<Refusal, Refusal> {
         let all = self.all(kind).await?;
-        let names = all.iter().flat_map(|stored| [Some(stored.key.id.as_str()), name_of(&stored.value)]).flatten();
+        let names =
+            all.iter().flat_map(|stored| [Some(stored.key.id.as_str()), name_of(&stored.value)]).flatten();
         let meant = nearest(word, names).map(|name| clean(&name, 100));
         let next = if all.is_empty() {
-            format!("there are no objects of the kind {} yet; gateway_plan with op create makes one", kind.schema_name())
+            format!(
+                "there are no objects of the kind {} yet; gateway_plan with op create makes one",
+                kind.schema_name()
+            )
         } else {
             format!("gateway_find {{\"kind\":\"{}\"}} lists what there is", kind.schema_name())
         };

@@ -32,7 +32,11 @@ impl Call<'_> {
         let counted: Vec<String> = counts.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         text.push_str(&format!("\nobjects: {}", counted.join(", ")));
         for problem in problems.iter().take(NAMED) {
-            text.push_str(&format!("\nproblem: {}: {}", clean(&problem.key, 100), clean(&problem.reason, 300)));
+            text.push_str(&format!(
+                "\nproblem: {}: {}",
+                clean(&problem.key, 100),
+                clean(&problem.reason, 300)
+            ));
         }
         if problems.len() > NAMED {
             text.push_str(&format!("\n{} more problems", problems.len() - NAMED));
@@ -40,7 +44,10 @@ impl Call<'_> {
         for row in &busiest {
             let [_, _, _, client, server] = row.by_class;
             let route = if row.route.is_empty() { "no route".to_owned() } else { clean(&row.route, 100) };
-            text.push_str(&format!("\n{route}: {} requests, {client} answered 4xx, {server} 5xx", row.requests));
+            text.push_str(&format!(
+                "\n{route}: {} requests, {client} answered 4xx, {server} 5xx",
+                row.requests
+            ));
         }
         let problems: Vec<Value> = problems
             .iter()

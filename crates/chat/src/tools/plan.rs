@@ -1,5 +1,7 @@
 //! `gateway_plan` and `gateway_undo`: what is wanted becomes a checked plan, told field by field. Nothing is changed.
 
+mod wanted;
+
 use serde_json::json;
 use usher_admin::service::{Plan, Wanted};
 use usher_model::change::Change;
@@ -10,10 +12,8 @@ use super::refusal::Refusal;
 use super::text::{clean, clean_lines};
 use super::{Answer, Call, MOST_ITEMS};
 
-mod wanted;
-
 /// Characters of a plan's text in an answer.
-pub(crate) const MOST_TEXT: usize = 12_000;
+pub(super) const MOST_TEXT: usize = 12_000;
 /// Characters of an intent; more the history doesn't keep.
 const MOST_INTENT: usize = 500;
 /// Fields that are named in one line of the history.
@@ -35,7 +35,10 @@ impl Call<'_> {
 }
 
 fn intent(arguments: &Arguments) -> Option<String> {
-    arguments.text_or_null("intent").map(|intent| clean(intent, MOST_INTENT)).filter(|intent| !intent.trim().is_empty())
+    arguments
+        .text_or_null("intent")
+        .map(|intent| clean(intent, MOST_INTENT))
+        .filter(|intent| !intent.trim().is_empty())
 }
 
 /// A plan as the tools answer it.

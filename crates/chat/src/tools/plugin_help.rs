@@ -43,7 +43,9 @@ impl Call<'_> {
         let summary = self.summary(spec.name).to_owned();
         let phases = spec.phases.names();
         let example = sample(&schema).filter(|example| {
-            registry.check(spec.name, example, &Env::new(self.service.process(), registry, "/usher/example")).is_ok()
+            registry
+                .check(spec.name, example, &Env::new(self.service.process(), registry, "/usher/example"))
+                .is_ok()
         });
         if let Some(members) = schema.as_object_mut() {
             members.remove("description");
@@ -57,7 +59,9 @@ impl Call<'_> {
             phases.join(", ")
         );
         if is_cut {
-            text.push_str("\ncut where … stands; the Admin API has the whole schema under /apisix/admin/plugins/");
+            text.push_str(
+                "\ncut where … stands; the Admin API has the whole schema under /apisix/admin/plugins/",
+            );
             text.push_str(spec.name);
         }
         let mut structured = json!({
@@ -83,7 +87,10 @@ impl Call<'_> {
 
     fn summary(&self, plugin: &str) -> &str {
         let schema = self.service.registry().schema(plugin);
-        schema.and_then(|schema| schema.get("description")).and_then(Value::as_str).unwrap_or("no description")
+        schema
+            .and_then(|schema| schema.get("description"))
+            .and_then(Value::as_str)
+            .unwrap_or("no description")
     }
 }
 
@@ -108,12 +115,16 @@ fn sample(schema: &Value) -> Option<Value> {
         }
         return Some(members.into());
     }
-    if let Some(branch) = ["anyOf", "oneOf"].into_iter().find_map(|list| schema.get(list)?.as_array()?.first()) {
+    if let Some(branch) =
+        ["anyOf", "oneOf"].into_iter().find_map(|list| schema.get(list)?.as_array()?.first())
+    {
         return sample(branch);
     }
     match schema.get("type")?.as_str()? {
         "integer" | "number" => {
-            let least = schema.get("minimum").or_else(|| schema.get("exclusiveMinimum").filter(|least| least.is_number()));
+            let least = schema
+                .get("minimum")
+                .or_else(|| schema.get("exclusiveMinimum").filter(|least| least.is_number()));
             Some(least.and_then(Value::as_u64).map_or(1, |least| least.max(9) + 1).into())
         }
         "boolean" => Some(true.into()),

@@ -45,15 +45,22 @@ impl Call<'_> {
         let sketch = sketch(arguments)?;
         let listener = self.service.live().listeners().into_iter().next().map(reachable);
         let Some(address) = listener else {
-            return Err(Refusal::new("this gateway has no listener to probe").next("start it with --proxy-listen"));
+            return Err(
+                Refusal::new("this gateway has no listener to probe").next("start it with --proxy-listen")
+            );
         };
         let request = request(arguments, &sketch.target, address)?;
         let route = self.service.live().explain(&sketch).route;
         let began = Instant::now();
         let seen = tokio::time::timeout(WITHIN, send(address, request))
             .await
-            .map_err(|_| Refusal::new(format!("the gateway did not answer within {} s", WITHIN.as_secs())).next("gateway_explain_request names the upstream that is waited for"))?
-            .map_err(|error| Refusal::new(format!("the gateway on {address} gave no answer: {}", clean(&error, 200))))?;
+            .map_err(|_| {
+                Refusal::new(format!("the gateway did not answer within {} s", WITHIN.as_secs()))
+                    .next("gateway_explain_request names the upstream that is waited for")
+            })?
+            .map_err(|error| {
+                Refusal::new(format!("the gateway on {address} gave no answer: {}", clean(&error, 200)))
+            })?;
         let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(told(&seen, millis, route.as_ref()))
     }
@@ -69,22 +76,40 @@ const fn reachable(listener: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listener.port())
 }
 
-fn request(arguments: &Arguments, target: &str, address: SocketAddr) -> Result<Request<Full<Bytes>>, Refusal> {
+fn request(
+    arguments: &Arguments,
+    target: &str,
+    address: SocketAddr,
+) -> Result<Request<Full<Bytes>>, Refusal> {
     let method = arguments.text("method").to_ascii_uppercase();
     let method = Method::from_bytes(method.as_bytes()).ok().filter(|method| *method != Method::CONNECT);
-    let method = method.ok_or_else(|| Refusal::new("this is no method to probe with").at("/method").allowed("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS and the like"))?;
-    let uri = Uri::builder().path_and_query(target).build().map_err(|_| {
-        Refusal::new(format!("{:?} is no path", clean(target, 100))).at("/path").allowed("a path as it stands in a request: percent-encoded, without spaces")
+    let method = method.ok_or_else(|| {
+        Refusal::new("this is no method to probe with")
+            .at("/method")
+            .allowed("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS and the like")
     })?;
-    let body = arguments.text_or_null("body").map(|body| Bytes::copy_from_slice(body.as_bytes())).unwrap_or_default();
+    let uri = Uri::builder().path_and_query(target).build().map_err(|_| {
+        Refusal::new(format!("{:?} is no path", clean(target, 100)))
+            .at("/path")
+            .allowed("a path as it stands in a request: percent-encoded, without spaces")
+    })?;
+    let body = arguments
+        .text_or_null("body")
+        .map(|body| Bytes::copy_from_slice(body.as_bytes()))
+        .unwrap_or_default();
     let mut headers = HeaderMap::new();
     for (name, value) in arguments.headers() {
         let (name, value) = header(name, value)?;
         headers.append(name, value);
     }
-    let host = arguments.text_or_null("host").filter(|host| !host.is_empty()).map_or_else(|| address.to_string(), str::to_owned);
+    let host = arguments
+        .text_or_null("host")
+        .filter(|host| !host.is_empty())
+        .map_or_else(|| address.to_string(), str::to_owned);
     let host = HeaderValue::from_str(&host).map_err(|_| {
-        Refusal::new(format!("{:?} is no host", clean(&host, 100))).at("/host").allowed("a name such as api.example.com, or null")
+        Refusal::new(format!("{:?} is no host", clean(&host, 100)))
+            .at("/host")
+            .allowed("a name such as api.example.com, or null")
     })?;
     headers.insert(HOST, host);
     headers.entry(USER_AGENT).or_insert(HeaderValue::from_static("usher-probe"));
@@ -101,15 +126,29 @@ fn request(arguments: &Arguments, target: &str, address: SocketAddr) -> Result<R
 /// A header that a caller may set: how the message is framed is ours to say.
 fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Refusal> {
     let at = || format!("{:?} can't be sent", clean(name, 64));
-    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Refusal::new(at()).at("/headers").allowed("a header's name"))?;
-    let framing = [CONTENT_LENGTH.as_str(), "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect", "keep-alive", "proxy-connection"];
+    let parsed = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| Refusal::new(at()).at("/headers").allowed("a header's name"))?;
+    let framing = [
+        CONTENT_LENGTH.as_str(),
+        "transfer-encoding",
+        "connection",
+        "upgrade",
+        "te",
+        "trailer",
+        "expect",
+        "keep-alive",
+        "proxy-connection",
+    ];
     if parsed == HOST {
         return Err(Refusal::new("the host has its own argument").at("/headers").next("give it as host"));
     }
     if framing.contains(&parsed.as_str()) {
-        return Err(Refusal::new(at()).at("/headers").allowed(format!("any header but {}", framing.join(", "))));
+        return Err(Refusal::new(at())
+            .at("/headers")
+            .allowed(format!("any header but {}", framing.join(", "))));
     }
-    let value = HeaderValue::from_str(value).map_err(|_| Refusal::new(format!("the value of {parsed} can't be sent")).at("/headers"))?;
+    let value = HeaderValue::from_str(value)
+        .map_err(|_| Refusal::new(format!("the value of {parsed} can't be sent")).at("/headers"))?;
     Ok((parsed, value))
 }
 
@@ -142,7 +181,8 @@ async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> Result<Seen
 
 async fn read(response: Response<Incoming>) -> Result<Seen, String> {
     let (head, mut body) = response.into_parts();
-    let mut seen = Seen { status: head.status.as_u16(), headers: head.headers, body: Vec::new(), is_cut: false };
+    let mut seen =
+        Seen { status: head.status.as_u16(), headers: head.headers, body: Vec::new(), is_cut: false };
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| error.to_string())?;
         let Some(data) = frame.data_ref() else { continue };
@@ -166,23 +206,33 @@ fn told(seen: &Seen, millis: u64, route: Option<&RouteName>) -> Answer {
     };
     let by = route.map_or_else(|| "no route".to_owned(), |route| format!("route {}", named(route)));
     let lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-    let mut text = format!("{} in {millis} ms by {by}\n{}", seen.status, untrusted("headers", &lines.join("\n"), MOST_HEADERS * MOST_HEADER));
+    let mut text = format!(
+        "{} in {millis} ms by {by}\n{}",
+        seen.status,
+        untrusted("headers", &lines.join("\n"), MOST_HEADERS * MOST_HEADER)
+    );
     if !body.is_empty() {
         text.push_str(&format!("\n{body}"));
     }
     if seen.is_cut {
         text.push_str(&format!("\nonly the first {MOST_READ} bytes were read"));
     }
-    let headers: Vec<Value> = headers.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+    let headers: Vec<Value> =
+        headers.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
     let route = route.map(|route| clean(&route.id, 100));
-    let structured = json!({ "status": seen.status, "headers": headers, "body": body, "millis": millis, "route": route });
+    let structured =
+        json!({ "status": seen.status, "headers": headers, "body": body, "millis": millis, "route": route });
     Answer { text, structured }
 }
 
 /// A header as it may be shown: a session that a backend hands out is no text for a transcript.
 fn shown((name, value): (&HeaderName, &HeaderValue)) -> (String, String) {
     let hidden = ["set-cookie", "authorization", "proxy-authorization", "cookie"].contains(&name.as_str());
-    let value = if hidden { "***".to_owned() } else { clean(&String::from_utf8_lossy(value.as_bytes()), MOST_HEADER) };
+    let value = if hidden {
+        "***".to_owned()
+    } else {
+        clean(&String::from_utf8_lossy(value.as_bytes()), MOST_HEADER)
+    };
     (name.as_str().to_owned(), value)
 }
 
@@ -197,7 +247,9 @@ mod tests {
 
     #[test]
     fn a_listener_on_every_address_is_reached_on_loopback() {
-        for (listener, wanted) in [("0.0.0.0:9080", "127.0.0.1:9080"), ("[::]:9080", "[::1]:9080"), ("10.0.0.1:1", "10.0.0.1:1")] {
+        for (listener, wanted) in
+            [("0.0.0.0:9080", "127.0.0.1:9080"), ("[::]:9080", "[::1]:9080"), ("10.0.0.1:1", "10.0.0.1:1")]
+        {
             assert_eq!(reachable(listener.parse().unwrap()), wanted.parse().unwrap());
         }
     }
@@ -205,7 +257,13 @@ mod tests {
     #[test]
     fn framing_is_not_the_callers() {
         assert!(header("X-A", "b").is_ok());
-        for (name, value) in [("Host", "evil"), ("Content-Length", "5"), ("transfer-encoding", "chunked"), ("a b", "c"), ("X-A", "b\r\nX-B: c")] {
+        for (name, value) in [
+            ("Host", "evil"),
+            ("Content-Length", "5"),
+            ("transfer-encoding", "chunked"),
+            ("a b", "c"),
+            ("X-A", "b\r\nX-B: c"),
+        ] {
             assert!(header(name, value).is_err(), "{name}");
         }
     }

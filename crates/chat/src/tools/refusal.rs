@@ -105,8 +105,12 @@ fn about_plugins(refusal: Refusal, sentence: &str, registry: &Registry) -> Refus
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
-        for (label, text) in [("where", &self.at), ("did you mean", &self.meant), ("allowed", &self.allowed), ("next", &self.next)]
-        {
+        for (label, text) in [
+            ("where", &self.at),
+            ("did you mean", &self.meant),
+            ("allowed", &self.allowed),
+            ("next", &self.next),
+        ] {
             if let Some(text) = text {
                 write!(f, "\n{label}: {text}")?;
             }

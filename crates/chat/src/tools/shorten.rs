@@ -43,8 +43,11 @@ fn cut(value: &Value, items: usize, letters: usize) -> Value {
         Value::Object(all) => {
             // The members of an object are what it is made of: more of them are kept than of a list.
             let most = items * 4;
-            let mut kept: Map<String, Value> =
-                all.iter().take(most).map(|(name, member)| (name.clone(), cut(member, items, letters))).collect();
+            let mut kept: Map<String, Value> = all
+                .iter()
+                .take(most)
+                .map(|(name, member)| (name.clone(), cut(member, items, letters)))
+                .collect();
             if all.len() > most {
                 kept.insert("…".to_owned(), format!("{} more", all.len() - most).into());
             }
@@ -74,7 +77,8 @@ mod tests {
 
     #[test]
     fn even_what_is_all_names_fits() {
-        let mut wide = Value::Object((0..5_000).map(|n| (format!("{n}{}", "y".repeat(200)), json!(1))).collect());
+        let mut wide =
+            Value::Object((0..5_000).map(|n| (format!("{n}{}", "y".repeat(200)), json!(1))).collect());
         assert!(shorten(&mut wide, 500));
         assert!(wide.to_string().len() <= 500, "{wide}");
     }

@@ -1,8 +1,7 @@
 //! How foreign text is shown to people and models: capped, nothing invisible in it, and fenced where it came from outside.
 
-use std::fmt::Write as _;
-
 use serde_json::{Map, Value};
+use usher_model::invisible::push_visible;
 
 /// Text on one line: control characters, line ends, and characters that hide or turn text around are written as escapes. Longer than
 /// `most` characters, it is cut.
@@ -25,21 +24,10 @@ fn cleaned(text: &str, most: usize, lines: bool) -> String {
         match letter {
             '\n' | '\t' if lines => out.push(letter),
             '\r' if lines => {}
-            letter if letter.is_control() || hides(letter) => {
-                // Writing to a string can't fail.
-                let _ = write!(out, "\\u{{{:x}}}", u32::from(letter));
-            }
-            letter => out.push(letter),
+            letter => push_visible(&mut out, letter),
         }
     }
     out
-}
-
-/// Whether a character has no shape of its own or changes the order of others: text that reads otherwise than it is.
-const fn hides(letter: char) -> bool {
-    matches!(letter,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// A value whose texts and names hold nothing invisible; line ends stay, as keys and certificates have them.

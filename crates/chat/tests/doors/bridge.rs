@@ -1,7 +1,9 @@
 //! MCP on standard input and output, over the same server.
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf,
+};
 use tokio::task::JoinHandle;
 use usher_chat::stdio::{BridgeError, between};
 use usher_model::kind::Kind;
@@ -68,7 +70,12 @@ fn delete() -> Value {
 
 async fn with_a_route() -> Side {
     let side = Side::start().await;
-    side.put(Kind::Route, "a", json!({ "uri": "/a", "upstream": { "type": "roundrobin", "nodes": { "127.0.0.1:3000": 1 } } })).await;
+    side.put(
+        Kind::Route,
+        "a",
+        json!({ "uri": "/a", "upstream": { "type": "roundrobin", "nodes": { "127.0.0.1:3000": 1 } } }),
+    )
+    .await;
     side
 }
 
@@ -131,7 +138,12 @@ async fn a_session_that_has_ended_is_opened_again_unseen() {
         let greeting = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
             "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "crowd", "version": "1" } } });
         let request = client.post(format!("{}/mcp", side.url())).header("content-type", "application/json");
-        let response = request.header("accept", "application/json, text/event-stream").body(greeting.to_string()).send().await.unwrap();
+        let response = request
+            .header("accept", "application/json, text/event-stream")
+            .body(greeting.to_string())
+            .send()
+            .await
+            .unwrap();
         assert_eq!(response.status(), 200);
     }
     for id in 5..8 {
@@ -149,7 +161,11 @@ async fn bad_lines_are_answered_and_the_rest_goes_on() {
     for (line, code) in [("{", -32700), ("[]", -32600), ("{\"jsonrpc\":\"2.0\"}", -32600)] {
         end.input.write_all(format!("{line}\n").as_bytes()).await.unwrap();
         let answer = end.read().await;
-        assert_eq!((answer["id"].clone(), answer["error"]["code"].clone()), (Value::Null, json!(code)), "{line}");
+        assert_eq!(
+            (answer["id"].clone(), answer["error"]["code"].clone()),
+            (Value::Null, json!(code)),
+            "{line}"
+        );
     }
     end.send(json!({ "jsonrpc": "2.0", "id": 9, "method": "no/such" })).await;
     assert_eq!(end.answer(9).await["error"]["code"], -32601);

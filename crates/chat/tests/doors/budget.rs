@@ -31,7 +31,14 @@ async fn the_list_of_tools_fits_its_budget_in_both_eras() {
 #[test]
 fn instructions_say_what_matters_where_it_is_read() {
     let first: String = INSTRUCTIONS.chars().take(512).collect();
-    for step in ["gateway_overview", "gateway_plan", "show the person", "gateway_apply", "gateway_probe", "gateway_undo"] {
+    for step in [
+        "gateway_overview",
+        "gateway_plan",
+        "show the person",
+        "gateway_apply",
+        "gateway_probe",
+        "gateway_undo",
+    ] {
         assert!(first.contains(step), "the first 512 characters lack {step}: {first}");
     }
     assert!(tokens(INSTRUCTIONS) <= 400);
@@ -41,7 +48,11 @@ fn instructions_say_what_matters_where_it_is_read() {
 fn every_schema_is_in_the_subset_that_all_clients_take() {
     for tool in all() {
         assert!(tool.name.starts_with("gateway_") && tool.name.len() <= 40, "{}", tool.name);
-        assert!(tool.name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_'), "{}", tool.name);
+        assert!(
+            tool.name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_'),
+            "{}",
+            tool.name
+        );
         assert!(tool.description.chars().count() <= 300, "{} is described at length", tool.name);
         strict(&tool.input, tool.name, true);
         strict(&tool.output, tool.name, false);
@@ -85,7 +96,8 @@ async fn no_answer_is_larger_than_a_model_can_afford() {
             "upstream": { "type": "roundrobin", "nodes": { "127.0.0.1:8080": 1 } } });
         side.put(Kind::Route, &format!("route-{number:04}"), value).await;
     }
-    let nodes: serde_json::Map<String, Value> = (0..3_000).map(|node| (format!("10.1.{}.{}:80", node / 250, node % 250), json!(1))).collect();
+    let nodes: serde_json::Map<String, Value> =
+        (0..3_000).map(|node| (format!("10.1.{}.{}:80", node / 250, node % 250), json!(1))).collect();
     side.put(Kind::Upstream, "huge", json!({ "type": "roundrobin", "nodes": nodes })).await;
     let client = Client::open(&side, Era::Stateless, Person::Nobody).await;
     let calls = [
@@ -96,12 +108,16 @@ async fn no_answer_is_larger_than_a_model_can_afford() {
         ("gateway_get", json!({ "kind": "route", "id": "route-0001" })),
         ("gateway_history", json!({ "limit": 25 })),
         ("gateway_plugin_help", json!({})),
-        ("gateway_plan", json!({ "intent": "", "changes": [{ "op": "delete", "kind": "upstream", "id": "huge" }] })),
+        (
+            "gateway_plan",
+            json!({ "intent": "", "changes": [{ "op": "delete", "kind": "upstream", "id": "huge" }] }),
+        ),
     ];
     for (tool, arguments) in calls {
         let result = client.result(tool, arguments).await;
         assert_ne!(result.is_error, Some(true));
-        let size = tokens(&crate::client::text(&result)).max(tokens(&result.structured_content.unwrap().to_string()));
+        let size = tokens(&crate::client::text(&result))
+            .max(tokens(&result.structured_content.unwrap().to_string()));
         assert!(size <= 6_000, "{tool} answered {size} tokens");
     }
 }

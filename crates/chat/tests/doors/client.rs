@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use rmcp::model::{
-    CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, ElicitRequestParams, ElicitResult,
-    ElicitationAction, ElicitationCapability, FormElicitationCapability, Implementation, ProtocolVersion,
+    CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, ElicitRequestParams,
+    ElicitResult, ElicitationAction, ElicitationCapability, FormElicitationCapability, Implementation,
+    ProtocolVersion,
 };
 use rmcp::service::{ClientLifecycleMode, ClientServiceExt as _, RequestContext, RoleClient, RunningService};
 use rmcp::transport::StreamableHttpClientTransport;
@@ -45,7 +46,8 @@ impl ClientHandler for Handler {
     fn get_info(&self) -> ClientConfig {
         let mut capabilities = ClientCapabilities::default();
         if self.person != Person::Nobody {
-            capabilities.elicitation = Some(ElicitationCapability::new().with_form(FormElicitationCapability::default()));
+            capabilities.elicitation =
+                Some(ElicitationCapability::new().with_form(FormElicitationCapability::default()));
         }
         ClientConfig::new(capabilities, Implementation::new(self.name, "1.0"))
             .with_protocol_version(ProtocolVersion::V_2025_06_18)
@@ -59,11 +61,18 @@ impl ClientHandler for Handler {
         let ElicitRequestParams::FormElicitationParams { message, requested_schema, .. } = request else {
             panic!("only a form is asked for")
         };
-        assert_eq!(serde_json::to_value(&requested_schema).unwrap()["properties"]["agree"]["type"], "boolean");
+        assert_eq!(
+            serde_json::to_value(&requested_schema).unwrap()["properties"]["agree"]["type"],
+            "boolean"
+        );
         self.questions.lock().unwrap().push(message);
         Ok(match self.person {
-            Person::Agrees => ElicitResult::new(ElicitationAction::Accept).with_content(json!({ "agree": true })),
-            Person::OverlooksTheBox => ElicitResult::new(ElicitationAction::Accept).with_content(json!({ "agree": false })),
+            Person::Agrees => {
+                ElicitResult::new(ElicitationAction::Accept).with_content(json!({ "agree": true }))
+            }
+            Person::OverlooksTheBox => {
+                ElicitResult::new(ElicitationAction::Accept).with_content(json!({ "agree": false }))
+            }
             Person::Nobody | Person::Declines => ElicitResult::new(ElicitationAction::Decline),
         })
     }
@@ -88,7 +97,10 @@ impl Client {
             Era::Sessions => handler.serve(transport).await.unwrap(),
             Era::Stateless => {
                 let preferred_versions = vec![ProtocolVersion::V_2026_07_28];
-                handler.serve_with_lifecycle(transport, ClientLifecycleMode::Discover { preferred_versions }).await.unwrap()
+                handler
+                    .serve_with_lifecycle(transport, ClientLifecycleMode::Discover { preferred_versions })
+                    .await
+                    .unwrap()
             }
         };
         Self { service, questions }
@@ -97,7 +109,10 @@ impl Client {
     /// The whole result of a call.
     pub(crate) async fn result(&self, tool: &str, arguments: Value) -> CallToolResult {
         let arguments = arguments.as_object().unwrap().clone();
-        self.service.call_tool(CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments)).await.unwrap()
+        self.service
+            .call_tool(CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments))
+            .await
+            .unwrap()
     }
 
     /// A call that has to go well: its structured content, which has to fit the tool's schema.

@@ -9,7 +9,8 @@ use crate::support::Side;
 
 async fn with_a_route(rules: Rules) -> Side {
     let side = Side::with(rules).await;
-    let value = json!({ "uri": "/a", "upstream": { "type": "roundrobin", "nodes": { "127.0.0.1:3000": 1 } } });
+    let value =
+        json!({ "uri": "/a", "upstream": { "type": "roundrobin", "nodes": { "127.0.0.1:3000": 1 } } });
     side.put(Kind::Route, "a", value).await;
     side
 }
@@ -21,7 +22,12 @@ fn delete() -> Value {
 #[tokio::test]
 async fn high_risk_needs_the_yes_of_a_person_who_saw_the_plan() {
     for era in ERAS {
-        for (person, goes) in [(Person::Nobody, false), (Person::Declines, false), (Person::OverlooksTheBox, false), (Person::Agrees, true)] {
+        for (person, goes) in [
+            (Person::Nobody, false),
+            (Person::Declines, false),
+            (Person::OverlooksTheBox, false),
+            (Person::Agrees, true),
+        ] {
             let side = with_a_route(Rules::default()).await;
             let client = Client::open(&side, era, person).await;
             let plan = client.plan(delete()).await;
@@ -30,7 +36,11 @@ async fn high_risk_needs_the_yes_of_a_person_who_saw_the_plan() {
             let apply = json!({ "plan_id": plan["plan_id"] });
             if goes {
                 client.call("gateway_apply", apply).await;
-                let history = side.service.history(&admin(), usher_admin::service::HistoryQuery::default()).await.unwrap();
+                let history = side
+                    .service
+                    .history(&admin(), usher_admin::service::HistoryQuery::default())
+                    .await
+                    .unwrap();
                 assert!(history[0].approval.contains("test-client"), "{era:?}: {:?}", history[0].approval);
             } else {
                 let refused = client.refusal("gateway_apply", apply).await;
@@ -41,7 +51,10 @@ async fn high_risk_needs_the_yes_of_a_person_who_saw_the_plan() {
             assert_eq!(questions.len(), usize::from(person != Person::Nobody), "{era:?} {person:?}");
             for question in questions {
                 let id = plan["plan_id"].as_str().unwrap();
-                assert!(question.lines().next().unwrap().contains(id) && question.contains("route a"), "{question}");
+                assert!(
+                    question.lines().next().unwrap().contains(id) && question.contains("route a"),
+                    "{question}"
+                );
             }
         }
     }
@@ -57,7 +70,9 @@ async fn low_risk_asks_nobody_unless_consent_is_wanted_for_all() {
         assert_eq!(client.questions.lock().unwrap().len(), asked);
         if consent_all {
             let nobody = Client::open(&side, Era::Sessions, Person::Nobody).await;
-            let plan = nobody.plan(json!([{ "op": "merge", "kind": "route", "id": "b", "body_json": { "desc": "x" } }])).await;
+            let plan = nobody
+                .plan(json!([{ "op": "merge", "kind": "route", "id": "b", "body_json": { "desc": "x" } }]))
+                .await;
             nobody.refusal("gateway_apply", json!({ "plan_id": plan["plan_id"] })).await;
         }
     }
@@ -113,7 +128,10 @@ async fn an_answer_counts_once_and_only_for_its_own_question() {
     let asked = post(&side, bare).await;
     assert_eq!(asked["resultType"], "input_required", "{asked}");
     let state = asked["requestState"].clone();
-    assert!(asked["inputRequests"]["agree"]["params"]["message"].as_str().unwrap().contains("route a"), "{asked}");
+    assert!(
+        asked["inputRequests"]["agree"]["params"]["message"].as_str().unwrap().contains("route a"),
+        "{asked}"
+    );
 
     // The answer about one plan is none about another, and is used up by the try.
     let swapped = post(&side, with(&other, &state)).await;
@@ -129,5 +147,9 @@ async fn an_answer_counts_once_and_only_for_its_own_question() {
 }
 
 fn admin() -> usher_model::change::Principal {
-    usher_model::change::Principal::new("ops", usher_model::change::Role::Admin, usher_model::change::Door::AdminApi)
+    usher_model::change::Principal::new(
+        "ops",
+        usher_model::change::Role::Admin,
+        usher_model::change::Door::AdminApi,
+    )
 }

@@ -19,7 +19,10 @@ async fn the_manifest_has_every_field_within_its_limit() {
     let manifest: Value = response.json().await.unwrap();
     let length = |name: &str| manifest[name].as_str().unwrap().chars().count();
     assert_eq!(manifest["schema_version"], "v1");
-    assert!(length("name_for_model") <= 50 && manifest["name_for_model"].as_str().unwrap().chars().all(char::is_alphanumeric));
+    assert!(
+        length("name_for_model") <= 50
+            && manifest["name_for_model"].as_str().unwrap().chars().all(char::is_alphanumeric)
+    );
     assert!(length("name_for_human") <= 20);
     assert!((1..=8_000).contains(&length("description_for_model")));
     assert!((1..=100).contains(&length("description_for_human")));
@@ -28,7 +31,8 @@ async fn the_manifest_has_every_field_within_its_limit() {
     assert!(manifest["contact_email"].as_str().unwrap().contains('@'));
     let base = format!("http://localhost:{}", side.address.port());
     for address in [&manifest["api"]["url"], &manifest["logo_url"], &manifest["legal_info_url"]] {
-        let path = address.as_str().unwrap().strip_prefix(&base).unwrap_or_else(|| panic!("{address} is elsewhere"));
+        let path =
+            address.as_str().unwrap().strip_prefix(&base).unwrap_or_else(|| panic!("{address} is elsewhere"));
         assert_eq!(get(&side, path).await.status(), 200, "{address}");
     }
 }
@@ -56,13 +60,23 @@ async fn the_document_keeps_to_the_limits_of_actions() {
                 assert!(parameter["description"].as_str().unwrap().chars().count() <= 700, "{name}");
                 assert_ne!(parameter["in"], "header", "{name}: Actions send no headers of their own");
             }
-            assert_eq!(path.contains("{id}"), operation["parameters"].to_string().contains("\"path\""), "{name}");
+            assert_eq!(
+                path.contains("{id}"),
+                operation["parameters"].to_string().contains("\"path\""),
+                "{name}"
+            );
             resolve(&document, operation);
         }
     }
     assert!(names.len() <= 30, "{} operations", names.len());
     for kind in ["Route", "Service", "Upstream"] {
-        for name in [format!("getAll{kind}s"), format!("get{kind}"), format!("create{kind}"), format!("update{kind}"), format!("delete{kind}")] {
+        for name in [
+            format!("getAll{kind}s"),
+            format!("get{kind}"),
+            format!("create{kind}"),
+            format!("update{kind}"),
+            format!("delete{kind}"),
+        ] {
             assert!(names.contains(&name), "{name} is missing");
         }
     }
@@ -100,8 +114,16 @@ async fn every_operation_does_what_the_admin_api_does() {
     let nodes = json!({ "127.0.0.1:8080": 1 });
     let bodies = [
         ("upstreams", json!({ "type": "roundrobin", "nodes": nodes }), json!({ "desc": "changed" })),
-        ("services", json!({ "upstream": { "type": "roundrobin", "nodes": nodes } }), json!({ "desc": "changed" })),
-        ("routes", json!({ "uri": "/a/*", "upstream": { "type": "roundrobin", "nodes": nodes } }), json!({ "desc": "changed" })),
+        (
+            "services",
+            json!({ "upstream": { "type": "roundrobin", "nodes": nodes } }),
+            json!({ "desc": "changed" }),
+        ),
+        (
+            "routes",
+            json!({ "uri": "/a/*", "upstream": { "type": "roundrobin", "nodes": nodes } }),
+            json!({ "desc": "changed" }),
+        ),
     ];
     for (collection, whole, part) in bodies {
         let mut seen = 0;
@@ -128,8 +150,13 @@ async fn every_operation_does_what_the_admin_api_does() {
             let (got, answer) = send(&method.to_uppercase(), path.replace("{id}", "x"), body).await;
             assert_eq!(got, status, "{method} {path}: {answer}");
         }
-        let counted: usize =
-            document["paths"].as_object().unwrap().iter().filter(|(path, _)| path.starts_with(&base)).map(|(_, all)| all.as_object().unwrap().len()).sum();
+        let counted: usize = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(path, _)| path.starts_with(&base))
+            .map(|(_, all)| all.as_object().unwrap().len())
+            .sum();
         assert_eq!(counted, seen, "{collection} has operations that were not tried");
     }
 }

@@ -9,7 +9,8 @@ use crate::support::Side;
 const PATHS: [&str; 5] = ["/", "/.well-known/ai-plugin.json", "/apisix/admin/routes", "/mcp", "/nowhere"];
 
 async fn ask(side: &Side, method: Method, path: &str, headers: &[(&str, &str)]) -> (u16, HeaderMap, String) {
-    let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let client =
+        reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let mut request = client.request(method, format!("{}{path}", side.url()));
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -24,7 +25,9 @@ async fn a_foreign_origin_gets_403_and_a_foreign_host_421_everywhere() {
     let side = Side::start().await;
     for path in PATHS {
         for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
-            for origin in ["https://evil.test", "null", "http://localhost.evil.test", "https://chatgpt.com.evil.test"] {
+            for origin in
+                ["https://evil.test", "null", "http://localhost.evil.test", "https://chatgpt.com.evil.test"]
+            {
                 let (status, headers, body) = ask(&side, method.clone(), path, &[("origin", origin)]).await;
                 assert_eq!(status, 403, "{method} {path} from {origin}: {body}");
                 assert!(headers.get("access-control-allow-origin").is_none());
@@ -45,7 +48,9 @@ async fn own_hosts_and_known_origins_come_in() {
     for host in [format!("127.0.0.1:{port}"), format!("localhost:{port}"), format!("LOCALHOST:{port}")] {
         assert_eq!(ask(&side, Method::GET, "/", &[("host", &host)]).await.0, 200, "{host}");
     }
-    for origin in ["https://chatgpt.com", "https://chat.openai.com", "http://localhost:3000", "http://127.0.0.1:8080"] {
+    for origin in
+        ["https://chatgpt.com", "https://chat.openai.com", "http://localhost:3000", "http://127.0.0.1:8080"]
+    {
         let (status, headers, _) = ask(&side, Method::GET, "/openapi.json", &[("origin", origin)]).await;
         assert_eq!((status, headers["access-control-allow-origin"].to_str().unwrap()), (200, origin));
         assert!(headers.get_all("vary").iter().any(|names| names == "Origin"));
@@ -58,7 +63,10 @@ async fn a_preflight_names_what_may_come() {
     let headers = [
         ("origin", "https://chatgpt.com"),
         ("access-control-request-method", "PATCH"),
-        ("access-control-request-headers", "content-type, openai-conversation-id, openai-ephemeral-user-id, x-api-key, cookie"),
+        (
+            "access-control-request-headers",
+            "content-type, openai-conversation-id, openai-ephemeral-user-id, x-api-key, cookie",
+        ),
         ("access-control-request-private-network", "true"),
     ];
     for path in ["/apisix/admin/routes/1", "/mcp", "/openapi.yaml"] {
@@ -67,7 +75,10 @@ async fn a_preflight_names_what_may_come() {
         let said = |name: &str| answer[name].to_str().unwrap().to_owned();
         assert_eq!(said("access-control-allow-origin"), "https://chatgpt.com");
         assert_eq!(said("access-control-allow-methods"), "GET, POST, PUT, PATCH, DELETE");
-        assert_eq!(said("access-control-allow-headers"), "content-type, openai-conversation-id, openai-ephemeral-user-id");
+        assert_eq!(
+            said("access-control-allow-headers"),
+            "content-type, openai-conversation-id, openai-ephemeral-user-id"
+        );
         assert_eq!(said("access-control-allow-private-network"), "true");
     }
     assert_eq!(side.revision(), 0);
@@ -80,7 +91,12 @@ async fn bodies_have_a_bound() {
     let huge = json!({ "uri": "/a", "desc": "x".repeat(1 << 20) }).to_string();
     for path in ["/mcp", "/apisix/admin/routes/1"] {
         let request = client.post(format!("{}{path}", side.url())).header("content-type", "application/json");
-        let response = request.header("accept", "application/json, text/event-stream").body(huge.clone()).send().await.unwrap();
+        let response = request
+            .header("accept", "application/json, text/event-stream")
+            .body(huge.clone())
+            .send()
+            .await
+            .unwrap();
         assert_eq!(response.status(), 413, "{path}");
     }
 }
@@ -89,9 +105,14 @@ async fn bodies_have_a_bound() {
 async fn writes_have_to_be_json() {
     let side = Side::start().await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let body = json!({ "uri": "/a", "upstream": { "type": "roundrobin", "nodes": { "127.0.0.1:1": 1 } } }).to_string();
+    let body = json!({ "uri": "/a", "upstream": { "type": "roundrobin", "nodes": { "127.0.0.1:1": 1 } } })
+        .to_string();
     let put = |kind: &'static str| {
-        client.put(format!("{}/apisix/admin/routes/1", side.url())).header("content-type", kind).body(body.clone()).send()
+        client
+            .put(format!("{}/apisix/admin/routes/1", side.url()))
+            .header("content-type", kind)
+            .body(body.clone())
+            .send()
     };
     // What a page of a foreign origin can send without being asked first.
     for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {

@@ -10,7 +10,6 @@ mod client;
 mod consent;
 mod files;
 mod guard;
-mod hand;
 mod probe;
 mod schema;
 mod support;

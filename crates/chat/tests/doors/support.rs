@@ -119,9 +119,16 @@ impl Live for Described {
     }
 
     fn explain(&self, request: &Sketch) -> Explanation {
-        let route = RouteName { id: "speaker".to_owned(), name: Some("Speakers\u{202e}".to_owned()), uri: "/speaker/*".to_owned() };
+        let route = RouteName {
+            id: "speaker".to_owned(),
+            name: Some("Speakers\u{202e}".to_owned()),
+            uri: "/speaker/*".to_owned(),
+        };
         if request.target.starts_with("/speaker/") {
-            let upstream = UpstreamName { id: Some("conference-api".to_owned()), nodes: vec![("127.0.0.1:3000".to_owned(), 1)] };
+            let upstream = UpstreamName {
+                id: Some("conference-api".to_owned()),
+                nodes: vec![("127.0.0.1:3000".to_owned(), 1)],
+            };
             return Explanation {
                 route: Some(route),
                 plugins: vec!["test-limit (access)".to_owned()],

@@ -30,7 +30,8 @@ async fn tools_are_listed_without_a_key_with_all_their_hints() {
         assert_eq!(names, all().iter().map(|tool| tool.name).collect::<Vec<_>>());
         for tool in &listed {
             let hints = tool.annotations.as_ref().unwrap();
-            let said = [hints.read_only_hint, hints.destructive_hint, hints.idempotent_hint, hints.open_world_hint];
+            let said =
+                [hints.read_only_hint, hints.destructive_hint, hints.idempotent_hint, hints.open_world_hint];
             assert!(said.iter().all(Option::is_some) && tool.output_schema.is_some(), "{}", tool.name);
             let writes = ["gateway_apply", "gateway_probe"].contains(&tool.name.as_ref());
             assert_eq!(hints.read_only_hint, Some(!writes), "{}", tool.name);
@@ -49,7 +50,11 @@ async fn a_change_is_planned_applied_remembered_and_taken_back() {
             { "op": "create", "kind": "route", "id": null, "body_json": { "name": "Speaker", "uri": "/speaker/*", "methods": ["GET"], "upstream_id": "conference-api" } },
         ]);
         let plan = client.plan(changes).await;
-        assert_eq!((plan["risk"].as_str(), plan["needs_person"].as_bool()), (Some("low"), Some(false)), "{plan}");
+        assert_eq!(
+            (plan["risk"].as_str(), plan["needs_person"].as_bool()),
+            (Some("low"), Some(false)),
+            "{plan}"
+        );
         assert!(plan["text"].as_str().unwrap().contains("/speaker/*"), "{plan}");
         assert_eq!(side.revision(), before, "a plan changes nothing");
 
@@ -60,11 +65,17 @@ async fn a_change_is_planned_applied_remembered_and_taken_back() {
         assert!(again.contains("gateway_plan"), "{again}");
 
         let found = client.call("gateway_find", json!({ "kind": "route", "text": "SPEAKER" })).await;
-        assert_eq!(found["items"], json!([{ "kind": "route", "id": "speaker", "name": "Speaker", "line": "/speaker/* GET -> conference-api" }]));
+        assert_eq!(
+            found["items"],
+            json!([{ "kind": "route", "id": "speaker", "name": "Speaker", "line": "/speaker/* GET -> conference-api" }])
+        );
 
         let history = client.call("gateway_history", json!({})).await;
         let entry = &history["entries"][0];
-        assert_eq!((entry["revision"].clone(), entry["who"].as_str(), entry["intent"].as_str()), (applied["revision"].clone(), Some("local-agent"), Some("a test")));
+        assert_eq!(
+            (entry["revision"].clone(), entry["who"].as_str(), entry["intent"].as_str()),
+            (applied["revision"].clone(), Some("local-agent"), Some("a test"))
+        );
         assert_eq!(entry["door"], "mcp");
         assert!(entry["when"].as_str().unwrap().starts_with("20"), "{entry}");
 
@@ -95,8 +106,14 @@ async fn nothing_but_apply_changes_anything() {
         ("gateway_explain_request", json!({ "method": "GET", "path": "/speaker/1" })),
         ("gateway_plugin_help", json!({})),
         ("gateway_plugin_help", json!({ "plugin": "test-limit" })),
-        ("gateway_plan", json!({ "intent": "", "changes": [{ "op": "delete", "kind": "route", "id": "a" }] })),
-        ("gateway_plan", json!({ "intent": "", "changes": [{ "op": "merge", "kind": "route", "id": "a", "body_json": "{\"desc\":\"x\"}" }] })),
+        (
+            "gateway_plan",
+            json!({ "intent": "", "changes": [{ "op": "delete", "kind": "route", "id": "a" }] }),
+        ),
+        (
+            "gateway_plan",
+            json!({ "intent": "", "changes": [{ "op": "merge", "kind": "route", "id": "a", "body_json": "{\"desc\":\"x\"}" }] }),
+        ),
         ("gateway_history", json!({})),
         ("gateway_undo", json!({})),
     ];
@@ -121,7 +138,8 @@ async fn names_work_where_ids_do_and_ambiguous_ones_are_asked_back() {
     side.put(Kind::Route, "2", named("topics", "/topic/*")).await;
     side.put(Kind::Route, "3", named("topics", "/topics")).await;
     let client = Client::open(&side, Era::Stateless, Person::Nobody).await;
-    let by = async |id: &str| client.call("gateway_get", json!({ "kind": "route", "id": id })).await["id"].clone();
+    let by =
+        async |id: &str| client.call("gateway_get", json!({ "kind": "route", "id": id })).await["id"].clone();
     assert_eq!((by("speakers").await, by("3").await), (json!("1"), json!("3")));
     let refused = client.refusal("gateway_get", json!({ "kind": "route", "id": "topics" })).await;
     assert!(refused.contains("2  /topic/*") && refused.contains("3  /topics"), "{refused}");
@@ -144,23 +162,73 @@ async fn refusals_say_where_what_is_allowed_and_what_comes_next() {
     };
     let cases = [
         ("gateway_plan", json!({ "intent": "", "changes": [] }), vec!["no changes", "where: /changes"]),
-        ("gateway_plan", change(json!({ "op": "create", "kind": "route", "id": "a", "body_json": "{}" })), vec!["exists already", "op merge"]),
-        ("gateway_plan", change(json!({ "op": "replace", "kind": "route", "id": "nope", "body_json": "{}" })), vec!["no route", "where: /changes/0/id"]),
-        ("gateway_plan", change(json!({ "op": "create", "kind": "route", "body_json": "{\"uri\":" })), vec!["no JSON", "where: /changes/0/body_json"]),
-        ("gateway_plan", change(json!({ "op": "create", "kind": "route", "body_json": "[1]" })), vec!["not an object"]),
+        (
+            "gateway_plan",
+            change(json!({ "op": "create", "kind": "route", "id": "a", "body_json": "{}" })),
+            vec!["exists already", "op merge"],
+        ),
+        (
+            "gateway_plan",
+            change(json!({ "op": "replace", "kind": "route", "id": "nope", "body_json": "{}" })),
+            vec!["no route", "where: /changes/0/id"],
+        ),
+        (
+            "gateway_plan",
+            change(json!({ "op": "create", "kind": "route", "body_json": "{\"uri\":" })),
+            vec!["no JSON", "where: /changes/0/body_json"],
+        ),
+        (
+            "gateway_plan",
+            change(json!({ "op": "create", "kind": "route", "body_json": "[1]" })),
+            vec!["not an object"],
+        ),
         ("gateway_plan", change(json!({ "op": "create", "kind": "route" })), vec!["needs a body"]),
-        ("gateway_plan", change(json!({ "op": "delete", "kind": "route" })), vec!["needs the id", "where: /changes/0/id"]),
-        ("gateway_plan", change(json!({ "op": "delete", "kind": "route", "id": "a", "body_json": "{}" })), vec!["no body"]),
-        ("gateway_plan", change(json!({ "op": "create", "kind": "credential", "body_json": "{}" })), vec!["consumer/credentials/id"]),
-        ("gateway_plan", change(json!({ "op": "create", "kind": "route", "id": "b", "body_json": "{\"uri\":\"/b\",\"methods\":[\"FETCH\"],\"upstream_id\":\"x\"}" })), vec!["methods", "route b"]),
-        ("gateway_plan", with_plugin("test-limti", json!({ "count": 1 })), vec!["unknown plugin", "did you mean: test-limit", "gateway_plugin_help"]),
-        ("gateway_plan", with_plugin("test-limit", json!({ "count": 0 })), vec!["count", "gateway_plugin_help {\"plugin\":\"test-limit\"}"]),
+        (
+            "gateway_plan",
+            change(json!({ "op": "delete", "kind": "route" })),
+            vec!["needs the id", "where: /changes/0/id"],
+        ),
+        (
+            "gateway_plan",
+            change(json!({ "op": "delete", "kind": "route", "id": "a", "body_json": "{}" })),
+            vec!["no body"],
+        ),
+        (
+            "gateway_plan",
+            change(json!({ "op": "create", "kind": "credential", "body_json": "{}" })),
+            vec!["consumer/credentials/id"],
+        ),
+        (
+            "gateway_plan",
+            change(
+                json!({ "op": "create", "kind": "route", "id": "b", "body_json": "{\"uri\":\"/b\",\"methods\":[\"FETCH\"],\"upstream_id\":\"x\"}" }),
+            ),
+            vec!["methods", "route b"],
+        ),
+        (
+            "gateway_plan",
+            with_plugin("test-limti", json!({ "count": 1 })),
+            vec!["unknown plugin", "did you mean: test-limit", "gateway_plugin_help"],
+        ),
+        (
+            "gateway_plan",
+            with_plugin("test-limit", json!({ "count": 0 })),
+            vec!["count", "gateway_plugin_help {\"plugin\":\"test-limit\"}"],
+        ),
         ("gateway_plugin_help", json!({ "plugin": "testlimit" }), vec!["did you mean: test-limit"]),
         ("gateway_apply", json!({ "plan_id": "0000000000" }), vec!["plan", "next: gateway_plan"]),
         ("gateway_history", json!({ "kind": "route" }), vec!["where: /id"]),
         ("gateway_history", json!({ "before": -1 }), vec!["where: /before", "allowed"]),
-        ("gateway_explain_request", json!({ "method": "GET", "path": "speaker" }), vec!["where: /path", "begins with /"]),
-        ("gateway_explain_request", json!({ "method": "GET", "path": "/", "client": "me" }), vec!["where: /client", "IP address"]),
+        (
+            "gateway_explain_request",
+            json!({ "method": "GET", "path": "speaker" }),
+            vec!["where: /path", "begins with /"],
+        ),
+        (
+            "gateway_explain_request",
+            json!({ "method": "GET", "path": "/", "client": "me" }),
+            vec!["where: /client", "IP address"],
+        ),
         ("gateway_delete_everything", json!({}), vec!["no tool", "allowed: gateway_overview"]),
     ];
     let before = side.revision();
@@ -179,7 +247,8 @@ async fn plans_about_the_same_object_go_stale_and_come_back_fresh() {
     let side = Side::start().await;
     side.put(Kind::Route, "a", route("/a")).await;
     let client = Client::open(&side, Era::Stateless, Person::Nobody).await;
-    let merge = |name: &str| json!([{ "op": "merge", "kind": "route", "id": "a", "body_json": { "desc": name } }]);
+    let merge =
+        |name: &str| json!([{ "op": "merge", "kind": "route", "id": "a", "body_json": { "desc": name } }]);
     let (first, second) = (client.plan(merge("first")).await, client.plan(merge("second")).await);
     client.call("gateway_apply", json!({ "plan_id": first["plan_id"] })).await;
     let refused = client.refusal("gateway_apply", json!({ "plan_id": second["plan_id"] })).await;
@@ -196,7 +265,12 @@ async fn secrets_and_invisible_letters_stay_inside() {
     value["plugins"] = json!({ "test-limit": { "count": 1, "token": CANARY } });
     value["name"] = "before\u{202e}after".into();
     side.put(Kind::Route, "a", value).await;
-    side.put(Kind::Consumer, "jack", json!({ "username": "jack", "plugins": { "test-key": { "key": CANARY } } })).await;
+    side.put(
+        Kind::Consumer,
+        "jack",
+        json!({ "username": "jack", "plugins": { "test-key": { "key": CANARY } } }),
+    )
+    .await;
     let client = Client::open(&side, Era::Stateless, Person::Nobody).await;
     let merge = json!({ "intent": CANARY.len().to_string(), "changes": [{ "op": "merge", "kind": "route", "id": "a", "body_json": { "plugins": { "test-limit": { "count": 2 } } } }] });
     for (tool, arguments) in [
@@ -216,8 +290,13 @@ async fn secrets_and_invisible_letters_stay_inside() {
     }
     // A merge that leaves the secret alone keeps it.
     client.change(json!([{ "op": "merge", "kind": "route", "id": "a", "body_json": { "plugins": { "test-limit": { "count": 3 } } } }])).await;
-    let who = usher_model::change::Principal::new("ops", usher_model::change::Role::Admin, usher_model::change::Door::AdminApi);
-    let stored = side.service.get(&who, &usher_model::kind::Key::new(Kind::Route, "a")).await.unwrap().unwrap();
+    let who = usher_model::change::Principal::new(
+        "ops",
+        usher_model::change::Role::Admin,
+        usher_model::change::Door::AdminApi,
+    );
+    let stored =
+        side.service.get(&who, &usher_model::kind::Key::new(Kind::Route, "a")).await.unwrap().unwrap();
     assert_eq!(stored.value["plugins"]["test-limit"], json!({ "count": 3, "token": CANARY }));
 }
 
@@ -233,12 +312,13 @@ async fn a_consumer_and_its_credential_are_made_in_one_plan() {
         .await;
     let found = client.call("gateway_find", json!({ "kind": "credential", "text": "mobile" })).await;
     assert_eq!(found["items"][0]["id"], "mobile/credentials/first");
-    let value = client.call("gateway_get", json!({ "kind": "credential", "id": "mobile/credentials/first" })).await;
+    let value =
+        client.call("gateway_get", json!({ "kind": "credential", "id": "mobile/credentials/first" })).await;
     assert_ne!(value["value"]["plugins"]["test-key"]["key"], "k-1");
 }
 
 #[tokio::test]
-async fn lists_go_on_by_cursor_and_filter_by_label() {
+async fn lists_go_on_by_cursor_and_filter_by_text_and_label() {
     let side = Side::start().await;
     for number in 0..30 {
         let mut value = route(&format!("/{number}"));
@@ -246,11 +326,28 @@ async fn lists_go_on_by_cursor_and_filter_by_label() {
         side.put(Kind::Route, &format!("r{number:02}"), value).await;
     }
     let client = Client::open(&side, Era::Stateless, Person::Nobody).await;
-    let page = async |cursor: Value| client.call("gateway_find", json!({ "kind": "route", "cursor": cursor, "limit": 100 })).await;
+    let page = async |cursor: Value| {
+        client.call("gateway_find", json!({ "kind": "route", "cursor": cursor, "limit": 100 })).await
+    };
     let first = page(Value::Null).await;
-    assert_eq!((first["total"].clone(), first["items"].as_array().unwrap().len(), first["next"].clone()), (json!(30), 25, json!("r24")));
+    assert_eq!(
+        (first["total"].clone(), first["items"].as_array().unwrap().len(), first["next"].clone()),
+        (json!(30), 25, json!("r24"))
+    );
     let second = page(first["next"].clone()).await;
     assert_eq!((second["items"].as_array().unwrap().len(), second["next"].clone()), (5, Value::Null));
+    let nodes: Vec<Value> =
+        (1..=9).map(|n| json!({ "host": format!("10.0.0.{n}"), "port": 80, "weight": 1 })).collect();
+    side.put(Kind::Upstream, "many", json!({ "type": "roundrobin", "nodes": nodes })).await;
+    for (kind, text, total) in [
+        ("upstream", "10.0.0.9:80", 1),
+        ("upstream", "10.0.0.99", 0),
+        ("route", "127.0.0.1:3000", 30),
+        ("route", "R07", 1),
+    ] {
+        let found = client.call("gateway_find", json!({ "kind": kind, "text": text })).await;
+        assert_eq!(found["total"], total, "{kind} {text}");
+    }
     for (label, total) in [("env", 30), ("env:test", 3), ("env:none", 0), ("other", 0)] {
         let found = client.call("gateway_find", json!({ "kind": "route", "label": label })).await;
         assert_eq!(found["total"], total, "{label}");
@@ -262,16 +359,29 @@ async fn looking_tells_what_the_proxy_says() {
     let side = Side::start().await;
     let listener: SocketAddr = "127.0.0.1:9080".parse().unwrap();
     side.live.listeners.lock().unwrap().push(listener);
-    side.live.problems.lock().unwrap().push(Problem { key: "/apisix/routes/1".to_owned(), revision: 1, reason: "broken".to_owned() });
+    side.live.problems.lock().unwrap().push(Problem {
+        key: "/apisix/routes/1".to_owned(),
+        revision: 1,
+        reason: "broken".to_owned(),
+    });
     let client = Client::open(&side, Era::Sessions, Person::Nobody).await;
     let overview = client.call("gateway_overview", json!({})).await;
     assert_eq!(overview["listeners"], json!(["127.0.0.1:9080"]));
     assert_eq!(overview["problems"], json!([{ "key": "/apisix/routes/1", "reason": "broken" }]));
-    assert_eq!(overview["busiest"][0], json!({ "route": "speaker", "requests": 7, "by_class": [0, 5, 0, 2, 0] }));
+    assert_eq!(
+        overview["busiest"][0],
+        json!({ "route": "speaker", "requests": 7, "by_class": [0, 5, 0, 2, 0] })
+    );
     assert_eq!(overview["counts"]["route"], 0);
-    let taken = client.call("gateway_explain_request", json!({ "method": "get", "path": "/speaker/1", "headers": [] })).await;
-    assert_eq!((taken["route"]["id"].as_str(), taken["upstream"]["nodes"].clone()), (Some("speaker"), json!([["127.0.0.1:3000", 1]])));
-    let passed = client.call("gateway_explain_request", json!({ "method": "GET", "path": "/Speaker/1" })).await;
+    let taken = client
+        .call("gateway_explain_request", json!({ "method": "get", "path": "/speaker/1", "headers": [] }))
+        .await;
+    assert_eq!(
+        (taken["route"]["id"].as_str(), taken["upstream"]["nodes"].clone()),
+        (Some("speaker"), json!([["127.0.0.1:3000", 1]]))
+    );
+    let passed =
+        client.call("gateway_explain_request", json!({ "method": "GET", "path": "/Speaker/1" })).await;
     assert!(passed["passed_over"][0]["because"].as_str().unwrap().contains("/speaker/*"), "{passed}");
     let help = client.call("gateway_plugin_help", json!({ "plugin": "test-limit" })).await;
     assert_eq!(help["example"], json!({ "count": 10 }));

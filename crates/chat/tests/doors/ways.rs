@@ -40,7 +40,8 @@ async fn the_newest_revision_is_discovered_without_a_session() {
         "io.modelcontextprotocol/clientInfo": { "name": "raw", "version": "1" },
         "io.modelcontextprotocol/clientCapabilities": {},
     });
-    let message = |method: &str| json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": { "_meta": meta } });
+    let message =
+        |method: &str| json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": { "_meta": meta } });
     let headers = |method: &'static str| [("mcp-protocol-version", "2026-07-28"), ("mcp-method", method)];
     let (status, body) = post(&side, &headers("server/discover"), &message("server/discover")).await;
     assert!(status == 200 && body.contains("2026-07-28") && body.contains("2025-06-18"), "{body}");
@@ -58,7 +59,13 @@ async fn nonsense_is_answered_and_a_lost_session_is_told() {
     assert_eq!(post(&side, &[("mcp-session-id", "nobody")], &list).await.0, 404);
     assert!((400..500).contains(&post(&side, &[], &json!({ "not": "a message" })).await.0));
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let response = client.post(format!("{}/mcp", side.url())).header("content-type", "application/json").body("{").send().await.unwrap();
+    let response = client
+        .post(format!("{}/mcp", side.url()))
+        .header("content-type", "application/json")
+        .body("{")
+        .send()
+        .await
+        .unwrap();
     assert!(response.status().is_client_error());
     assert_eq!(side.revision(), 0);
 }

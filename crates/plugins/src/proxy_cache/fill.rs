@@ -106,4 +106,8 @@ impl BodyStep for Fill {
         self.finish();
         Ok(())
     }
+
+    fn keeps_length(&self) -> bool {
+        true
+    }
 }

@@ -22,9 +22,11 @@ pub(super) enum Wait {
     UpstreamRead,
     /// Room towards the upstream.
     UpstreamWrite,
+    /// Anything: from then on it is looked at whether the client is still there.
+    Answer,
 }
 
-const WAITS: usize = 4;
+const WAITS: usize = 5;
 const NEVER: u64 = u64::MAX;
 
 /// The deadlines of one connection.
@@ -36,11 +38,7 @@ pub(super) struct Alarm {
 
 impl Alarm {
     fn new() -> Self {
-        Self {
-            due: std::array::from_fn(|_| Cell::new(NEVER)),
-            rang: Cell::new(0),
-            waker: RefCell::new(None),
-        }
+        Self { due: std::array::from_fn(|_| Cell::new(NEVER)), rang: Cell::new(0), waker: RefCell::new(None) }
     }
 
     /// Whom to wake; a connection's task has the same waker for all its life.

@@ -12,20 +12,18 @@ use usher_pipeline::reply::Reply;
 use super::client::Unread;
 use super::course::{Course, Next};
 use super::errors::{Failure, dress};
-use super::forward::Download;
-use super::ingress::drop_nominated;
+use super::ingress::nominates_others;
 use super::local::Local;
 use super::relay::{Relay, Relayed, Source};
 use super::websocket;
 
 /// Answers the client, and says what becomes of the connection.
-pub(super) async fn answer(course: &mut Course<'_>, outcome: Result<Download, Failure>) -> Next {
+pub(super) async fn answer(course: &mut Course<'_>, outcome: Result<(), Failure>) -> Next {
     let mut must_close = false;
     let source = match outcome {
-        Ok(download) => {
+        Ok(()) => {
             course.state.exchange.answered_by = AnsweredBy::Upstream;
-            drop_nominated(&mut course.state.exchange.answer);
-            Source::Upstream(download)
+            Source::Upstream
         }
         Err(Failure::Refused(reject)) => return refuse(course, &reject).await,
         Err(failure) => {
@@ -64,10 +62,16 @@ fn tell(course: &Course<'_>, failure: &Failure) {
     let route = course.route.map(|route| &*route.facts.id);
     match failure {
         Failure::NoNode => tracing::warn!(route, "an upstream has no node that could be tried"),
-        Failure::NoUpstream => tracing::debug!(route, "a route without an upstream was asked for more than its plugins give"),
-        Failure::UnknownUpstream(id) => tracing::warn!(route, upstream = &**id, "there is no upstream of this id"),
+        Failure::NoUpstream => {
+            tracing::debug!(route, "a route without an upstream was asked for more than its plugins give")
+        }
+        Failure::UnknownUpstream(id) => {
+            tracing::warn!(route, upstream = &**id, "there is no upstream of this id")
+        }
         Failure::RetriesTimedOut => tracing::warn!(route, "the time for retries is over"),
-        Failure::Body(error, status) => tracing::debug!(route, %error, status, "a request's body was refused"),
+        Failure::Body(error, status) => {
+            tracing::debug!(route, %error, status, "a request's body was refused")
+        }
         // Told by whoever tried, or nobody's fault.
         Failure::Upstream(_)
         | Failure::Reply(_)
@@ -110,17 +114,26 @@ fn filter_head(course: &mut Course<'_>, source: Source) -> Source {
 
 /// `Server` is ours, `Date` is the upstream's where it has one, and nginx's own control fields go no further.
 fn sign(answer: &mut Head, local: &Local) {
-    let mut dated = false;
-    answer.remove_where(|name, _| match name.len() {
+    let (mut dated, mut nominates) = (false, false);
+    answer.remove_fields(|name, value| match name.len() {
         4 => {
-            dated |= name.eq_ignore_ascii_case("date");
+            dated |= name.eq_ignore_ascii_case(b"date");
             false
         }
-        6 => name.eq_ignore_ascii_case("server"),
-        9.. => name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("x-accel-")),
+        6 => name.eq_ignore_ascii_case(b"server"),
+        10 if name.eq_ignore_ascii_case(b"connection") => {
+            nominates |= nominates_others(value);
+            false
+        }
+        9.. => name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"x-accel-")),
         _ => false,
     });
-    append(answer, "Server", &local.settings.server);
+    if nominates {
+        answer.drop_hop_by_hop();
+    }
+    if let Err(error) = answer.append_all(&local.settings.signature) {
+        tracing::warn!(%error, "left out a field of an answer");
+    }
     if !dated {
         append(answer, "Date", &local.clock.date());
     }
@@ -143,8 +156,8 @@ async fn send(course: &mut Course<'_>, source: Source, must_close: bool) -> Next
     let client = course.client;
     let exchange = &mut course.state.exchange;
     let status = exchange.answer.status();
-    let switching = matches!(&source, Source::Upstream(download) if download.head.switching);
-    let bodiless = exchange.request.method() == "HEAD" || matches!(status, 100..=199 | 204 | 304);
+    let switching = matches!(source, Source::Upstream) && course.state.far.head.switching;
+    let bodiless = course.is_head || matches!(status, 100..=199 | 204 | 304);
     let mut steps = BodySteps::default();
     if !bodiless {
         course.plugins.body_filter(exchange, &mut steps);
@@ -157,7 +170,7 @@ async fn send(course: &mut Course<'_>, source: Source, must_close: bool) -> Next
             return Next::Cut;
         }
     };
-    let mut framing = whole.framing(bodiless, steps.is_empty());
+    let mut framing = whole.framing(&course.state.far.head, bodiless, steps.keep_length());
     if framing == Framing::Chunked && !takes_chunks(version) {
         framing = Framing::UntilClose;
     }
@@ -191,8 +204,8 @@ async fn send(course: &mut Course<'_>, source: Source, must_close: bool) -> Next
             return Next::Cut;
         }
     }
-    if switching && let Some(download) = relay.into_download() {
-        websocket::tunnel(course, download).await;
+    if switching {
+        websocket::tunnel(course).await;
         return Next::Close;
     }
     finish(course, close).await

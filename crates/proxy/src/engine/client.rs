@@ -23,11 +23,14 @@ use super::alarm::{Alarm, Wait};
 use super::buffers::{LEAST, SMALL};
 use super::local::Local;
 use super::outbound::Outbound;
-pub(super) use body::Unread;
 use body::Inbound;
+pub(super) use body::Unread;
 
 /// Bytes of the next requests that are read while this one runs; the rest waits in the kernel.
 const AHEAD: usize = 8 << 10;
+
+/// How long an answer may take before it is looked at whether anybody still waits for it.
+const LOOKED_FOR_AFTER_MS: u64 = 200;
 
 /// A connection that has never spoken may still be sending its first request when the worker stops.
 const FIRST_WORD_MS: u64 = 500;
@@ -42,7 +45,8 @@ pub(super) struct Client {
     pub(super) peer_text: Box<str>,
     /// The port that it came to.
     pub(super) server_port: u16,
-    pub(super) server_port_text: Box<str>,
+    /// What upstreams are told of where a request comes from, unless somebody in front of us said more.
+    pub(super) told: Head,
     /// Whether its word on where requests come from is believed.
     pub(super) trusted: bool,
     io: RefCell<Io>,
@@ -81,7 +85,7 @@ impl Client {
             peer,
             peer_text: peer.ip().to_canonical().to_string().into(),
             server_port,
-            server_port_text: server_port.to_string().into(),
+            told: super::ingress::told(peer.ip(), server_port),
             trusted,
             io: RefCell::new(Io {
                 stream,
@@ -158,7 +162,8 @@ impl Client {
                 // The decoder refuses heads beyond its limits, so this ends.
                 io.buffer.reserve(SMALL);
             }
-            let came = match tokio_util::io::poll_read_buf(Pin::new(&mut io.stream), context, &mut io.buffer) {
+            let came = match tokio_util::io::poll_read_buf(Pin::new(&mut io.stream), context, &mut io.buffer)
+            {
                 Poll::Ready(Ok(came)) => came,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(NoHead::Gone)),
                 Poll::Pending if self.alarm.rang(Wait::ClientRead) => {
@@ -175,8 +180,13 @@ impl Client {
         }
     }
 
-    /// Whether the client has gone away while it waits for its answer. What it sends meanwhile is kept for later.
+    /// Whether the client has gone away while it waits for its answer. What it sends meanwhile is kept for later. Nobody looks before it has
+    /// waited for a while: most answers come sooner.
     pub(super) fn poll_gone(&self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.alarm.rang(Wait::Answer) {
+            self.alarm.arm(Wait::Answer, self.local.clock.ms() + LOOKED_FOR_AFTER_MS);
+            return Poll::Pending;
+        }
         let io = &mut *self.io.borrow_mut();
         if !io.body.is_done() {
             // Its own reader sees the end.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub(super) struct Clock {
     start: Instant,
     now: Cell<Instant>,
+    ms: Cell<u64>,
     /// A moment of both clocks. Renewed by the sweep, so that a stepped system clock is followed.
     anchor: Cell<(Instant, Duration)>,
     date: RefCell<(u64, Rc<str>)>,
@@ -21,6 +22,7 @@ impl Clock {
         Self {
             start: now,
             now: Cell::new(now),
+            ms: Cell::new(0),
             anchor: Cell::new((now, since_1970())),
             date: RefCell::new((u64::MAX, Rc::from(""))),
         }
@@ -28,7 +30,9 @@ impl Clock {
 
     /// Looks at the monotonic clock.
     pub(super) fn turn(&self) {
-        self.now.set(Instant::now());
+        let now = Instant::now();
+        self.now.set(now);
+        self.ms.set(millis(now.saturating_duration_since(self.start)));
     }
 
     /// Looks at the system's clock too.
@@ -44,7 +48,7 @@ impl Clock {
 
     /// Milliseconds since the worker's start, for deadlines.
     pub(super) fn ms(&self) -> u64 {
-        millis(self.now.get().saturating_duration_since(self.start))
+        self.ms.get()
     }
 
     /// Time since 1970.

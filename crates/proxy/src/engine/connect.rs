@@ -77,9 +77,9 @@ async fn reach(local: &Local, endpoint: &Endpoint) -> Result<(TcpStream, SocketA
     };
     let addresses = name.addresses(local.clock.now()).await.map_err(NoLink::Unknown)?;
     // One of those that the system prefers, at random; the others only if that one can't be reached.
-    let first_family = addresses.iter().take_while(|ip| {
-        addresses.first().is_some_and(|first| first.is_ipv4() == ip.is_ipv4())
-    });
+    let first_family = addresses
+        .iter()
+        .take_while(|ip| addresses.first().is_some_and(|first| first.is_ipv4() == ip.is_ipv4()));
     let preferred = first_family.count();
     let start = fastrand::usize(..preferred.max(1));
     let order = (0..preferred).map(|step| (start + step) % preferred).chain(preferred..addresses.len());

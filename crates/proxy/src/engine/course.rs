@@ -13,8 +13,8 @@ use usher_pipeline::reply::Reply;
 use super::answer;
 use super::client::{Client, NoHead};
 use super::errors::Failure;
-use super::forward::{self, Download};
-use super::ingress::{drop_nominated, split_host};
+use super::forward;
+use super::ingress::split_host;
 use super::nodes::Chosen;
 use super::path;
 use super::plugins::Plugins;
@@ -45,6 +45,8 @@ pub(super) struct Course<'a> {
     pub(super) route: Option<&'a Arc<Route>>,
     pub(super) plugins: Plugins<'a>,
     pub(super) state: &'a mut State,
+    /// Whether the client asked for a head alone, whatever plugins made of its method.
+    pub(super) is_head: bool,
     /// Whether an answer's head was made.
     pub(super) answered: bool,
     /// Whether plugins have seen the request.
@@ -104,13 +106,14 @@ impl<'a> Course<'a> {
             route: None,
             plugins,
             state,
+            is_head: false,
             answered: false,
             seen: false,
             ended: false,
         }
     }
 
-    async fn way_in(&mut self) -> Result<Download, Failure> {
+    async fn way_in(&mut self) -> Result<(), Failure> {
         self.settle()?;
         let local = &self.client.local;
         local.retries.earn(local.clock.ms());
@@ -164,22 +167,22 @@ impl<'a> Course<'a> {
         exchange.server_port = client.server_port;
         exchange.request.tls = false;
         // Taken out, so that its texts can be read while the request is refilled.
-        let mut head = std::mem::take(&mut exchange.request.head);
+        let head = std::mem::take(&mut exchange.request.head);
         let settled = refill(&head, state);
-        drop_nominated(&mut head);
         let exchange = &mut state.exchange;
         exchange.request.head = head;
         settled.map_err(Failure::Refused)?;
         client.local.ingress.settle(client, exchange, &mut state.said, &state.authority);
         // Before any answer: what is left of the body must never be taken for the next request.
         let body = client.open_body(&self.wants);
-        exchange.request.body = body.map_err(|bad| {
-            Failure::Refused(Reject { status: bad.status, reason: bad.reason })
-        })?;
+        exchange.request.body =
+            body.map_err(|bad| Failure::Refused(Reject { status: bad.status, reason: bad.reason }))?;
         if self.wants.asterisk {
             return Err(Reply::new(200).with("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS").into());
         }
-        if exchange.request.method() == "TRACE" {
+        let method = exchange.request.method();
+        self.is_head = method == "HEAD";
+        if method == "TRACE" {
             // It would show the client what the gateway adds.
             return Err(Reply::new(405).into());
         }
@@ -228,6 +231,7 @@ impl<'a> Course<'a> {
             lines.add(exchange, &local.clock);
         }
         exchange.request.body = Body::Empty;
+        state.far.cut(self.client);
     }
 }
 
@@ -248,7 +252,10 @@ fn refill(head: &usher_http1::head::Head, state: &mut State) -> Result<(), Rejec
     state.authority.clear();
     state.authority.push_str(authority);
     let target = head.target();
-    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let (path, query) = match memchr::memchr(b'?', target.as_bytes()) {
+        Some(at) => (target.get(..at).unwrap_or_default(), target.get(at + 1..)),
+        None => (target, None),
+    };
     let rewritten = if path == "*" {
         Ok(false)
     } else {

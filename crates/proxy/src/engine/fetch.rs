@@ -46,7 +46,8 @@ async fn fetch_from(local: &Local, call: &Call, target: &Target<'_>) -> Result<A
     let head = head(call, target, &endpoint)?;
     let idempotent = matches!(call.method.as_str(), "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS");
     let now = local.clock.now();
-    let kept = endpoint.idle.take(local.clock.ms(), !idempotent, |link| endpoint.place.is_at(link.address, now));
+    let kept =
+        endpoint.idle.take(local.clock.ms(), !idempotent, |link| endpoint.place.is_at(link.address, now));
     if let Some(link) = kept {
         match ask(local, link, &endpoint, &head, call).await {
             // Closed while it was idle; nothing was done twice.
@@ -54,11 +55,12 @@ async fn fetch_from(local: &Local, call: &Call, target: &Target<'_>) -> Result<A
             other => return other.map_err(|broken| broken.told(target)),
         }
     }
-    let link = Box::pin(connect(local, &endpoint, None, call.timeout)).await.map_err(|error| match error {
-        NoLink::Forbidden(address, _) => FetchError::Forbidden(address.to_string()),
-        NoLink::TimedOut(_) => FetchError::TimedOut(target.peer()),
-        other => FetchError::Unreachable { peer: target.peer(), reason: other.to_string() },
-    })?;
+    let link =
+        Box::pin(connect(local, &endpoint, None, call.timeout)).await.map_err(|error| match error {
+            NoLink::Forbidden(address, _) => FetchError::Forbidden(address.to_string()),
+            NoLink::TimedOut(_) => FetchError::TimedOut(target.peer()),
+            other => FetchError::Unreachable { peer: target.peer(), reason: other.to_string() },
+        })?;
     ask(local, link, &endpoint, &head, call).await.map_err(|broken| broken.told(target))
 }
 

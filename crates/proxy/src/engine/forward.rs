@@ -5,14 +5,10 @@ mod attempt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use usher_http1::body::BodyDecoder;
 use usher_http1::encode::{RequestExtras, encode_request};
 use usher_http1::request::{Framing, Upgrade};
-use usher_http1::response::ResponseHead;
 use usher_model::resource::{PassHost, Timeouts};
 use usher_pipeline::body::BodySteps;
-use usher_pipeline::exchange::Exchange;
 use usher_pipeline::plugin::Flow;
 
 use self::attempt::{Attempt, Miss};
@@ -21,22 +17,11 @@ use super::course::Course;
 use super::errors::{Failure, Trouble};
 use super::ingress::split_host;
 use super::nodes::{Chosen, Endpoint};
-use super::pool::{Idle, Link};
 use super::settings::CONNECT_WITH_OTHERS;
+use super::state::State;
 use super::upload::Upload;
 use super::websocket;
 use crate::config::Upstream;
-
-/// An answer whose head has come, and the connection that the rest comes by.
-pub(super) struct Download {
-    pub(super) link: Link,
-    pub(super) idle: Rc<Idle>,
-    pub(super) buffer: BytesMut,
-    pub(super) decoder: BodyDecoder,
-    pub(super) head: ResponseHead,
-    pub(super) upload: Upload,
-    pub(super) timeouts: Timeouts,
-}
 
 /// What holds for every try of one request.
 struct Terms {
@@ -46,11 +31,11 @@ struct Terms {
     idempotent: bool,
 }
 
-/// Sends the request and reads the head of an answer, which is in `exchange.answer` then.
+/// Sends the request and reads the head of an answer: it is in `exchange.answer` then, and its connection in the state.
 ///
 /// # Errors
 /// [`Failure`]: no node answered, or there is no point in asking.
-pub(super) async fn forward(course: &mut Course<'_>, chosen: Chosen<'_>) -> Result<Download, Failure> {
+pub(super) async fn forward(course: &mut Course<'_>, chosen: Chosen<'_>) -> Result<(), Failure> {
     let upstream = chosen.upstream();
     let client = course.client;
     let local = &client.local;
@@ -72,8 +57,10 @@ pub(super) async fn forward(course: &mut Course<'_>, chosen: Chosen<'_>) -> Resu
     }
     let mut steps = BodySteps::default();
     course.plugins.request_body(exchange, &mut steps);
-    let prepared = Upload::prepare(&mut exchange.request.body, steps);
-    let mut upload = prepared.map_err(|error| Failure::body(error, 400))?;
+    let far = &mut course.state.far;
+    far.timeouts = terms.timeouts;
+    let prepared = far.upload.prepare(&mut exchange.request.body, steps);
+    prepared.map_err(|error| Failure::body(error, 400))?;
 
     let start = local.clock.now();
     exchange.times.upstream_start = Some(start);
@@ -83,20 +70,21 @@ pub(super) async fn forward(course: &mut Course<'_>, chosen: Chosen<'_>) -> Resu
         let Some(endpoint) = nodes.get(index) else { break };
         let state = &mut *course.state;
         state.tried.push(index);
-        name_host(&mut state.exchange, upstream, endpoint);
+        name_host(state, upstream, endpoint);
         if !course.plugins.are_idle_on_the_way_in()
             && let Flow::Reply(reply) = course.plugins.before_proxy(&mut state.exchange).await
         {
             return Err(Failure::Reply(reply));
         }
         let others = state.tried.len() < most;
-        let miss = match try_node(course, endpoint, &terms, &mut upload, others).await {
-            Ok(download) => return Ok(download),
+        let miss = match try_node(course, endpoint, &terms, others).await {
+            Ok(()) => return Ok(()),
             Err(Stop::Failure(failure)) => return Err(failure),
             Err(Stop::Miss(miss)) => miss,
         };
         course.state.exchange.upstream.statuses.push(miss.trouble.status());
-        let again = others && miss.trouble.may_be_retried() && terms.may_repeat(&miss, &upload);
+        let again =
+            others && miss.trouble.may_be_retried() && terms.may_repeat(&miss, &course.state.far.upload);
         tracing::warn!(
             route = course.route.map(|route| &*route.facts.id),
             upstream = &*upstream.name,
@@ -139,12 +127,11 @@ async fn try_node(
     course: &mut Course<'_>,
     endpoint: &Endpoint,
     terms: &Terms,
-    upload: &mut Upload,
     others: bool,
-) -> Result<Download, Stop> {
+) -> Result<(), Stop> {
     let client = course.client;
     let local = &client.local;
-    let certain = !terms.idempotent || !upload.is_repeatable();
+    let certain = !terms.idempotent || !course.state.far.upload.is_repeatable();
     let followed = followed_name(course, endpoint);
     let now = local.clock.now();
     let mut kept = endpoint.idle.take(local.clock.ms(), certain, |link| {
@@ -152,7 +139,7 @@ async fn try_node(
     });
     let mut fresh = kept.is_none();
     loop {
-        let mut link = match kept.take() {
+        let link = match kept.take() {
             Some(link) => link,
             None => {
                 let connect_within = if others {
@@ -160,36 +147,36 @@ async fn try_node(
                 } else {
                     terms.timeouts.connect
                 };
-                let missed = |error| Stop::Miss(Miss { trouble: Trouble::NoLink(error), sent: false, heard: false });
+                let missed =
+                    |error| Stop::Miss(Miss { trouble: Trouble::NoLink(error), sent: false, heard: false });
                 // Boxed: it is rare, and large beside everything else of a request.
                 Box::pin(connect(local, endpoint, followed.clone(), connect_within)).await.map_err(missed)?
             }
         };
         let state = &mut *course.state;
         state.exchange.upstream.address = Some(link.address);
+        state.far.link = Some(link);
+        state.far.buffer = local.buffers.large();
         state.up.clear();
-        let framing = upload.begin(&state.exchange.request.body);
+        let framing = state.far.upload.begin(&state.exchange.request.body);
         write_head(state, framing, terms.websocket);
-        let mut buffer = local.buffers.large();
-        let outcome = Attempt::new(client, state, &mut link, &mut buffer, upload, terms).run().await;
-        match outcome {
+        match Attempt::new(client, state, terms).run().await {
             Ok(head) => {
                 state.exchange.upstream.statuses.push(state.exchange.answer.status());
-                return Ok(Download {
-                    link,
-                    idle: Rc::clone(&endpoint.idle),
-                    buffer,
-                    decoder: BodyDecoder::new(head.framing, &local.settings.answers),
-                    head,
-                    upload: std::mem::take(upload),
-                    timeouts: terms.timeouts,
-                });
+                state.far.idle = Some(Rc::clone(&endpoint.idle));
+                state.far.begin_body(head, &local.settings.answers);
+                return Ok(());
             }
             Err(stop) => {
-                local.buffers.give_back(buffer);
+                state.far.cut(client);
                 match stop {
                     // Closed while it was idle, as far as anybody can tell: the node itself has not failed.
-                    Stop::Miss(miss) if !fresh && !miss.heard && miss.is_stale() && terms.may_repeat(&miss, upload) => {
+                    Stop::Miss(miss)
+                        if !fresh
+                            && !miss.heard
+                            && miss.is_stale()
+                            && terms.may_repeat(&miss, &state.far.upload) =>
+                    {
                         fresh = true;
                     }
                     stop => return Err(stop),
@@ -200,35 +187,39 @@ async fn try_node(
 }
 
 /// Sets the `Host` that this node sees (data plane contract, section 6.4).
-fn name_host(exchange: &mut Exchange, upstream: &Upstream, endpoint: &Endpoint) {
-    let request = &mut exchange.request;
-    let wanted = match (upstream.spec.pass_host, &upstream.spec.upstream_host) {
-        (PassHost::Node, _) => Some(&*endpoint.authority),
-        (PassHost::Rewrite, Some(host)) => Some(host.as_str()),
-        // What is forwarded is HTTP/1.1, which can't do without one.
-        _ if !request.head.contains("host") => Some(&*endpoint.authority),
-        _ => None,
-    };
-    if let Some(host) = wanted
-        && let Err(error) = request.head.set("Host", host)
-    {
-        tracing::warn!(%error, upstream = &*upstream.name, "the Host for a node can't be sent");
-    }
+fn name_host(state: &mut State, upstream: &Upstream, endpoint: &Endpoint) {
+    let State { exchange, authority, .. } = state;
     let facts = &mut exchange.upstream;
     facts.host.clear();
-    facts.host.push_str(request.head.get_str("host").unwrap_or_default());
+    let head = &mut exchange.request.head;
+    let wanted = match (upstream.spec.pass_host, &upstream.spec.upstream_host) {
+        (PassHost::Node, _) => &*endpoint.authority,
+        (PassHost::Rewrite, Some(host)) => host.as_str(),
+        _ => match head.get("host") {
+            Some(host) if host == authority.as_bytes() => return facts.host.push_str(authority),
+            Some(host) => return facts.host.push_str(std::str::from_utf8(host).unwrap_or_default()),
+            // What is forwarded is HTTP/1.1, which can't do without one.
+            None => &*endpoint.authority,
+        },
+    };
+    facts.host.push_str(wanted);
+    if let Err(error) = head.set("Host", wanted) {
+        tracing::warn!(%error, upstream = &*upstream.name, "the Host for a node can't be sent");
+    }
 }
 
 /// The name that TLS goes by where the node is an address and the client's `Host` is passed on.
 fn followed_name(course: &Course<'_>, endpoint: &Endpoint) -> Option<Rc<str>> {
-    let follows = endpoint.tls.as_ref().is_some_and(|tls| tls.follows_host);
-    let host = course.state.exchange.request.head.get_str("host").filter(|_| follows)?;
+    if !endpoint.tls.as_ref().is_some_and(|tls| tls.follows_host) {
+        return None;
+    }
+    let host = course.state.exchange.request.head.get_str("host")?;
     let (host, _) = split_host(host);
     let is_name = !host.starts_with('[') && host.parse::<std::net::IpAddr>().is_err();
     is_name.then(|| host.to_ascii_lowercase().into())
 }
 
-fn write_head(state: &mut super::state::State, framing: Framing, websocket: bool) {
+fn write_head(state: &mut State, framing: Framing, websocket: bool) {
     let request = &state.exchange.request;
     let target = request.is_rewritten().then(|| {
         state.target.clear();

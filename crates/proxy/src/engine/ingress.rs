@@ -49,10 +49,13 @@ enum Guarded {
     Override,
     /// `Expect`: answered by the gateway itself.
     Expect,
+    /// `Connection`, which may name others.
+    Connection,
 }
 
-const FORWARDING: [(&str, Guarded); 10] = [
+const FORWARDING: [(&str, Guarded); 11] = [
     ("expect", Guarded::Expect),
+    ("connection", Guarded::Connection),
     ("x-real-ip", Guarded::RealIp),
     ("forwarded", Guarded::Forwarded),
     ("x-forwarded-for", Guarded::ForwardedFor),
@@ -87,19 +90,35 @@ impl Ingress {
     pub(super) fn settle(&self, client: &Client, exchange: &mut Exchange, said: &mut Said, authority: &str) {
         said.clear();
         let trusted = client.trusted;
-        exchange.request.head.remove_where(|name, value| {
+        let mut nominates = false;
+        let head = &mut exchange.request.head;
+        head.remove_fields(|name, value| {
+            if self.lengths & length_bit(name.len()) == 0 {
+                return false;
+            }
             let Some(guarded) = self.guarded(name) else { return false };
+            if guarded == Guarded::Connection {
+                nominates |= nominates_others(value);
+                return false;
+            }
+            if name.contains(&b'_') {
+                // A spelling that no honest sender uses.
+                return true;
+            }
             said.note(guarded, value);
             match guarded {
-                // A spelling with underscores is nobody's but an attacker's.
                 Guarded::ForwardedProto
                 | Guarded::ForwardedHost
                 | Guarded::ForwardedPort
                 | Guarded::Forwarded
-                | Guarded::Override => !trusted || name.contains('_'),
-                Guarded::Identity | Guarded::RealIp | Guarded::ForwardedFor | Guarded::Expect => true,
+                | Guarded::Override => !trusted,
+                _ => true,
             }
         });
+        if nominates {
+            // Before the gateway's own fields are there, which no client can name away.
+            head.drop_hop_by_hop();
+        }
         exchange.client = client.peer;
         if let Some(address) = self.address(client, said) {
             exchange.client.set_ip(address);
@@ -107,10 +126,7 @@ impl Ingress {
         self.tell(client, exchange, said, authority);
     }
 
-    fn guarded(&self, name: &str) -> Option<Guarded> {
-        if self.lengths & length_bit(name.len()) == 0 {
-            return None;
-        }
+    fn guarded(&self, name: &[u8]) -> Option<Guarded> {
         let known = FORWARDING.iter().find(|(known, _)| is_spelled(name, known)).map(|(_, guarded)| *guarded);
         known.or_else(|| {
             self.identity.iter().any(|known| is_spelled(name, known)).then_some(Guarded::Identity)
@@ -152,47 +168,55 @@ impl Ingress {
                 }
             }
         }
-        let (scheme, port) = (exchange.request.scheme(), exchange.request.port());
-        let head = &mut exchange.request.head;
-        let mut put = |name: &str, value: &[u8]| {
-            // Host was checked by the decoder, addresses and numbers are ours, and forwarded values were field values before.
-            if let Err(error) = head.append(name, value) {
-                tracing::debug!(%error, "left out a forwarding header");
-            }
-        };
-        if exchange.client.ip() == client.peer.ip() {
-            put("X-Real-IP", client.peer_text.as_bytes());
-        } else {
-            said.scratch.clear();
-            // Writing to a String can't fail.
-            let _ = write!(said.scratch, "{}", exchange.client.ip().to_canonical());
-            put("X-Real-IP", said.scratch.as_bytes());
-        }
         // Once anybody is trusted, what others say of earlier hops is worth nothing.
-        if said.forwarded_for.is_empty() || !(trusted || self.trusted.is_empty()) {
-            put("X-Forwarded-For", client.peer_text.as_bytes());
-        } else {
+        let chained = !said.forwarded_for.is_empty() && (trusted || self.trusted.is_empty());
+        let port = exchange.request.port().filter(|port| *port != client.server_port);
+        let scheme = exchange.request.scheme();
+        let is_peer = exchange.client.ip() == client.peer.ip();
+        let head = &mut exchange.request.head;
+        // Host was checked by the decoder, addresses and numbers are ours, and forwarded values were field values before.
+        let refused = |error| tracing::debug!(%error, "left out a forwarding header");
+        let mut put = |name: &str, value: &[u8]| head.append(name, value).unwrap_or_else(refused);
+        if (!trusted || said.host.is_empty()) && !authority.is_empty() {
+            put("X-Forwarded-Host", authority.as_bytes());
+        }
+        if !trusted && !chained && is_peer && port.is_none() && scheme == "http" {
+            return head.append_all(&client.told).unwrap_or_else(refused);
+        }
+        let address =
+            if is_peer { &*client.peer_text } else { said.written(exchange.client.ip().to_canonical()) };
+        put("X-Real-IP", address.as_bytes());
+        if chained {
             said.forwarded_for.extend_from_slice(b", ");
             said.forwarded_for.extend_from_slice(client.peer_text.as_bytes());
             put("X-Forwarded-For", &said.forwarded_for);
+        } else {
+            put("X-Forwarded-For", client.peer_text.as_bytes());
         }
         if !trusted || said.proto.is_empty() {
             put("X-Forwarded-Proto", scheme.as_bytes());
         }
-        if (!trusted || said.host.is_empty()) && !authority.is_empty() {
-            put("X-Forwarded-Host", authority.as_bytes());
-        }
         if !trusted || said.port.is_empty() {
-            match port {
-                Some(port) if port != client.server_port => {
-                    said.scratch.clear();
-                    let _ = write!(said.scratch, "{port}");
-                    put("X-Forwarded-Port", said.scratch.as_bytes());
-                }
-                _ => put("X-Forwarded-Port", client.server_port_text.as_bytes()),
-            }
+            put("X-Forwarded-Port", said.written(port.unwrap_or(client.server_port)).as_bytes());
         }
     }
+}
+
+/// What upstreams are told of requests that come from here over plain HTTP, made once per connection.
+pub(super) fn told(peer: IpAddr, server_port: u16) -> Head {
+    let mut head = Head::empty();
+    let (peer, port) = (peer.to_canonical().to_string(), server_port.to_string());
+    for (name, value) in [
+        ("X-Real-IP", peer.as_str()),
+        ("X-Forwarded-For", &peer),
+        ("X-Forwarded-Proto", "http"),
+        ("X-Forwarded-Port", &port),
+    ] {
+        if let Err(error) = head.append(name, value) {
+            tracing::debug!(%error, "left out a forwarding header");
+        }
+    }
+    head
 }
 
 impl Said {
@@ -202,6 +226,14 @@ impl Said {
         {
             text.clear();
         }
+    }
+
+    /// Something as text.
+    fn written(&mut self, value: impl std::fmt::Display) -> &str {
+        self.scratch.clear();
+        // Writing to a String can't fail.
+        let _ = write!(self.scratch, "{value}");
+        &self.scratch
     }
 
     fn note(&mut self, guarded: Guarded, value: &[u8]) {
@@ -217,7 +249,7 @@ impl Said {
             Guarded::ForwardedProto => &mut self.proto,
             Guarded::ForwardedHost => &mut self.host,
             Guarded::ForwardedPort => &mut self.port,
-            Guarded::Identity | Guarded::Forwarded | Guarded::Override | Guarded::Expect => return,
+            _ => return,
         };
         if text.is_empty() {
             text.extend_from_slice(value);
@@ -238,36 +270,28 @@ const fn length_bit(length: usize) -> u64 {
 }
 
 /// Whether `name` is this name in any case, or with underscores for hyphens, which some servers read alike.
-fn is_spelled(name: &str, known: &str) -> bool {
+fn is_spelled(name: &[u8], known: &str) -> bool {
     name.len() == known.len()
-        && name.bytes().zip(known.bytes()).all(|(byte, wanted)| {
-            byte.eq_ignore_ascii_case(&wanted) || (byte == b'_' && wanted == b'-')
-        })
+        && name
+            .iter()
+            .zip(known.as_bytes())
+            .all(|(byte, wanted)| byte.eq_ignore_ascii_case(wanted) || (*byte == b'_' && *wanted == b'-'))
 }
 
 /// Host and port of a `Host` field; the host keeps the brackets of an IPv6 address.
 pub(crate) fn split_host(authority: &str) -> (&str, Option<u16>) {
-    let at = match authority.rfind(']') {
-        Some(end) => authority.get(end..).and_then(|rest| rest.find(':')).map(|at| end + at),
-        None => authority.find(':'),
-    };
-    match at {
-        Some(at) => {
-            let (host, port) = authority.split_at(at);
-            (host, port.get(1..).and_then(|port| port.parse().ok()))
-        }
+    let bytes = authority.as_bytes();
+    let bracket = if bytes.first() == Some(&b'[') { memchr::memchr(b']', bytes).unwrap_or(0) } else { 0 };
+    let colon = bytes.get(bracket..).and_then(|rest| memchr::memchr(b':', rest));
+    match colon.map(|at| authority.split_at(bracket + at)) {
+        Some((host, port)) => (host, port.get(1..).and_then(|port| port.parse().ok())),
         None => (authority, None),
     }
 }
 
-/// Takes away the fields that `Connection` names beside the usual ones, before the gateway sets its own.
-pub(super) fn drop_nominated(head: &mut Head) {
-    let usual = |value: &[u8]| {
-        [b"keep-alive".as_slice(), b"close", b"upgrade"].iter().any(|usual| value.eq_ignore_ascii_case(usual))
-    };
-    if head.get_all("connection").any(|value| !usual(value)) {
-        head.drop_hop_by_hop();
-    }
+/// Whether a `Connection` field names others than itself always means.
+pub(super) fn nominates_others(value: &[u8]) -> bool {
+    ![b"keep-alive".as_slice(), b"close", b"upgrade"].iter().any(|usual| value.eq_ignore_ascii_case(usual))
 }
 
 #[cfg(test)]
@@ -305,7 +329,7 @@ mod tests {
 
     #[test]
     fn names_are_known_in_any_case_and_with_underscores() {
-        assert!(is_spelled("X_Real-ip", "x-real-ip"));
-        assert!(!is_spelled("X-Real-IPs", "x-real-ip") && !is_spelled("x-real.ip", "x-real-ip"));
+        assert!(is_spelled(b"X_Real-ip", "x-real-ip"));
+        assert!(!is_spelled(b"X-Real-IPs", "x-real-ip") && !is_spelled(b"x-real.ip", "x-real-ip"));
     }
 }

@@ -102,7 +102,12 @@ fn open(local: &Rc<Local>, stream: TcpStream, peer: SocketAddr, port: u16, full:
     let Some(seat) = local.seat() else {
         if let Some(silent) = full.speak(local.clock.ms()) {
             let most = local.settings.connections;
-            tracing::warn!(worker = local.index, most, silent, "refused a connection: the worker has as many as it takes");
+            tracing::warn!(
+                worker = local.index,
+                most,
+                silent,
+                "refused a connection: the worker has as many as it takes"
+            );
         }
         return;
     };

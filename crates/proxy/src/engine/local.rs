@@ -139,7 +139,6 @@ impl Local {
         self.connections.get() == 0 && self.tasks.get() == 0
     }
 
-
     /// Lets go of everything that refers back to the worker.
     pub(super) fn clear(&self) {
         self.states.borrow_mut().clear();

@@ -8,19 +8,16 @@ use usher_http1::body::BodyEvent;
 use usher_http1::encode::encode_last_chunk;
 use usher_http1::head::Head;
 use usher_http1::request::Framing;
+use usher_http1::response::ResponseHead;
 use usher_pipeline::body::{BodyError, BodyRead, BodySteps};
 use usher_pipeline::exchange::Exchange;
 
-use super::alarm::Wait;
-use super::buffers::LARGE;
 use super::client::Client;
-use super::clock::millis;
-use super::forward::Download;
+use super::far::Far;
 use super::outbound::Outbound;
 use super::state::State;
 
 /// Where an answer's body comes from.
-#[expect(clippy::large_enum_variant, reason = "the largest variant is the common one, and a box would cost an allocation a request")]
 pub(super) enum Source {
     /// There is none.
     Nothing,
@@ -28,8 +25,8 @@ pub(super) enum Source {
     Full(Bytes),
     /// A plugin makes it as it is read.
     Stream(Box<dyn BodyRead>),
-    /// The upstream sends it.
-    Upstream(Download),
+    /// The upstream sends it, by the connection in the state.
+    Upstream,
 }
 
 /// How it went.
@@ -64,17 +61,15 @@ impl Source {
         Ok(Self::Full(pieces.concat().into()))
     }
 
-    /// How the body is sent, or what is said of one that isn't.
-    pub(super) fn framing(&self, bodiless: bool, untouched: bool) -> Framing {
+    /// How the body is sent, or what is said of one that isn't. `said` is what the upstream said, where the body is its.
+    pub(super) fn framing(&self, said: &ResponseHead, bodiless: bool, untouched: bool) -> Framing {
         let length = match self {
             Self::Nothing => Some(0),
             Self::Full(bytes) => Some(bytes.len() as u64),
             Self::Stream(stream) => stream.remaining(),
-            Self::Upstream(download) if bodiless => {
-                // Nothing is said where the upstream said nothing: of HEAD's and 304's length only it knows.
-                return download.head.announced.map_or(Framing::UntilClose, Framing::Length);
-            }
-            Self::Upstream(download) => match download.head.framing {
+            // Nothing is said where the upstream said nothing: of HEAD's and 304's length only it knows.
+            Self::Upstream if bodiless => return said.announced.map_or(Framing::UntilClose, Framing::Length),
+            Self::Upstream => match said.framing {
                 Framing::None => Some(0),
                 Framing::Length(length) => Some(length),
                 Framing::Chunked | Framing::UntilClose => None,
@@ -82,14 +77,14 @@ impl Source {
         };
         match length {
             Some(0) if bodiless => Framing::UntilClose,
-            Some(0) => Framing::None,
+            Some(0) if untouched => Framing::None,
             Some(length) if untouched => Framing::Length(length),
             _ => Framing::Chunked,
         }
     }
 
     /// What is there without waiting; `None` asks for [`Source::poll_more`].
-    fn next(&mut self) -> Result<Option<Piece>, BodyError> {
+    fn next(&mut self, far: &mut Far) -> Result<Option<Piece>, BodyError> {
         match self {
             Self::Nothing => Ok(Some(Piece::End(None))),
             Self::Full(bytes) => {
@@ -98,9 +93,9 @@ impl Source {
                 Ok(Some(Piece::Data(bytes)))
             }
             Self::Stream(_) => Ok(None),
-            Self::Upstream(download) => match download.decoder.decode(&mut download.buffer) {
+            Self::Upstream => match far.decoder.decode(&mut far.buffer) {
                 Ok(BodyEvent::Data(piece)) => Ok(Some(Piece::Data(piece))),
-                Ok(BodyEvent::End) => Ok(Some(Piece::End(download.decoder.trailers()))),
+                Ok(BodyEvent::End) => Ok(Some(Piece::End(far.decoder.trailers()))),
                 Ok(BodyEvent::NeedMore) => Ok(None),
                 Err(bad) => Err(BodyError::Malformed(bad.reason)),
             },
@@ -114,6 +109,7 @@ pub(super) struct Relay<'a> {
     exchange: &'a mut Exchange,
     down: &'a mut Outbound,
     up: &'a mut Outbound,
+    far: &'a mut Far,
     body_bytes: &'a mut u64,
     source: Source,
     steps: BodySteps,
@@ -134,7 +130,7 @@ impl<'a> Relay<'a> {
         framing: Framing,
         bodiless: bool,
     ) -> Self {
-        if bodiless && !matches!(source, Source::Upstream(_)) {
+        if bodiless && !matches!(source, Source::Upstream) {
             source = Source::Nothing;
         }
         let owed = match framing {
@@ -142,8 +138,8 @@ impl<'a> Relay<'a> {
             _ => None,
         };
         let framing = if bodiless { Framing::None } else { framing };
-        let State { exchange, down, up, body_bytes, .. } = state;
-        Self { client, exchange, down, up, body_bytes, source, steps, framing, owed, gathered: false }
+        let State { exchange, down, up, far, body_bytes, .. } = state;
+        Self { client, exchange, down, up, far, body_bytes, source, steps, framing, owed, gathered: false }
     }
 
     /// Sends head and body.
@@ -151,14 +147,6 @@ impl<'a> Relay<'a> {
         let relayed = poll_fn(|context| self.poll(context)).await;
         self.client.alarm.disarm_all();
         relayed
-    }
-
-    /// The upstream's connection, for what follows an answer that switches protocols.
-    pub(super) fn into_download(self) -> Option<Download> {
-        match self.source {
-            Source::Upstream(download) => Some(download),
-            _ => None,
-        }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Relayed> {
@@ -192,25 +180,21 @@ impl<'a> Relay<'a> {
 
     /// The upstream may answer while the request's body is still on its way.
     fn send_request(&mut self, context: &mut Context<'_>) {
-        let Source::Upstream(download) = &mut self.source else { return };
-        if download.upload.is_over() {
+        if !matches!(self.source, Source::Upstream) || self.far.upload.is_over() {
             return;
         }
-        let body = &mut self.exchange.request.body;
-        let patience = download.timeouts.send;
-        let socket = &mut download.link.socket;
+        let sent = self.far.send(context, self.client, &mut self.exchange.request.body, self.up);
         // A request that can't be sent to its end shows in its answer, or in how the client goes on.
-        if let Poll::Ready(Err(cut)) = download.upload.poll(context, self.client, body, self.up, socket, patience)
-        {
+        if let Poll::Ready(Err(cut)) = sent {
             tracing::debug!(?cut, "a request's body broke off behind its answer's head");
-            download.upload.give_up();
+            self.far.upload.give_up();
         }
     }
 
     /// Puts what is there into the queue.
     fn gather(&mut self) -> Result<(), BodyError> {
         while !self.gathered && self.down.has_room() {
-            match self.source.next()? {
+            match self.source.next(self.far)? {
                 None => return Ok(()),
                 Some(Piece::Data(piece)) if self.steps.is_empty() => self.push(piece)?,
                 Some(Piece::Data(piece)) => {
@@ -256,11 +240,9 @@ impl<'a> Relay<'a> {
             self.down.write(|text| encode_last_chunk(text, Some(&trailers)));
         }
         self.gathered = true;
-        if matches!(&self.source, Source::Upstream(download) if !download.head.switching)
-            && let Source::Upstream(download) = std::mem::replace(&mut self.source, Source::Nothing)
-        {
+        if matches!(self.source, Source::Upstream) && !self.far.head.switching {
             self.exchange.times.upstream_end = Some(self.client.local.clock.now());
-            download.finish(self.client);
+            self.far.finish(self.client);
         }
         Ok(())
     }
@@ -274,9 +256,9 @@ impl<'a> Relay<'a> {
                     let gathered = if self.steps.is_empty() {
                         self.push(piece)
                     } else {
-                        self.steps.chunk(piece).and_then(|pieces| {
-                            pieces.into_iter().try_for_each(|piece| self.push(piece))
-                        })
+                        self.steps
+                            .chunk(piece)
+                            .and_then(|pieces| pieces.into_iter().try_for_each(|piece| self.push(piece)))
                     };
                     Poll::Ready(gathered)
                 }
@@ -287,7 +269,7 @@ impl<'a> Relay<'a> {
                 }
                 Poll::Pending => Poll::Pending,
             },
-            Source::Upstream(download) => download.poll_more(context, client),
+            Source::Upstream => self.far.poll_more(context, client),
         }
     }
 
@@ -298,42 +280,5 @@ impl<'a> Relay<'a> {
             %error,
             "an answer's body broke off; the client's connection is cut"
         );
-    }
-}
-
-impl Download {
-    /// Reads more of the body.
-    fn poll_more(&mut self, context: &mut Context<'_>, client: &Client) -> Poll<Result<(), BodyError>> {
-        let left = self.decoder.remaining().map_or(LARGE, |left| usize::try_from(left).unwrap_or(LARGE));
-        client.local.buffers.make_room(&mut self.buffer, left.max(LARGE));
-        match self.link.socket.poll_fill(context, &mut self.buffer) {
-            Poll::Ready(Ok(came)) if came > 0 => {
-                client.alarm.disarm(Wait::UpstreamRead);
-                Poll::Ready(Ok(()))
-            }
-            // The end is a good one only where closing is the framing; then the decoder says so next.
-            Poll::Ready(Ok(_)) => Poll::Ready(self.decoder.eof().map(drop).map_err(|_| BodyError::Closed)),
-            Poll::Ready(Err(_)) => Poll::Ready(Err(BodyError::Closed)),
-            Poll::Pending if client.alarm.rang(Wait::UpstreamRead) => {
-                Poll::Ready(Err(BodyError::TimedOut))
-            }
-            Poll::Pending => {
-                client.alarm.arm(Wait::UpstreamRead, client.local.clock.ms() + millis(self.timeouts.read));
-                Poll::Pending
-            }
-        }
-    }
-
-    /// Keeps the connection if it can carry another request (reliability rule D11), and gives the buffer back.
-    fn finish(self, client: &Client) {
-        let local = &client.local;
-        let clean = self.head.keep_alive
-            && self.upload.is_done()
-            && self.buffer.is_empty()
-            && self.decoder.is_done();
-        if clean {
-            self.idle.put(self.link, local.clock.ms());
-        }
-        local.buffers.give_back(self.buffer);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use usher_http1::head::Head;
 use usher_http1::limits::Limits;
 use usher_model::compat::Behaviour;
 
@@ -26,6 +27,8 @@ pub(super) struct Settings {
     pub(super) connections: usize,
     /// The `Server` of every answer.
     pub(super) server: Box<str>,
+    /// The same as a field.
+    pub(super) signature: Head,
     /// The name at the foot of HTML pages.
     pub(super) product: &'static str,
 }
@@ -46,9 +49,18 @@ impl Settings {
             body_bytes: bounds.body_bytes,
             connections,
             server: options.server.as_str().into(),
+            signature: signature(&options.server),
             product: if options.compat.has(Behaviour::ApisixNames) { "openresty" } else { "usher" },
         }
     }
+}
+
+fn signature(server: &str) -> Head {
+    let mut head = Head::empty();
+    if let Err(error) = head.append("Server", server) {
+        tracing::warn!(%error, "the name of the server can't be sent, so answers have none");
+    }
+    head
 }
 
 /// Of so many files, how many may be clients: each may need an upstream's connection too, and the rest of the process needs some.
@@ -67,10 +79,8 @@ mod tests {
         for (files, workers, wanted) in
             [(1024, 1, 384), (20_000, 1, 9_500), (20_000, 4, 2_375), (1 << 30, 2, 10_000), (4, 8, 1)]
         {
-            let options = Options {
-                bounds: Bounds { connections: 20_000, ..Bounds::default() },
-                ..Options::default()
-            };
+            let options =
+                Options { bounds: Bounds { connections: 20_000, ..Bounds::default() }, ..Options::default() };
             assert_eq!(Settings::new(&options, workers, files).connections, wanted, "{files} files");
         }
     }

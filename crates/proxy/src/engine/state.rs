@@ -9,6 +9,7 @@ use usher_pipeline::consumer::Directory;
 use usher_pipeline::exchange::Exchange;
 use usher_pipeline::worker::Worker;
 
+use super::far::Far;
 use super::ingress::Said;
 use super::outbound::Outbound;
 
@@ -23,6 +24,8 @@ pub(super) struct State {
     pub(super) down: Outbound,
     /// Towards the upstream.
     pub(super) up: Outbound,
+    /// The upstream's side.
+    pub(super) far: Far,
     /// What the client said of where it comes from.
     pub(super) said: Said,
     /// The canonical path, while it is made.
@@ -45,6 +48,7 @@ impl State {
             exchange: Exchange::new(worker, directory),
             down: Outbound::default(),
             up: Outbound::default(),
+            far: Far::default(),
             said: Said::default(),
             path: String::new(),
             host: String::new(),

@@ -49,7 +49,7 @@ impl Upload {
     ///
     /// # Errors
     /// A step refuses it.
-    pub(super) fn prepare(body: &mut Body, mut steps: BodySteps) -> Result<Self, BodyError> {
+    pub(super) fn prepare(&mut self, body: &mut Body, mut steps: BodySteps) -> Result<(), BodyError> {
         if !steps.is_empty() && !matches!(body, Body::Stream(_)) {
             let whole = std::mem::take(body);
             let mut pieces = match whole {
@@ -60,7 +60,9 @@ impl Upload {
             *body = Body::Full(pieces.concat().into());
             steps = BodySteps::default();
         }
-        Ok(Self { steps, ..Self::default() })
+        self.steps = steps;
+        self.begun = false;
+        Ok(())
     }
 
     /// Begins to send the body anew, and says how it is framed. A whole body is put into the queue behind its head by [`Upload::poll`].

@@ -67,7 +67,10 @@ fn a_client_of_http_1_0_gets_no_chunks_and_keeps_its_connection_only_when_it_ask
     for _ in 0..2 {
         client.write("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
         let answer = client.answer().unwrap();
-        assert_eq!((answer.field("connection"), answer.field("content-length")), (Some("keep-alive"), Some("2")));
+        assert_eq!(
+            (answer.field("connection"), answer.field("content-length")),
+            (Some("keep-alive"), Some("2"))
+        );
     }
     client.write("GET / HTTP/1.0\r\n\r\n");
     assert_eq!(client.answer().unwrap().field("connection"), Some("close"));
@@ -89,7 +92,11 @@ fn answers_without_a_body_stay_without_one() {
         for _ in 0..2 {
             client.request(method, "/", "", b"");
             let answer = client.answer_to(method).unwrap();
-            assert_eq!((answer.status, answer.field("content-length")), (status, length), "{method} {upstream}");
+            assert_eq!(
+                (answer.status, answer.field("content-length")),
+                (status, length),
+                "{method} {upstream}"
+            );
             assert_eq!(answer.field("transfer-encoding"), None);
         }
     }
@@ -106,7 +113,13 @@ fn what_the_gateway_answers_by_itself() {
     ]);
     let html = Some("text/html; charset=utf-8");
     for (method, target, status, kind, part) in [
-        ("GET", "/elsewhere", 404, Some("text/plain; charset=utf-8"), "{\"error_msg\":\"404 Route Not Found\"}\n"),
+        (
+            "GET",
+            "/elsewhere",
+            404,
+            Some("text/plain; charset=utf-8"),
+            "{\"error_msg\":\"404 Route Not Found\"}\n",
+        ),
         ("GET", "/no-upstream", 503, html, "<center><h1>503 Service Temporarily Unavailable</h1></center>"),
         ("GET", "/no-node", 503, html, "503 Service Temporarily Unavailable"),
         ("GET", "/nobody", 502, html, "<hr><center>usher</center>"),

@@ -59,7 +59,8 @@ fn large_bodies_pass_whole() {
         let mut sender = client.stream.try_clone().unwrap();
         let sent = body.clone();
         let sending = std::thread::spawn(move || {
-            write!(sender, "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {}\r\n\r\n", sent.len()).unwrap();
+            write!(sender, "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {}\r\n\r\n", sent.len())
+                .unwrap();
             sender.write_all(&sent).unwrap();
         });
         assert!(client.answer().unwrap().body == body);
@@ -75,7 +76,10 @@ fn an_answer_that_ends_with_its_connection_is_framed_for_the_client() {
     for _ in 0..2 {
         client.request("GET", "/", "", b"");
         let answer = client.answer().unwrap();
-        assert_eq!((answer.field("transfer-encoding"), answer.text().as_str()), (Some("chunked"), "until the end"));
+        assert_eq!(
+            (answer.field("transfer-encoding"), answer.text().as_str()),
+            (Some("chunked"), "until the end")
+        );
     }
     assert_eq!(origin.connections(), 2);
 }
@@ -106,7 +110,9 @@ fn a_waiting_client_is_told_to_continue_once_its_body_is_wanted() {
     let answer = client.answer().unwrap();
     assert_eq!((answer.status, answer.field("connection")), (401, Some("close")), "no 100 before it");
     let mut client = gateway.connect();
-    client.write("POST /yes HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello");
+    client.write(
+        "POST /yes HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
+    );
     assert_eq!((client.answer().unwrap().status, client.answer().unwrap().status), (100, 200));
 }
 
@@ -160,7 +166,8 @@ fn a_body_that_breaks_off_is_never_passed_on_as_a_whole_one() {
     assert!(client.head().unwrap().contains("Content-Length: 10"));
     assert_eq!(client.rest().0, b"half");
 
-    let gateway = Gateway::to(raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n").upstream());
+    let gateway =
+        Gateway::to(raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n").upstream());
     let mut client = gateway.connect();
     client.request("GET", "/", "", b"");
     client.head().unwrap();
@@ -224,7 +231,8 @@ fn interim_answers_pass_and_100_does_not() {
     assert_eq!(client.answer().unwrap().status, 200, "an old client knows no interim answers");
 
     let many = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(9);
-    let gateway = Gateway::to(Origin::bytes(format!("{many}HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")).upstream());
+    let gateway =
+        Gateway::to(Origin::bytes(format!("{many}HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")).upstream());
     let mut client = gateway.connect();
     client.request("GET", "/", "", b"");
     let last = std::iter::from_fn(|| client.answer()).last().unwrap();

@@ -20,7 +20,12 @@ fn cases() -> Vec<Case> {
     let corpus: Value = serde_json::from_str(text).unwrap();
     let cases = corpus["cases"].as_array().unwrap().iter().map(|case| Case {
         id: case["id"].as_str().unwrap().to_owned(),
-        request: case["request"].as_str().unwrap().chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect(),
+        request: case["request"]
+            .as_str()
+            .unwrap()
+            .chars()
+            .map(|c| u8::try_from(u32::from(c)).unwrap())
+            .collect(),
         expect: case["expect"].as_str().unwrap().split(" | ").map(str::to_owned).collect(),
     });
     let cases: Vec<Case> = cases.collect();
@@ -82,7 +87,9 @@ fn gateway() -> (Gateway, std::sync::Arc<AtomicUsize>) {
             counted.fetch_add(1, Ordering::SeqCst);
         }
         let last: &[(&str, &str)] = if seen.line().contains("/last") { &[("X-Last", "1")] } else { &[] };
-        assert!(seen.fields("x-consumer-username").is_empty() && seen.fields("x_consumer_username").is_empty());
+        assert!(
+            seen.fields("x-consumer-username").is_empty() && seen.fields("x_consumer_username").is_empty()
+        );
         stream.write_all(&answer(200, last, "")).is_ok()
     });
     (Gateway::to(origin.upstream()), smuggled)

@@ -149,7 +149,8 @@ fn what_does_not_end_in_time_is_cut() {
             std::thread::park();
         }
     });
-    let route = json!({ "uri": "/*", "upstream": origin.upstream(), "plugins": { "trial": { "log": "cut" } } });
+    let route =
+        json!({ "uri": "/*", "upstream": origin.upstream(), "plugins": { "trial": { "log": "cut" } } });
     let gateway = Gateway::start(&[("routes/1", route)]);
     let mut client = gateway.connect();
     client.request("GET", "/", "", b"");

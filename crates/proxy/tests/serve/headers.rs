@@ -48,7 +48,7 @@ fn a_client_s_word_is_overwritten_or_dropped() {
     assert_eq!(seen.fields("x-real-ip"), ["127.0.0.1"]);
     assert_eq!(seen.fields("x-forwarded-proto"), ["http"]);
     assert_eq!(seen.fields("x-forwarded-host"), ["a.test"]);
-    assert_eq!(seen.fields("x-forwarded-for"), ["127.0.0.1, 9.9.9.9, 127.0.0.1".rsplit(", ").next().unwrap()]);
+    assert_eq!(seen.fields("x-forwarded-for"), ["127.0.0.1"]);
     for name in [
         "forwarded",
         "x_real_ip",
@@ -114,9 +114,16 @@ fn what_belongs_to_one_connection_goes_no_further() {
         Keep-Alive: 5\r\nProxy-Connection: x\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\nAuthorization: x\r\n";
     let answer = gateway.send("GET", "/", fields, b"");
     let seen = origin.last();
-    for name in
-        ["connection", "x-hop", "te", "keep-alive", "proxy-connection", "upgrade", "http2-settings", "authorization"]
-    {
+    for name in [
+        "connection",
+        "x-hop",
+        "te",
+        "keep-alive",
+        "proxy-connection",
+        "upgrade",
+        "http2-settings",
+        "authorization",
+    ] {
         assert!(seen.fields(name).is_empty(), "{name} passed: {}", seen.head);
     }
     assert_eq!(seen.fields("x-kept"), ["1"]);
@@ -144,7 +151,8 @@ fn the_host_follows_the_upstream_s_rule() {
         assert_eq!(origin.last().fields("host"), [wanted], "{rule}");
         assert_eq!(origin.last().fields("x-forwarded-host"), ["A.test:81"]);
     }
-    let mut client = Gateway::to(origin.upstream()).connect();
+    let gateway = Gateway::to(origin.upstream());
+    let mut client = gateway.connect();
     client.write("GET / HTTP/1.0\r\n\r\n");
     assert_eq!(client.answer().unwrap().status, 200);
     assert_eq!(origin.last().fields("host"), [node.as_str()], "HTTP/1.1 can't do without a Host");

@@ -69,9 +69,7 @@ impl Origin {
     }
 
     /// Hands over each connection as it is.
-    pub(crate) fn raw(
-        serve: impl Fn(usize, TcpStream, &Mutex<Vec<Seen>>) + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) fn raw(serve: impl Fn(usize, TcpStream, &Mutex<Vec<Seen>>) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));

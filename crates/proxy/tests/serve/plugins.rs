@@ -58,14 +58,37 @@ fn a_body_that_is_too_large_for_a_plugin_is_refused_and_its_connection_closed() 
 fn answers_may_be_changed_on_their_way() {
     let (gateway, _) = with(json!({ "trial": { "shout": ["answer"], "fields": { "X-Late": "1" } } }));
     let answer = gateway.get("/x");
-    assert!(answer.text().starts_with("GET /X HTTP/1.1") && answer.text().ends_with('!'), "{}", answer.text());
+    assert!(
+        answer.text().starts_with("GET /X HTTP/1.1") && answer.text().ends_with('!'),
+        "{}",
+        answer.text()
+    );
     assert_eq!((answer.field("x-late"), answer.field("content-length")), (Some("1"), None));
     assert_eq!(gateway.send("HEAD", "/x", "", b"").status, 200);
 
     // The gateway's own answers take the same way; being whole, they keep a length.
-    let route = json!({ "uri": "/*", "plugins": { "trial": { "reply": 400, "body": "own", "shout": ["answer"] } } });
+    let route =
+        json!({ "uri": "/*", "plugins": { "trial": { "reply": 400, "body": "own", "shout": ["answer"] } } });
     let answer = Gateway::start(&[("routes/1", route)]).get("/");
     assert_eq!((answer.text().as_str(), answer.field("content-length")), ("OWN!", Some("4")));
+}
+
+#[test]
+fn a_step_that_only_looks_leaves_the_length_and_one_that_adds_gives_an_empty_answer_a_body() {
+    for (body, config, wanted, length) in [
+        ("hello", json!({ "watch": true }), "hello", Some("5")),
+        ("", json!({ "watch": true }), "", Some("0")),
+        ("hello", json!({ "shout": ["answer"] }), "HELLO!", None),
+        ("", json!({ "shout": ["answer"] }), "!", None),
+    ] {
+        let origin = Origin::bytes(answer(200, &[], body));
+        let answer = Gateway::with_plugins(origin.upstream(), json!({ "trial": config })).get("/");
+        assert_eq!(
+            (answer.text().as_str(), answer.field("content-length")),
+            (wanted, length),
+            "{config} {body}"
+        );
+    }
 }
 
 #[test]
@@ -89,7 +112,11 @@ fn plugins_answer_whole_or_in_pieces_and_bare_answers_get_a_page() {
         for _ in 0..2 {
             client.request("GET", "/", "", b"");
             let answer = client.answer().unwrap();
-            assert_eq!((answer.text().as_str(), answer.field("content-length")), (wanted, length), "{config}");
+            assert_eq!(
+                (answer.text().as_str(), answer.field("content-length")),
+                (wanted, length),
+                "{config}"
+            );
         }
         client.request("HEAD", "/", "", b"");
         assert_eq!(client.answer_to("HEAD").unwrap().status, 200);
@@ -115,7 +142,10 @@ fn header_filter_may_replace_an_answer() {
 fn global_rules_come_first_and_run_without_a_route_too() {
     let origin = Origin::echo();
     let gateway = Gateway::start(&[
-        ("global_rules/1", json!({ "plugins": { "trial": { "mark": "global", "fields": { "X-Global": "1" } } } })),
+        (
+            "global_rules/1",
+            json!({ "plugins": { "trial": { "mark": "global", "fields": { "X-Global": "1" } } } }),
+        ),
         (
             "routes/1",
             json!({ "uri": "/here", "upstream": origin.upstream(), "plugins": { "trial-two": { "mark": "route" } } }),
@@ -155,18 +185,24 @@ fn a_consumer_s_plugins_are_laid_over_the_route_s() {
 #[test]
 fn plugins_call_other_servers_over_kept_connections() {
     let other = Origin::start(|seen, stream| stream.write_all(&answer(207, &[], seen.line())).is_ok());
-    let (gateway, origin) = with(json!({ "trial": { "fetch": format!("http://{}/ask?x=1", other.address) } }));
+    let (gateway, origin) =
+        with(json!({ "trial": { "fetch": format!("http://{}/ask?x=1", other.address) } }));
     for _ in 0..3 {
         gateway.get("/");
         assert_eq!(origin.last().field("x-fetched"), Some("207 GET /ask?x=1 HTTP/1.1"));
     }
-    assert_eq!((other.connections(), other.last().field("host")), (1, Some(other.address.to_string().as_str())));
+    assert_eq!(
+        (other.connections(), other.last().field("host")),
+        (1, Some(other.address.to_string().as_str()))
+    );
 }
 
 #[test]
 fn calls_that_fail_say_why() {
-    let silent = Origin::start(|_, _| loop {
-        std::thread::park();
+    let silent = Origin::start(|_, _| {
+        loop {
+            std::thread::park();
+        }
     });
     let large = Origin::bytes(format!("HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n{}", "x".repeat(1001)));
     let endless = Origin::start(|_, stream| {
@@ -247,7 +283,10 @@ fn a_panic_is_a_500_for_one_client_and_nothing_for_the_others() {
     let origin = Origin::fixed("ok");
     let gateway = Gateway::start(&[
         ("routes/1", json!({ "uri": "/fine", "upstream": origin.upstream() })),
-        ("routes/2", json!({ "uri": "/panic", "upstream": origin.upstream(), "plugins": { "trial": { "panic": true } } })),
+        (
+            "routes/2",
+            json!({ "uri": "/panic", "upstream": origin.upstream(), "plugins": { "trial": { "panic": true } } }),
+        ),
     ]);
     let mut other = gateway.connect();
     other.request("GET", "/fine", "", b"");

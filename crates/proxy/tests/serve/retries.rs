@@ -87,7 +87,10 @@ fn an_answer_of_5xx_or_against_the_rules_is_not_retried() {
         (b"HTTP/1.1 99 Low\r\n\r\n".to_vec(), 502),
         (b"HTTP/1.1 200 OK\nContent-Length: 0\n\n".to_vec(), 502),
         (b"nonsense\r\n\r\n".to_vec(), 502),
-        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n".to_vec(), 502),
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n".to_vec(),
+            502,
+        ),
     ] {
         let (bad, good) = (Origin::bytes(bytes.clone()), Origin::fixed("ok"));
         let gateway = Gateway::to(nodes(&[bad.address, good.address]));
@@ -108,14 +111,20 @@ fn retries_are_as_many_as_the_upstream_says() {
         (json!({ "retries": 9 }), "502, 502, 502"),
     ] {
         let answer = Gateway::to(with(nodes(&three), members.clone())).get("/");
-        assert_eq!((answer.status, answer.field("x-apisix-upstream-status")), (502, Some(statuses)), "{members}");
+        assert_eq!(
+            (answer.status, answer.field("x-apisix-upstream-status")),
+            (502, Some(statuses)),
+            "{members}"
+        );
     }
 }
 
 #[test]
 fn a_node_that_is_silent_too_long_is_given_up_and_the_client_told_504() {
-    let silent = Origin::start(|_, _| loop {
-        std::thread::park();
+    let silent = Origin::start(|_, _| {
+        loop {
+            std::thread::park();
+        }
     });
     let timeout = json!({ "timeout": { "connect": 1, "send": 1, "read": 0.2 } });
     let gateway = Gateway::to(with(silent.upstream(), timeout.clone()));
@@ -180,7 +189,8 @@ fn a_kept_connection_that_died_is_replaced_where_that_is_safe() {
         })
         .collect();
     assert_eq!(statuses, [200, 200, 502], "the POST may have been carried out");
-    let by_method = |method: &str| origin.seen().iter().filter(|seen| seen.line().starts_with(method)).count();
+    let by_method =
+        |method: &str| origin.seen().iter().filter(|seen| seen.line().starts_with(method)).count();
     assert_eq!((by_method("GET"), by_method("POST"), origin.connections()), (3, 1, 2));
 }
 

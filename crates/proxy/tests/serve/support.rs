@@ -153,8 +153,10 @@ impl Client {
 
     /// A request to `a.test`, with a length where there is a body.
     pub(crate) fn request(&mut self, method: &str, target: &str, fields: &str, body: &[u8]) {
-        let host = if fields.to_ascii_lowercase().contains("host:") { "" } else { "Host: a.test\r\n" };
-        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let named = fields.lines().any(|line| line.to_ascii_lowercase().starts_with("host:"));
+        let host = if named { "" } else { "Host: a.test\r\n" };
+        let length =
+            if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         self.write(format!("{method} {target} HTTP/1.1\r\n{host}{fields}{length}\r\n"));
         self.write(body);
     }

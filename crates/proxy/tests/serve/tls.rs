@@ -42,7 +42,10 @@ impl Secure {
                     let mut first = true;
                     while let Some(seen) = read_request(&mut reader, 0) {
                         if std::mem::take(&mut first) {
-                            noted.lock().unwrap().push(reader.get_ref().conn.server_name().map(str::to_owned));
+                            noted
+                                .lock()
+                                .unwrap()
+                                .push(reader.get_ref().conn.server_name().map(str::to_owned));
                         }
                         let body = format!("{} {}", seen.field("host").unwrap(), seen.body.len());
                         if reader.get_mut().write_all(&answer(200, &[], &body)).is_err() {
@@ -101,7 +104,8 @@ fn the_name_follows_the_rule_of_the_host() {
     unverified(json!({})).get("/");
     unverified(json!({ "pass_host": "rewrite", "upstream_host": "other.test:1" })).get("/");
     unverified(json!({ "pass_host": "node" })).get("/");
-    let names: Vec<Option<String>> = [Some("a.test"), Some("other.test"), None].map(|name| name.map(str::to_owned)).into();
+    let names: Vec<Option<String>> =
+        [Some("a.test"), Some("other.test"), None].map(|name| name.map(str::to_owned)).into();
     assert_eq!(origin.names(), names);
 }
 

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use usher_http1::head::Head;
+use usher_model::variables::Variables as _;
 use usher_pipeline::body::{Body, BodyError, BodyOut, BodyRead, BodyStep};
 use usher_pipeline::env::{Env, Target};
 use usher_pipeline::exchange::{Choice, Exchange};
@@ -19,7 +20,6 @@ use usher_pipeline::plugin::{BuildError, Flow, Hook, Phases, Plugin};
 use usher_pipeline::reply::Reply;
 use usher_pipeline::spec::{Credential, Spec};
 use usher_pipeline::worker::Call;
-use usher_model::variables::Variables as _;
 
 /// All plugins of these tests.
 pub(crate) fn specs() -> &'static [&'static Spec] {
@@ -49,6 +49,8 @@ pub(crate) struct Config {
     replace: Option<String>,
     /// Turns bodies into capitals: `request`, `answer`.
     shout: Vec<String>,
+    /// Looks at the answer's body without changing it.
+    watch: bool,
     /// Fields of the answer.
     fields: BTreeMap<String, String>,
     /// Answers in header_filter.
@@ -111,7 +113,7 @@ impl<const N: u8> Plugin for Trial<N> {
         before_proxy: Some(Hook::Now(Self::before_proxy)),
         request_body: Some(|plugin, _| plugin.shouts("request")),
         header_filter: Some(Self::header_filter),
-        body_filter: Some(|plugin, _| plugin.shouts("answer")),
+        body_filter: Some(|plugin, _| plugin.shouts("answer").or_else(|| plugin.watches())),
         log: Some(Self::log),
         ..Phases::NONE
     };
@@ -212,6 +214,10 @@ impl<const N: u8> Trial<N> {
         self.config.shout.iter().any(|wanted| wanted == what).then(|| Box::new(Shout) as Box<dyn BodyStep>)
     }
 
+    fn watches(&self) -> Option<Box<dyn BodyStep>> {
+        self.config.watch.then(|| Box::new(Watch) as Box<dyn BodyStep>)
+    }
+
     fn log(&self, exchange: &mut Exchange) {
         let Some(name) = &self.config.log else { return };
         let seen = NOTED.into_iter().filter_map(|name| {
@@ -236,6 +242,23 @@ impl BodyStep for Shout {
     fn end(&mut self, _: &mut Head, out: &mut BodyOut) -> Result<(), BodyError> {
         out.push(Bytes::from_static(b"!"));
         Ok(())
+    }
+}
+
+struct Watch;
+
+impl BodyStep for Watch {
+    fn chunk(&mut self, bytes: Bytes, out: &mut BodyOut) -> Result<(), BodyError> {
+        out.push(bytes);
+        Ok(())
+    }
+
+    fn end(&mut self, _: &mut Head, _: &mut BodyOut) -> Result<(), BodyError> {
+        Ok(())
+    }
+
+    fn keeps_length(&self) -> bool {
+        true
     }
 }
 

@@ -74,7 +74,10 @@ fn a_node_may_be_a_name() {
 fn names_that_lead_to_forbidden_addresses_are_not_followed() {
     let own = Origin::fixed("the Admin API");
     let node = format!("localhost:{}", own.address.port());
-    let options = Options { forbidden: vec![own.address, format!("[::1]:{}", own.address.port()).parse().unwrap()], ..options() };
+    let options = Options {
+        forbidden: vec![own.address, format!("[::1]:{}", own.address.port()).parse().unwrap()],
+        ..options()
+    };
     let route = json!({ "uri": "/*", "upstream": { "nodes": { node: 1 } } });
     let gateway = Gateway::start_with(options, &[("routes/1", route)]);
     assert_eq!(gateway.get("/").status, 502);

@@ -39,7 +39,9 @@ fn bytes_go_both_ways_until_both_sides_have_ended() {
     client.write(format!("{HANDSHAKE}\r\nearly"));
     let head = client.head().unwrap();
     assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
-    for field in ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="] {
+    for field in
+        ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="]
+    {
         assert!(head.contains(field), "{head}");
     }
     assert_eq!(client.bytes(5), b"early");
@@ -93,7 +95,11 @@ fn a_handshake_that_is_none_never_reaches_the_upstream() {
     ] {
         let mut client = gateway.connect();
         client.write(format!("{handshake}\r\n"));
-        assert_eq!(client.answer_to(handshake.split(' ').next().unwrap()).unwrap().status, status, "{handshake}");
+        assert_eq!(
+            client.answer_to(handshake.split(' ').next().unwrap()).unwrap().status,
+            status,
+            "{handshake}"
+        );
     }
     assert_eq!(origin.connections(), 0);
 }

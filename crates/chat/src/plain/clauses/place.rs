@@ -54,8 +54,11 @@ pub(super) fn hosts(words: &mut Words<'_>, wish: &mut Wish, kind: Kind) -> Resul
         return Ok(false);
     }
     // Behind `host` the first one may be anything; what is listed further has to look like one.
-    let host = |word: &Word, first| !word.is_path() && (domain(&word.low) || (called && first && is_name(word)));
-    let hosts = series(&mut probe, |words, first| take_if(words, |word| host(word, first)).map(|word| word.low.clone()));
+    let host =
+        |word: &Word, first| !word.is_path() && (domain(&word.low) || (called && first && is_name(word)));
+    let hosts = series(&mut probe, |words, first| {
+        take_if(words, |word| host(word, first)).map(|word| word.low.clone())
+    });
     if hosts.is_empty() {
         return if called { Err(unknown(words, Some("which host is missing"))) } else { Ok(false) };
     }
@@ -76,7 +79,10 @@ pub(crate) fn domain(low: &str) -> bool {
     let fits = low.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'*'));
     let last = low.rsplit('.').next().unwrap_or_default();
     low == "localhost"
-        || (fits && low.contains('.') && last.len() >= 2 && last.bytes().all(|byte| byte.is_ascii_alphabetic()))
+        || (fits
+            && low.contains('.')
+            && last.len() >= 2
+            && last.bytes().all(|byte| byte.is_ascii_alphabetic()))
 }
 
 /// An address or network of clients.
@@ -132,7 +138,12 @@ pub(super) fn backend(words: &mut Words<'_>, wish: &mut Wish, kind: Kind) -> Res
     set(words, probe, wish, Backend::Named(called))
 }
 
-fn set<'a>(words: &mut Words<'a>, behind: Words<'a>, wish: &mut Wish, backend: Backend) -> Result<bool, Unknown> {
+fn set<'a>(
+    words: &mut Words<'a>,
+    behind: Words<'a>,
+    wish: &mut Wish,
+    backend: Backend,
+) -> Result<bool, Unknown> {
     match (&mut wish.backend, backend) {
         (none @ None, backend) => *none = Some(backend),
         (Some(Backend::Nodes(nodes)), Backend::Nodes(more)) => nodes.extend(more),
@@ -192,9 +203,16 @@ fn weight(words: &mut Words<'_>) -> Option<u64> {
 
 /// A domain without scheme and port.
 fn bare(words: &mut Words<'_>) -> Option<Node> {
-    let word = words.peek().filter(|word| word.form != Form::Json && domain(&word.low) && !word.low.contains('*'))?;
+    let word = words
+        .peek()
+        .filter(|word| word.form != Form::Json && domain(&word.low) && !word.low.contains('*'))?;
     words.take();
-    Some(Node { address: format!("{}:80", word.low), https: false, named: word.low != "localhost", weight: None })
+    Some(Node {
+        address: format!("{}:80", word.low),
+        https: false,
+        named: word.low != "localhost",
+        weight: None,
+    })
 }
 
 /// The node that is written here: an address with a scheme or a port.

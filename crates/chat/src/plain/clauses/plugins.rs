@@ -30,7 +30,9 @@ fn add(wish: &mut Wish, name: &str, body: Value, part: &[Word]) -> Result<bool, 
 pub(super) fn limit(words: &mut Words<'_>, wish: &mut Wish, kind: Kind) -> Result<bool, Unknown> {
     let mut probe = *words;
     let former = probe;
-    let called = probe.eat("a|the? rate? limit|limits|limited|limiting|rate-limit|rate-limited|throttle|throttled|cap|capped");
+    let called = probe.eat(
+        "a|the? rate? limit|limits|limited|limiting|rate-limit|rate-limited|throttle|throttled|cap|capped",
+    );
     let mut each = None;
     if called {
         let mut whom = probe;
@@ -57,9 +59,10 @@ pub(super) fn limit(words: &mut Words<'_>, wish: &mut Wish, kind: Kind) -> Resul
             *words = probe;
             Ok(true)
         }
-        None if called => {
-            Err(unknown(words, Some("a limit is a number and a time, such as 10 requests a minute per client")))
-        }
+        None if called => Err(unknown(
+            words,
+            Some("a limit is a number and a time, such as 10 requests a minute per client"),
+        )),
         None => Ok(false),
     }
 }
@@ -96,7 +99,8 @@ pub(super) fn cors(words: &mut Words<'_>, wish: &mut Wish, _: Kind) -> Result<bo
     let mut origins = probe;
     origins.eat("for|from|to the? origin|origins?");
     let origin = |word: &Word| word.low.contains("://");
-    let listed = series(&mut origins, |words, _| take_if(words, origin).map(|word| word.low.trim_end_matches('/')));
+    let listed =
+        series(&mut origins, |words, _| take_if(words, origin).map(|word| word.low.trim_end_matches('/')));
     let mut body = Map::new();
     if !listed.is_empty() {
         body.insert("allow_origins".to_owned(), listed.join(",").into());
@@ -111,7 +115,9 @@ pub(super) fn cors(words: &mut Words<'_>, wish: &mut Wish, _: Kind) -> Result<bo
 pub(super) fn addresses(words: &mut Words<'_>, wish: &mut Wish, _: Kind) -> Result<bool, Unknown> {
     let mut probe = *words;
     let former = probe;
-    let denied = probe.eat("deny|denying|denies|block|blocking|blocks|refuse|refusing|reject|rejecting|ban|forbid|blacklist|except|not");
+    let denied = probe.eat(
+        "deny|denying|denies|block|blocking|blocks|refuse|refusing|reject|rejecting|ban|forbid|blacklist",
+    );
     let mut lead = denied;
     while probe.eat("allow|allowing|allows|admit|admitting|permit|only|restricted|restrict|limited|accessible|reachable|whitelist|just") {
         lead = true;
@@ -154,7 +160,8 @@ pub(super) fn strip(words: &mut Words<'_>, wish: &mut Wish, _: Kind) -> Result<b
     probe.take();
     probe.eat("prefix");
     probe.eat("from the? path|paths|uri");
-    let pattern = strip_pattern(&path.text).ok_or_else(|| unknown(words, Some("there is nothing to strip")))?;
+    let pattern =
+        strip_pattern(&path.text).ok_or_else(|| unknown(words, Some("there is nothing to strip")))?;
     add(wish, "proxy-rewrite", json!({ "regex_uri": pattern }), probe.since(&former))?;
     *words = probe;
     Ok(true)
@@ -170,7 +177,10 @@ pub(crate) fn strip_pattern(prefix: &str) -> Option<[String; 2]> {
 fn escaped(path: &str) -> String {
     let mut text = String::with_capacity(path.len());
     for letter in path.chars() {
-        if matches!(letter, '.' | '+' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | '^' | '$' | '\\' | '*') {
+        if matches!(
+            letter,
+            '.' | '+' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | '^' | '$' | '\\' | '*'
+        ) {
             text.push('\\');
         }
         text.push(letter);
@@ -214,7 +224,9 @@ pub(super) fn rewrite(words: &mut Words<'_>, wish: &mut Wish, _: Kind) -> Result
             None if from.text.contains('*') || to.text.contains('*') => {
                 return Err(unknown(words, Some("both paths have to end in `*`, or none")));
             }
-            None => json!({ "regex_uri": [format!("^{}$", escaped(&from.text)), to.text.replace('$', "$$")] }),
+            None => {
+                json!({ "regex_uri": [format!("^{}$", escaped(&from.text)), to.text.replace('$', "$$")] })
+            }
         },
     };
     add(wish, "proxy-rewrite", body, probe.since(&former))?;
@@ -261,7 +273,8 @@ pub(crate) fn redirect_to(words: &mut Words<'_>, wish: &mut Wish) -> Result<bool
             body.insert("uri".to_owned(), to.text.clone().into());
         }
         _ => {
-            let reason = "a redirect goes to a path, an address or `https`; with `*` both sides have it at their end";
+            let reason =
+                "a redirect goes to a path, an address or `https`; with `*` both sides have it at their end";
             return Err(unknown(words, Some(reason)));
         }
     }

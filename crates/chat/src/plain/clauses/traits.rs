@@ -75,7 +75,9 @@ pub(super) fn labels(words: &mut Words<'_>, wish: &mut Wish, _: Kind) -> Result<
     if !probe.eat("with|and? the|a? label|labels|labelled|labeled|tagged with|as?") {
         return Ok(false);
     }
-    let labels = series(&mut probe, |words, _| take_if(words, |word| pair(&word.text).is_some()).and_then(|word| pair(&word.text)));
+    let labels = series(&mut probe, |words, _| {
+        take_if(words, |word| pair(&word.text).is_some()).and_then(|word| pair(&word.text))
+    });
     wish.labels.extend(labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())));
     if wish.labels.is_empty() {
         return Err(unknown(words, Some("a label is written as key=value")));

@@ -38,7 +38,8 @@ fn plugin(current: Current<'_>, name: &str) -> Result<String, String> {
     if plugins.is_some_and(|plugins| plugins.contains_key(name)) {
         return Ok(name.to_owned());
     }
-    let names: Vec<&str> = plugins.map(|plugins| plugins.keys().map(String::as_str).collect()).unwrap_or_default();
+    let names: Vec<&str> =
+        plugins.map(|plugins| plugins.keys().map(String::as_str).collect()).unwrap_or_default();
     let has = if names.is_empty() { "no plugins of its own".to_owned() } else { names.join(", ") };
     Err(format!("{} has no {name}; it has {has}", current.called()))
 }
@@ -48,7 +49,10 @@ fn member(members: &mut Map<String, Value>, current: Current<'_>, name: &str) ->
     let places: &[&str] = if name == "hosts" { &["host", "hosts"] } else { &[name] };
     let present: Vec<&&str> = places.iter().filter(|place| current.member(place).is_some()).collect();
     if present.is_empty() {
-        let word = name.replace("enable_", "").replace("plugin_config_id", "plugin config").replace("desc", "description");
+        let word = name
+            .replace("enable_", "")
+            .replace("plugin_config_id", "plugin config")
+            .replace("desc", "description");
         return Err(format!("{} has no {word}", current.called()));
     }
     for place in present {
@@ -91,9 +95,12 @@ fn drop_node(members: &mut Map<String, Value>, current: Current<'_>, address: &s
         return Err(format!("{address} is the only node of {}; add another one first", current.called()));
     }
     let left = match upstream.get("nodes") {
-        Some(Value::Array(all)) => {
-            all.iter().filter(|item| address_of(item).as_deref() != Some(address)).cloned().collect::<Vec<_>>().into()
-        }
+        Some(Value::Array(all)) => all
+            .iter()
+            .filter(|item| address_of(item).as_deref() != Some(address))
+            .cloned()
+            .collect::<Vec<_>>()
+            .into(),
         _ => Value::Object(Map::from_iter([(address.to_owned(), Value::Null)])),
     };
     if inside {
@@ -118,7 +125,9 @@ pub(super) fn nodes_of(upstream: &Value) -> Vec<(String, u64)> {
         }
         Some(Value::Array(all)) => all
             .iter()
-            .filter_map(|item| Some((address_of(item)?, item.get("weight").and_then(Value::as_u64).unwrap_or(1))))
+            .filter_map(|item| {
+                Some((address_of(item)?, item.get("weight").and_then(Value::as_u64).unwrap_or(1)))
+            })
             .collect(),
         _ => Vec::new(),
     }

@@ -22,7 +22,12 @@ pub(super) fn taken(
         members.insert("methods".to_owned(), json!(joined(known, &wish.methods, adds)));
     }
     if !wish.paths.is_empty() {
-        one_or_several(members, current, ("uri", "uris"), &joined(texts(current, "uri", "uris"), &wish.paths, adds));
+        one_or_several(
+            members,
+            current,
+            ("uri", "uris"),
+            &joined(texts(current, "uri", "uris"), &wish.paths, adds),
+        );
     }
     if !wish.hosts.is_empty() {
         let hosts = joined(texts(current, "host", "hosts"), &wish.hosts, adds);
@@ -62,7 +67,9 @@ pub(super) fn aimed(
     }
     let patch = match current.member("upstream") {
         Some(own) => noded(current, own, nodes, adds)?,
-        None if adds => return Err(format!("{} has no nodes of its own; add them to its upstream", current.called())),
+        None if adds => {
+            return Err(format!("{} has no nodes of its own; add them to its upstream", current.called()));
+        }
         None => compose::upstream(nodes)?,
     };
     members.insert("upstream".to_owned(), Value::Object(patch));
@@ -73,13 +80,21 @@ pub(super) fn aimed(
 }
 
 /// The patch of an upstream that gets these nodes, in place of its own or besides them.
-fn noded(current: Current<'_>, upstream: &Value, nodes: &[Node], adds: bool) -> Result<Map<String, Value>, String> {
+fn noded(
+    current: Current<'_>,
+    upstream: &Value,
+    nodes: &[Node],
+    adds: bool,
+) -> Result<Map<String, Value>, String> {
     let https = compose::scheme(nodes)?;
     let was_https = upstream.get("scheme").and_then(Value::as_str) == Some("https");
     let mut patch = Map::new();
     if adds && https != was_https {
         let way = if was_https { "https" } else { "http" };
-        return Err(format!("the nodes of {} are reached by {way}, and so would have to be the new ones", current.called()));
+        return Err(format!(
+            "the nodes of {} are reached by {way}, and so would have to be the new ones",
+            current.called()
+        ));
     }
     if https != was_https {
         patch.insert("scheme".to_owned(), if https { "https" } else { "http" }.into());
@@ -89,7 +104,9 @@ fn noded(current: Current<'_>, upstream: &Value, nodes: &[Node], adds: bool) -> 
         // Priorities and the like stay with the nodes that stay.
         Some(Value::Array(all)) if adds => {
             let mut all: Vec<Value> = all.clone();
-            all.retain(|item| !nodes.iter().any(|node| Some(&node.address) == parts::address_of(item).as_ref()));
+            all.retain(|item| {
+                !nodes.iter().any(|node| Some(&node.address) == parts::address_of(item).as_ref())
+            });
             all.extend(nodes.iter().map(listed));
             Value::Array(all)
         }

@@ -25,7 +25,9 @@ impl Call<'_> {
         }
         if changes.len() > MOST {
             let count = changes.len();
-            return Err(Refusal::new(format!("{count} changes are too many")).at("/changes").allowed("1 to 100; make several plans"));
+            return Err(Refusal::new(format!("{count} changes are too many"))
+                .at("/changes")
+                .allowed("1 to 100; make several plans"));
         }
         let mut edits: Vec<Edit> = Vec::with_capacity(changes.len());
         let mut expect = Vec::with_capacity(changes.len());
@@ -33,7 +35,9 @@ impl Call<'_> {
             let change = Change::read(change, format!("/changes/{index}"))?;
             let (key, after, seen) = self.edit(&change, &edits).await?;
             if edits.iter().any(|edit| edit.key == key) {
-                return Err(Refusal::new(format!("{key} is changed twice")).at(change.at).next("say it once, with all that is wanted of it"));
+                return Err(Refusal::new(format!("{key} is changed twice"))
+                    .at(change.at)
+                    .next("say it once, with all that is wanted of it"));
             }
             expect.push((key.clone(), seen));
             edits.push(Edit { key, after });
@@ -41,7 +45,11 @@ impl Call<'_> {
         Ok((edits, expect))
     }
 
-    async fn edit(&self, change: &Change<'_>, others: &[Edit]) -> Result<(Key, Option<Value>, Option<u64>), Refusal> {
+    async fn edit(
+        &self,
+        change: &Change<'_>,
+        others: &[Edit],
+    ) -> Result<(Key, Option<Value>, Option<u64>), Refusal> {
         if change.op == "create" {
             let mut body = change.body()?;
             let key = self.new_key(change, &body, others).await?;
@@ -61,7 +69,9 @@ impl Call<'_> {
         let after = match change.op {
             "delete" if change.body_json.is_null() => None,
             "delete" => {
-                return Err(Refusal::new("a deletion has no body").at(format!("{}/body_json", change.at)).allowed("null"));
+                return Err(Refusal::new("a deletion has no body")
+                    .at(format!("{}/body_json", change.at))
+                    .allowed("null"));
             }
             "merge" => {
                 let mut merged = stored.value;
@@ -97,10 +107,19 @@ impl Call<'_> {
     }
 
     /// The key of an object that is made: the given id, or one made of its name, path or host.
-    async fn new_key(&self, change: &Change<'_>, body: &Map<String, Value>, others: &[Edit]) -> Result<Key, Refusal> {
+    async fn new_key(
+        &self,
+        change: &Change<'_>,
+        body: &Map<String, Value>,
+        others: &[Edit],
+    ) -> Result<Key, Refusal> {
         let at = format!("{}/id", change.at);
         let member = |name: &str| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        if let Some(id) = change.id.or_else(|| member("id")).or_else(|| (change.kind == Kind::Consumer).then(|| member("username")).flatten()) {
+        if let Some(id) = change
+            .id
+            .or_else(|| member("id"))
+            .or_else(|| (change.kind == Kind::Consumer).then(|| member("username")).flatten())
+        {
             if change.kind == Kind::Credential {
                 return credential_key(id).ok_or_else(|| credential_id(&at));
             }
@@ -108,11 +127,21 @@ impl Call<'_> {
         }
         match change.kind {
             Kind::Credential => return Err(credential_id(&at)),
-            Kind::Consumer => return Err(Refusal::new("a consumer needs its username").at(format!("{}/body_json", change.at))),
+            Kind::Consumer => {
+                return Err(
+                    Refusal::new("a consumer needs its username").at(format!("{}/body_json", change.at))
+                );
+            }
             _ => {}
         }
-        let first = |name: &str| body.get(name).and_then(Value::as_array).and_then(|all| all.first()).and_then(Value::as_str);
-        let about = member("name").or_else(|| member("uri")).or_else(|| first("uris")).or_else(|| member("host")).or_else(|| first("hosts"));
+        let first = |name: &str| {
+            body.get(name).and_then(Value::as_array).and_then(|all| all.first()).and_then(Value::as_str)
+        };
+        let about = member("name")
+            .or_else(|| member("uri"))
+            .or_else(|| first("uris"))
+            .or_else(|| member("host"))
+            .or_else(|| first("hosts"));
         let slug = slug(about.unwrap_or_default());
         let base = if slug.is_empty() { change.kind.schema_name().replace('_', "-") } else { slug };
         for number in 1..=1_000 {
@@ -141,7 +170,13 @@ impl<'a> Change<'a> {
         let word = text("kind").unwrap_or_default();
         let kind = Kind::named(word).ok_or_else(|| unknown_kind(word, &format!("{at}/kind")))?;
         let id = text("id").map(str::trim).filter(|id| !id.is_empty());
-        Ok(Self { op: text("op").unwrap_or_default(), kind, id, body_json: change.get("body_json").unwrap_or(&Value::Null), at })
+        Ok(Self {
+            op: text("op").unwrap_or_default(),
+            kind,
+            id,
+            body_json: change.get("body_json").unwrap_or(&Value::Null),
+            at,
+        })
     }
 
     /// The body: JSON text of an object, or the object itself.
@@ -157,7 +192,9 @@ impl<'a> Change<'a> {
             Value::Object(members) => Ok(members.clone()),
             Value::String(text) => match serde_json::from_str::<Value>(text) {
                 Ok(Value::Object(members)) => Ok(members),
-                Ok(other) => Err(refused(format!("the body is {}, not an object", clean(&other.to_string(), 40)))),
+                Ok(other) => {
+                    Err(refused(format!("the body is {}, not an object", clean(&other.to_string(), 40))))
+                }
                 Err(error) => Err(refused(format!("the body is no JSON: {error}"))),
             },
             _ => Err(refused(format!("op {} needs a body", self.op))),
@@ -168,15 +205,19 @@ impl<'a> Change<'a> {
 /// Puts the id where APISIX's objects carry it, takes out what isn't the caller's to say, and refuses a body that says it is another object.
 fn claim(key: &Key, body: &mut Map<String, Value>, change: &Change<'_>) -> Result<(), Refusal> {
     let member = if key.kind == Kind::Consumer { "username" } else { "id" };
-    let own = if key.kind == Kind::Credential { key.id.rsplit('/').next().unwrap_or_default() } else { &key.id };
+    let own =
+        if key.kind == Kind::Credential { key.id.rsplit('/').next().unwrap_or_default() } else { &key.id };
     // The service sets the times; a caller who writes back what it read has them in it.
     body.shift_remove("create_time");
     body.shift_remove("update_time");
     let said = body.get(member).map(|said| said.as_str().map_or_else(|| said.to_string(), str::to_owned));
     match said {
-        Some(said) if said != own && said != key.id => Err(Refusal::new(format!("the body says {member} {:?}, the change is about {key}", clean(&said, 64)))
-            .at(format!("{}/body_json", change.at))
-            .allowed(format!("{member} {own:?}, or none"))),
+        Some(said) if said != own && said != key.id => Err(Refusal::new(format!(
+            "the body says {member} {:?}, the change is about {key}",
+            clean(&said, 64)
+        ))
+        .at(format!("{}/body_json", change.at))
+        .allowed(format!("{member} {own:?}, or none"))),
         _ => {
             body.insert(member.to_owned(), own.into());
             Ok(())
@@ -191,7 +232,9 @@ fn credential_key(id: &str) -> Option<Key> {
 }
 
 fn credential_id(at: &str) -> Refusal {
-    Refusal::new("a credential needs its consumer and an id").at(at).allowed("`consumer/credentials/id`, such as jack/credentials/first")
+    Refusal::new("a credential needs its consumer and an id")
+        .at(at)
+        .allowed("`consumer/credentials/id`, such as jack/credentials/first")
 }
 
 /// An id of readable words.
@@ -216,7 +259,14 @@ mod tests {
 
     #[test]
     fn ids_are_made_of_what_an_object_is_called() {
-        for (text, id) in [("Conference API", "conference-api"), ("/speaker/*", "speaker"), ("*.example.com", "example-com"), ("/*", ""), ("日本", ""), ("/a/b/:id", "a-b-id")] {
+        for (text, id) in [
+            ("Conference API", "conference-api"),
+            ("/speaker/*", "speaker"),
+            ("*.example.com", "example-com"),
+            ("/*", ""),
+            ("日本", ""),
+            ("/a/b/:id", "a-b-id"),
+        ] {
             assert_eq!(slug(text), id);
         }
         assert!(slug(&"long ".repeat(50)).len() <= 40);

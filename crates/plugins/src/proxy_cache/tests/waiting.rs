@@ -91,6 +91,7 @@ fn head_comes(pipeline: &Pipeline, exchange: &mut Exchange, fields: &[(&str, &st
     assert!(matches!(pipeline.header_filter(exchange), Flow::Continue));
     let mut steps = BodySteps::default();
     pipeline.body_filter(exchange, &mut steps);
+    assert!(steps.keep_length(), "the client is told the length all the same");
     steps
 }
 

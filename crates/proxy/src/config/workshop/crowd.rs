@@ -103,7 +103,9 @@ impl Workshop {
         for (place, credential) in &free {
             self.people.file(*place, Arc::clone(credential));
         }
-        self.crowd.held.insert(Arc::clone(holder), free);
+        if !free.is_empty() {
+            self.crowd.held.insert(Arc::clone(holder), free);
+        }
     }
 }
 

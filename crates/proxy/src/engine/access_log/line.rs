@@ -139,10 +139,7 @@ mod tests {
     #[test]
     fn nothing_in_a_value_can_end_its_line() {
         let hostile = b"a\r\nb\"c\\d\x1b\xe2\x80\xa8".as_slice();
-        assert_eq!(
-            &*escaped(hostile.into()),
-            b"a\\x0D\\x0Ab\\x22c\\x5Cd\\x1B\\xE2\\x80\\xA8".as_slice()
-        );
+        assert_eq!(&*escaped(hostile.into()), b"a\\x0D\\x0Ab\\x22c\\x5Cd\\x1B\\xE2\\x80\\xA8".as_slice());
         assert_eq!(escaped(vec![b'x'; 1 << 20].into()).len(), LONGEST + 3);
     }
 

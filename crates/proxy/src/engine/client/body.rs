@@ -115,10 +115,9 @@ impl Client {
         }
         // A body with trailers stays a stream, because only streams carry them.
         match io.body.decoder.trailers() {
-            Some(trailers) => Ok(Body::Stream(Box::new(ClientBody {
-                client: Rc::clone(self),
-                trailers: Some(trailers),
-            }))),
+            Some(trailers) => {
+                Ok(Body::Stream(Box::new(ClientBody { client: Rc::clone(self), trailers: Some(trailers) })))
+            }
             None => Ok(io.body.ahead.pop_front().map_or(Body::Empty, Body::Full)),
         }
     }
@@ -158,7 +157,9 @@ impl Client {
             match Pin::new(&mut io.stream).poll_write(context, rest) {
                 Poll::Ready(Ok(written)) if written > 0 => io.body.owed -= written.min(io.body.owed),
                 Poll::Ready(_) => return Poll::Ready(Err(BodyError::Closed)),
-                Poll::Pending => return self.waiting(io).map_or(Poll::Pending, |late| Poll::Ready(Err(late))),
+                Poll::Pending => {
+                    return self.waiting(io).map_or(Poll::Pending, |late| Poll::Ready(Err(late)));
+                }
             }
         }
         Poll::Ready(Ok(()))
@@ -202,7 +203,8 @@ impl Client {
                 Poll::Ready(Err(error)) => return Poll::Ready(Some(Err((error, 400)))),
                 Poll::Pending => return Poll::Pending,
             }
-            let left = io.body.decoder.remaining().map_or(LARGE, |left| usize::try_from(left).unwrap_or(LARGE));
+            let left =
+                io.body.decoder.remaining().map_or(LARGE, |left| usize::try_from(left).unwrap_or(LARGE));
             self.local.buffers.make_room(&mut io.buffer, left);
             match tokio_util::io::poll_read_buf(Pin::new(&mut io.stream), context, &mut io.buffer) {
                 Poll::Ready(Ok(came)) if came > 0 => {
@@ -269,6 +271,10 @@ impl BodyRead for ClientBody {
     }
 
     fn remaining(&self) -> Option<u64> {
+        if self.trailers.is_some() {
+            // A body with a length carries no trailers.
+            return None;
+        }
         let io = self.client.io.borrow();
         let ahead: u64 = io.body.ahead.iter().map(|piece| piece.len() as u64).sum();
         io.body.decoder.remaining().map(|left| left + ahead)

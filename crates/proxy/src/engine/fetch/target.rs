@@ -70,7 +70,11 @@ mod tests {
             ("https://[::1]:9000/x", "::1", 9000, "/x"),
         ] {
             let target = Target::parse(url).unwrap();
-            assert_eq!((target.host, target.port, target.path_and_query.as_str()), (host, port, path), "{url}");
+            assert_eq!(
+                (target.host, target.port, target.path_and_query.as_str()),
+                (host, port, path),
+                "{url}"
+            );
         }
     }
 

@@ -4,12 +4,10 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
 use usher_http1::encode::{ResponseExtras, encode_response};
 use usher_http1::head::Version;
 use usher_http1::request::{Framing, HeadProgress};
 use usher_http1::response::{ResponseHead, decode_response};
-use usher_model::resource::Timeouts;
 use usher_pipeline::exchange::Exchange;
 
 use super::{Stop, Terms};
@@ -18,11 +16,11 @@ use crate::engine::buffers::LARGE;
 use crate::engine::client::Client;
 use crate::engine::clock::millis;
 use crate::engine::errors::{Failure, Trouble};
-use crate::engine::ingress::drop_nominated;
+use crate::engine::far::Far;
+use crate::engine::ingress::nominates_others;
 use crate::engine::outbound::Outbound;
-use crate::engine::pool::Link;
 use crate::engine::state::State;
-use crate::engine::upload::{Cut, Upload};
+use crate::engine::upload::Cut;
 
 /// Interim answers that are taken in front of the answer.
 const MOST_INTERIMS: u32 = 8;
@@ -36,10 +34,7 @@ pub(super) struct Attempt<'a> {
     exchange: &'a mut Exchange,
     up: &'a mut Outbound,
     down: &'a mut Outbound,
-    link: &'a mut Link,
-    buffer: &'a mut BytesMut,
-    upload: &'a mut Upload,
-    timeouts: Timeouts,
+    far: &'a mut Far,
     websocket: bool,
     progress: HeadProgress,
     interims: u32,
@@ -64,23 +59,13 @@ impl Miss {
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) fn new(
-        client: &'a Client,
-        state: &'a mut State,
-        link: &'a mut Link,
-        buffer: &'a mut BytesMut,
-        upload: &'a mut Upload,
-        terms: &Terms,
-    ) -> Self {
+    pub(super) fn new(client: &'a Client, state: &'a mut State, terms: &Terms) -> Self {
         Self {
             client,
             exchange: &mut state.exchange,
             up: &mut state.up,
             down: &mut state.down,
-            link,
-            buffer,
-            upload,
-            timeouts: terms.timeouts,
+            far: &mut state.far,
             websocket: terms.websocket,
             progress: HeadProgress::default(),
             interims: 0,
@@ -100,21 +85,24 @@ impl<'a> Attempt<'a> {
             return Poll::Ready(Err(stop));
         }
         loop {
-            if !self.buffer.is_empty() {
+            if !self.far.buffer.is_empty() {
                 match self.decode(context) {
                     Ok(Some(head)) => return Poll::Ready(Ok(head)),
                     Ok(None) => {}
                     Err(trouble) => return Poll::Ready(Err(self.miss(trouble))),
                 }
             }
-            self.client.local.buffers.make_room(self.buffer, LARGE);
-            match self.link.socket.poll_fill(context, self.buffer) {
+            let Some(link) = &mut self.far.link else {
+                return Poll::Ready(Err(self.miss(Trouble::Closed)));
+            };
+            self.client.local.buffers.make_room(&mut self.far.buffer, LARGE);
+            match link.socket.poll_fill(context, &mut self.far.buffer) {
                 Poll::Ready(Ok(came)) if came > 0 => {
                     self.heard = true;
                     self.client.alarm.disarm(Wait::UpstreamRead);
                 }
                 Poll::Ready(Ok(_)) => {
-                    let trouble = self.upload.take_broken().map_or(Trouble::Closed, Trouble::Broken);
+                    let trouble = self.far.upload.take_broken().map_or(Trouble::Closed, Trouble::Broken);
                     return Poll::Ready(Err(self.miss(trouble)));
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(self.miss(Trouble::Broken(error)))),
@@ -124,15 +112,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn send(&mut self, context: &mut Context<'_>) -> Result<(), Stop> {
-        let sent = self.upload.poll(
-            context,
-            self.client,
-            &mut self.exchange.request.body,
-            self.up,
-            &mut self.link.socket,
-            self.timeouts.send,
-        );
-        match sent {
+        match self.far.send(context, self.client, &mut self.exchange.request.body, self.up) {
             Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
             Poll::Ready(Err(Cut::TimedOut)) => Err(self.miss(Trouble::SendTimedOut)),
             Poll::Ready(Err(Cut::Body(error))) => {
@@ -143,15 +123,15 @@ impl<'a> Attempt<'a> {
 
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<Result<ResponseHead, Stop>> {
         // While the client still sends, the upstream owes no answer.
-        if !self.upload.is_over() {
+        if !self.far.upload.is_over() {
             return Poll::Pending;
         }
         let alarm = &self.client.alarm;
         if alarm.rang(Wait::UpstreamRead) {
-            let trouble = self.upload.take_broken().map_or(Trouble::ReadTimedOut, Trouble::Broken);
+            let trouble = self.far.upload.take_broken().map_or(Trouble::ReadTimedOut, Trouble::Broken);
             return Poll::Ready(Err(self.miss(trouble)));
         }
-        let patience = if self.upload.is_done() { millis(self.timeouts.read) } else { LAST_WORDS_MS };
+        let patience = if self.far.upload.is_done() { millis(self.far.timeouts.read) } else { LAST_WORDS_MS };
         alarm.arm(Wait::UpstreamRead, self.client.local.clock.ms() + patience);
         match self.client.poll_gone(context) {
             Poll::Ready(()) => Poll::Ready(Err(Stop::Failure(Failure::ClientGone))),
@@ -165,7 +145,9 @@ impl<'a> Attempt<'a> {
         loop {
             let method = self.exchange.request.method();
             let answer = &mut self.exchange.answer;
-            let Some(head) = decode_response(self.buffer, answer, limits, &mut self.progress, method)? else {
+            let Some(head) =
+                decode_response(&mut self.far.buffer, answer, limits, &mut self.progress, method)?
+            else {
                 return Ok(None);
             };
             if head.switching && !self.websocket {
@@ -179,7 +161,7 @@ impl<'a> Attempt<'a> {
                 return Err(Trouble::TooManyInterims(MOST_INTERIMS));
             }
             self.pass_on(context);
-            if self.buffer.is_empty() {
+            if self.far.buffer.is_empty() {
                 return Ok(None);
             }
         }
@@ -191,13 +173,11 @@ impl<'a> Attempt<'a> {
         if answer.status() == 100 || self.exchange.request.head.version() < Version::Http11 {
             return;
         }
-        drop_nominated(answer);
-        let extras = ResponseExtras {
-            framing: Framing::None,
-            close: false,
-            keep_alive_1_0: false,
-            websocket: false,
-        };
+        if answer.get_all("connection").any(nominates_others) {
+            answer.drop_hop_by_hop();
+        }
+        let extras =
+            ResponseExtras { framing: Framing::None, close: false, keep_alive_1_0: false, websocket: false };
         self.down.write(|text| encode_response(text, answer, extras));
         // A client that can't be written to is noticed when its answer is.
         let _: Poll<io::Result<()>> = self.client.poll_send(context, self.down);

@@ -13,7 +13,6 @@ use crate::engine::buffers::SMALL;
 use crate::engine::client::Client;
 use crate::engine::clock::millis;
 use crate::engine::course::Course;
-use crate::engine::forward::Download;
 use crate::engine::socket::Socket;
 
 /// One direction.
@@ -34,15 +33,17 @@ impl Way {
 }
 
 /// Moves bytes both ways until both sides have ended, one breaks, or nothing has moved for the upstream's read timeout.
-pub(in crate::engine) async fn tunnel(course: &mut Course<'_>, mut download: Download) {
+pub(in crate::engine) async fn tunnel(course: &mut Course<'_>) {
     let client = course.client;
-    let patience = millis(download.timeouts.read.min(download.timeouts.send));
+    let far = &mut course.state.far;
+    let Some(link) = &mut far.link else { return };
+    let patience = millis(far.timeouts.read.min(far.timeouts.send));
     let mut up = Way::new(client.take_ahead());
-    let mut down = Way::new(std::mem::take(&mut download.buffer));
+    let mut down = Way::new(std::mem::take(&mut far.buffer));
     client.alarm.disarm_all();
     poll_fn(|context| {
         let before = up.moved + down.moved;
-        let ended = poll_both(context, client, &mut download.link.socket, &mut up, &mut down);
+        let ended = poll_both(context, client, &mut link.socket, &mut up, &mut down);
         if up.moved + down.moved != before {
             client.alarm.disarm(Wait::UpstreamRead);
         }
@@ -103,11 +104,15 @@ fn to_upstream(
         let Poll::Ready(written) = Pin::new(&mut *socket).poll_write(context, &way.buffer) else { break };
         way.advance(written?)?;
     }
-    if way.unflushed && let Poll::Ready(flushed) = Pin::new(&mut *socket).poll_flush(context) {
+    if way.unflushed
+        && let Poll::Ready(flushed) = Pin::new(&mut *socket).poll_flush(context)
+    {
         flushed?;
         way.unflushed = false;
     }
-    if way.is_at_its_end() && let Poll::Ready(ended) = Pin::new(socket).poll_shutdown(context) {
+    if way.is_at_its_end()
+        && let Poll::Ready(ended) = Pin::new(socket).poll_shutdown(context)
+    {
         ended?;
         way.told = true;
     }
@@ -131,7 +136,9 @@ fn to_client(
         way.advance(written?)?;
     }
     way.unflushed = false;
-    if way.is_at_its_end() && let Poll::Ready(ended) = client.poll_tunnel_end(context) {
+    if way.is_at_its_end()
+        && let Poll::Ready(ended) = client.poll_tunnel_end(context)
+    {
         ended?;
         way.told = true;
     }

@@ -1,0 +1,112 @@
+//! Sentences that ask, take back and delete.
+
+use usher_model::kind::Kind;
+
+use super::super::intent::{Asked, Called, Filter, Intent, Question, Reference, Target};
+use super::super::parse;
+use super::intent;
+
+fn route(name: &str) -> Reference {
+    Reference { kind: Kind::Route, called: Called::Name(name.to_owned()) }
+}
+
+fn written(method: Option<&str>, path: &str) -> Reference {
+    let called = Called::Path { method: method.map(str::to_owned), path: path.to_owned() };
+    Reference { kind: Kind::Route, called }
+}
+
+fn asked(method: &str, path: &str) -> Asked {
+    Asked { method: method.to_owned(), path: path.to_owned(), ..Asked::default() }
+}
+
+#[test]
+fn sentences_ask() {
+    let list = |kind, filter| Question::List { kind, filter };
+    let plugin = |name: &str| Filter::Plugin(name.to_owned());
+    for (sentence, wanted) in [
+        ("Show all routes", list(Kind::Route, Filter::All)),
+        ("routes", list(Kind::Route, Filter::All)),
+        ("what routes are there?", list(Kind::Route, Filter::All)),
+        ("which routes need a key?", list(Kind::Route, plugin("key-auth"))),
+        ("which routes have a limit?", list(Kind::Route, plugin("limit-count"))),
+        ("show routes with cors", list(Kind::Route, plugin("cors"))),
+        (
+            "which routes go to the conference API?",
+            list(Kind::Route, Filter::Upstream("conference API".to_owned())),
+        ),
+        ("which routes are disabled?", list(Kind::Route, Filter::Disabled)),
+        ("show routes for /speaker", list(Kind::Route, Filter::Text("/speaker".to_owned()))),
+        ("show routes on host a.test", list(Kind::Route, Filter::Text("a.test".to_owned()))),
+        ("show routes with label env=test", list(Kind::Route, Filter::Label("env:test".to_owned()))),
+        ("list the credentials of jack", list(Kind::Credential, Filter::Text("jack".to_owned()))),
+        ("show plugin configs", list(Kind::PluginConfig, Filter::All)),
+        ("list all global rules please", list(Kind::GlobalRule, Filter::All)),
+        ("show route speaker", Question::Show(route("speaker"))),
+        ("show me the route for GET /speaker/*", Question::Show(written(Some("GET"), "/speaker/*"))),
+        ("what is the speaker route", Question::Show(route("speaker"))),
+        ("how is the gateway?", Question::Overview),
+        ("which routes are the busiest?", Question::Overview),
+        ("show plugins", Question::Plugins),
+        ("help limit-count", Question::Plugin("limit-count".to_owned())),
+        ("what does key-auth do?", Question::Plugin("key-auth".to_owned())),
+        ("help", Question::Help),
+        ("What can you do?", Question::Help),
+        ("what changed?", Question::History { of: None, last: None }),
+        ("show the last 5 changes", Question::History { of: None, last: Some(5) }),
+        ("who changed route speaker?", Question::History { of: Some(route("speaker")), last: None }),
+        ("explain GET /speaker/1", Question::Explain(asked("GET", "/speaker/1"))),
+        (
+            "explain POST /speaker/1 for host a.test from 10.0.0.1 with header X-A: b",
+            Question::Explain(Asked {
+                host: Some("a.test".to_owned()),
+                client: Some("10.0.0.1".to_owned()),
+                headers: vec![("X-A".to_owned(), "b".to_owned())],
+                ..asked("POST", "/speaker/1")
+            }),
+        ),
+        ("why does GET /x answer 404?", Question::Explain(Asked { status: Some(404), ..asked("GET", "/x") })),
+        (
+            "why do I get 429 on /speaker/1?",
+            Question::Explain(Asked { status: Some(429), ..asked("GET", "/speaker/1") }),
+        ),
+        ("which route takes /speaker/1?", Question::Explain(asked("GET", "/speaker/1"))),
+        ("send GET /speaker/1", Question::Probe(asked("GET", "/speaker/1"))),
+        ("GET /speaker/1", Question::Probe(asked("GET", "/speaker/1"))),
+        (
+            "send POST /x with body {\"a\": 1} for host a.test",
+            Question::Probe(Asked {
+                body: Some("{\"a\": 1}".to_owned()),
+                host: Some("a.test".to_owned()),
+                ..asked("POST", "/x")
+            }),
+        ),
+    ] {
+        assert_eq!(intent(sentence), Intent::Ask(wanted), "{sentence}");
+    }
+}
+
+#[test]
+fn sentences_take_back_and_delete() {
+    for (sentence, wanted) in [
+        ("undo that", Intent::Undo { revision: None }),
+        ("take that back", Intent::Undo { revision: None }),
+        ("undo the last change", Intent::Undo { revision: None }),
+        ("undo revision 5", Intent::Undo { revision: Some(5) }),
+        ("undo #5", Intent::Undo { revision: Some(5) }),
+        ("delete route a, b and c", Intent::Delete(vec![route("a"), route("b"), route("c")])),
+        ("delete the route for /old/*", Intent::Delete(vec![written(None, "/old/*")])),
+        (
+            "delete credential phone of jack",
+            Intent::Delete(vec![Reference {
+                kind: Kind::Credential,
+                called: Called::Name("jack/credentials/phone".to_owned()),
+            }]),
+        ),
+        ("delete it", Intent::Delete(vec![Reference { kind: Kind::Route, called: Called::It }])),
+    ] {
+        assert_eq!(intent(sentence), wanted, "{sentence}");
+    }
+    assert!(parse("delete \"route with odd name\"").is_err(), "the kind has to be said");
+    let everything = intent("deny 203.0.113.7 for everything");
+    assert!(matches!(everything, Intent::Change { target: Target::Everything, .. }), "{everything:?}");
+}
