@@ -85,6 +85,7 @@ pub struct Env<'a> {
     process: &'a Process,
     registry: &'a Registry,
     resource: &'a str,
+    created: u64,
     checksum: String,
 }
 
@@ -92,7 +93,14 @@ impl<'a> Env<'a> {
     /// For a resource's key, such as `/apisix/routes/1`.
     #[must_use]
     pub const fn new(process: &'a Process, registry: &'a Registry, resource: &'a str) -> Self {
-        Self { process, registry, resource, checksum: String::new() }
+        Self { process, registry, resource, created: 0, checksum: String::new() }
+    }
+
+    /// The same with the revision that created the resource: one that is deleted and created anew begins with fresh state.
+    #[must_use]
+    pub const fn created(mut self, revision: u64) -> Self {
+        self.created = revision;
+        self
     }
 
     /// The same for one plugin's body.
@@ -111,12 +119,6 @@ impl<'a> Env<'a> {
         self.resource
     }
 
-    /// A checksum of this plugin's name and body: state that follows the body uses it as part of its key.
-    #[must_use]
-    pub fn checksum(&self) -> &str {
-        &self.checksum
-    }
-
     /// What the process keeps, and process-level settings.
     #[must_use]
     pub const fn process(&self) -> &Process {
@@ -127,6 +129,13 @@ impl<'a> Env<'a> {
     #[must_use]
     pub const fn registry(&self) -> &Registry {
         self.registry
+    }
+
+    /// What state that belongs to this very body on this very resource is kept by: the same after an edit elsewhere, another after an edit of
+    /// the body, and after the resource was deleted and created anew.
+    #[must_use]
+    pub fn own_key(&self) -> String {
+        format!("{}\n{}\n{}", self.resource, self.created, self.checksum)
     }
 
     /// State that survives an edit elsewhere, such as a limit's windows: the same for the same key as long as anything uses it.

@@ -102,10 +102,7 @@ impl Plugin for LimitCount {
                 }
                 Space::Group(group)
             }
-            None => {
-                let key = format!("{}\n{}", env.resource(), env.checksum());
-                Space::Own(env.keep(&key, || counters.new_space()))
-            }
+            None => Space::Own(env.keep(&env.own_key(), || counters.new_space())),
         };
         Ok(Self {
             limits: limits_of(&config)?,

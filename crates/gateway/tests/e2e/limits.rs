@@ -48,4 +48,8 @@ fn an_edit_elsewhere_keeps_the_count_and_an_edit_of_the_limit_restarts_it() {
     assert_eq!(statuses(&usher), [429, 429, 429]);
     usher.put("/routes/1", &route("second", 1));
     assert_eq!(statuses(&usher), [200, 429, 429]);
+    // Deleted and created anew, it is another route, also for a worker that has seen nothing of it yet.
+    assert_eq!(usher.admin("DELETE", "/routes/1", None).status, 200);
+    usher.put("/routes/1", &route("second", 1));
+    assert_eq!(statuses(&usher), [200, 429, 429]);
 }

@@ -57,13 +57,16 @@ pub(super) struct Moved {
     key: Key,
     /// What is there now, and the revision that brought it; `None` where it was deleted.
     now: Option<(Bytes, Revision)>,
+    /// The revision that created it; 0 where it was deleted.
+    created: Revision,
 }
 
 impl Moved {
     fn new(path: &Arc<str>, now: Option<&Entry>) -> Option<Self> {
         let key = Key::parse(path)?;
+        let created = now.map_or(0, |entry| entry.created);
         let now = now.map(|entry| (entry.value.clone(), entry.modified));
-        Some(Self { path: Arc::clone(path), key, now })
+        Some(Self { path: Arc::clone(path), key, now, created })
     }
 }
 
@@ -177,7 +180,7 @@ impl Workshop {
                 let built = self.tools.guard(|tools| {
                     let plugins = resource::Plugins::from_value(&tools.read(moved, bytes)?);
                     let plugins = plugins.map_err(|error| error.to_string())?.plugins;
-                    Ok(GlobalRule { pipeline: tools.compile(&moved.path, &plugins)? })
+                    Ok(GlobalRule { pipeline: tools.compile(moved, &plugins)? })
                 });
                 built.map(|rule| drop(self.global_rules.insert(id, Arc::new(rule))))
             }

@@ -134,7 +134,7 @@ fn build_consumer(tools: &Tools, moved: &Moved, value: &Value, revision: Revisio
         group_id: written.group_id.map(Into::into),
         custom_id,
         labels: written.labels,
-        pipeline: tools.compile(&moved.path, &plugins)?,
+        pipeline: tools.compile(moved, &plugins)?,
         plugins,
         revision,
     };

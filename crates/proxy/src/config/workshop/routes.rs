@@ -128,7 +128,7 @@ impl Workshop {
             if written.plugins.is_empty() {
                 return Ok(Arc::clone(&base));
             }
-            let own = tools.compile(&moved.path, &written.plugins)?;
+            let own = tools.compile(moved, &written.plugins)?;
             Ok(Arc::new(if base.is_empty() { own } else { base.under(&own) }))
         })?;
         let upstream = match (&written.upstream_id, &written.upstream, service) {

@@ -97,7 +97,7 @@ impl Workshop {
             Some((bytes, _)) => {
                 let built = self.tools.guard(|tools| {
                     let plugins = resource::Plugins::from_value(&tools.read(moved, bytes)?);
-                    tools.compile(&moved.path, &plugins.map_err(|error| error.to_string())?.plugins)
+                    tools.compile(moved, &plugins.map_err(|error| error.to_string())?.plugins)
                 });
                 built.map(|pipeline| {
                     drop(self.bases.plugin_configs.insert(id.to_owned(), Arc::new(pipeline)));
@@ -124,6 +124,6 @@ fn build_service(tools: &Tools, moved: &Moved, bytes: &[u8]) -> Result<Service, 
         hosts: hosts_of(written.hosts.iter().map(String::as_str))?,
         origin,
         websocket: written.enable_websocket,
-        pipeline: Arc::new(tools.compile(&moved.path, &written.plugins)?),
+        pipeline: Arc::new(tools.compile(moved, &written.plugins)?),
     })
 }

@@ -44,10 +44,10 @@ impl Tools {
         Ok(value)
     }
 
-    /// The plugins of the object at `path`.
-    pub(super) fn compile(&self, path: &str, plugins: &Map<String, Value>) -> Result<Pipeline, String> {
-        Pipeline::compile(plugins, &Env::new(&self.process, &self.registry, path))
-            .map_err(|error| error.to_string())
+    /// The plugins of an object.
+    pub(super) fn compile(&self, moved: &Moved, plugins: &Map<String, Value>) -> Result<Pipeline, String> {
+        let env = Env::new(&self.process, &self.registry, &moved.path).created(moved.created);
+        Pipeline::compile(plugins, &env).map_err(|error| error.to_string())
     }
 
     /// An upstream, named by its id or by the object that it is written in.
