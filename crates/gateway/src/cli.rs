@@ -5,6 +5,7 @@ pub(crate) mod demo;
 pub(crate) mod mcp;
 pub(crate) mod options;
 pub(crate) mod serve;
+pub(crate) mod signals;
 
 use clap::{Parser, Subcommand};
 

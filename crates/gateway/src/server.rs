@@ -2,6 +2,7 @@
 //!
 //! `serve` and `demo` both start one of these, so that the demo shows the real thing.
 
+mod accept;
 mod ports;
 mod side;
 
@@ -67,6 +68,12 @@ impl Server {
     /// Starts everything; when it returns, all listeners answer.
     pub(crate) async fn start(settings: Settings) -> anyhow::Result<Self> {
         refuse_wide_chat(&settings)?;
+        let listens = [&settings.proxy, &settings.admin, &settings.chat, &settings.metrics];
+        if listens.iter().all(|addresses| addresses.is_empty()) {
+            bail!(
+                "every listener is off, so nothing would be served; leave one of them on, such as --proxy-listen 127.0.0.1:9080"
+            );
+        }
         let admin_sockets = ports::bind("Admin API", "--admin-listen", &settings.admin)?;
         let chat_sockets = ports::bind("chat side", "--chat-listen", &settings.chat)?;
         let metrics_sockets = ports::bind("metrics", "--metrics-listen", &settings.metrics)?;
@@ -110,7 +117,7 @@ impl Server {
         sides.serve(admin_sockets, admin)?;
         let chat = side::chat_router(&settings, &service, &addresses);
         sides.serve(chat_sockets, chat)?;
-        sides.serve(metrics_sockets, side::metrics_router(process))?;
+        sides.serve(metrics_sockets, side::metrics_router(process, &addresses.metrics))?;
         Ok(Self { addresses, admin_key, service, proxy, sides })
     }
 

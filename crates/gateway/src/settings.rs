@@ -5,6 +5,7 @@
 
 mod known;
 mod listen;
+mod plugin_attr;
 mod read;
 
 use std::net::SocketAddr;

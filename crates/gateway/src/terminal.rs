@@ -2,7 +2,10 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::cli::Command;
 
@@ -24,15 +27,25 @@ pub(crate) fn complain(reason: &str) {
 }
 
 /// Starts logging to standard error. `USHER_LOG` chooses, such as `debug` or `usher_proxy=trace`; a demo is quiet unless asked.
+///
+/// Only our own crates are heard: libraries log what passes through them at `debug`, keys and bodies included.
 pub(crate) fn start_log(command: &Command) {
     let default = match command {
         Command::Serve(_) => "info",
         Command::Demo(_) | Command::Chat(_) | Command::Mcp(_) | Command::Version => "error",
     };
-    let filter = EnvFilter::try_from_env("USHER_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let chosen = std::env::var("USHER_LOG").unwrap_or_default();
+    let filter =
+        EnvFilter::try_new(if chosen.is_empty() { default } else { &chosen }).unwrap_or_else(|error| {
+            complain(&format!(
+                "USHER_LOG={chosen} is not understood ({error}); logging at {default} instead"
+            ));
+            EnvFilter::new(default)
+        });
+    let own = filter_fn(|metadata| metadata.target().starts_with("usher"));
+    let log = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     // A test that runs two servers in one process starts the log twice; the first one stays.
-    let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
+    let _ = tracing_subscriber::registry().with(log.with_filter(filter.and(own))).try_init();
 }
 
 /// Marks text on a terminal; plain text elsewhere.

@@ -133,6 +133,12 @@ impl Person for Asked {
                 say("Nobody is here to agree to this plan, so it is not applied; --yes agrees beforehand.");
             return false;
         }
+        // What was typed before the question was shown answers something else.
+        if let Err(error) = rustix::termios::tcflush(std::io::stdin(), rustix::termios::QueueSelector::IFlush)
+        {
+            tracing::warn!(%error, "could not drop what was typed ahead");
+            return false;
+        }
         let mut out = std::io::stdout().lock();
         let asked = write!(out, "{} [y/N] ", self.style.bold(question)).and_then(|()| out.flush());
         drop(out);

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::options::ServerOptions;
 use super::serve::print_addresses;
+use super::signals::Signals;
 use crate::demo::{conference, walk};
 use crate::server::{AdminKey, Server};
 use crate::settings::Settings;
@@ -27,8 +27,7 @@ impl Demo {
     /// Holds the conversation, then stays up unless told otherwise.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let (settings, folder) = self.settings()?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut signals = Signals::listen()?;
         let api = conference::start().await?;
         let server = Server::start(settings).await?;
         if self.server.print_addresses {
@@ -38,15 +37,11 @@ impl Demo {
         say(&opening(style, &server, api))?;
         let walked = tokio::select! {
             walked = walk::hold(&server, api, style) => walked,
-            _ = terminate.recv() => Err(anyhow::anyhow!("stopped in the middle of the walk")),
-            _ = interrupt.recv() => Err(anyhow::anyhow!("stopped in the middle of the walk")),
+            () = signals.next() => Err(anyhow::anyhow!("stopped in the middle of the walk")),
         };
         if walked.is_ok() && !self.exit {
             say(&closing(style, &server))?;
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            signals.next().await;
         }
         server.stop().await;
         drop(folder);
@@ -99,6 +94,18 @@ fn list(addresses: &[std::net::SocketAddr]) -> String {
     addresses.iter().map(|address| format!("http://{address}")).collect::<Vec<_>>().join(", ")
 }
 
+/// How this program can be called from here.
+fn program() -> String {
+    let name = "usher".to_owned();
+    let Ok(path) = std::env::current_exe() else { return name };
+    let places = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&places).any(|place| path.parent() == Some(&place)) {
+        return name;
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).map_or_else(|_| path.display().to_string(), |below| below.display().to_string())
+}
+
 fn opening(style: Style, server: &Server, api: std::net::SocketAddr) -> String {
     let addresses = server.addresses();
     format!(
@@ -122,12 +129,13 @@ fn closing(style: Style, server: &Server) -> String {
         AdminKey::Given => "-H \"X-API-KEY: $USHER_ADMIN_KEY\" ".to_owned(),
         AdminKey::NotRequired => String::new(),
     };
+    let usher = program();
     format!(
         "{}\n\n  \
          curl http://{proxy}/speaker/1/sessions              the API through the gateway\n  \
          curl {key}http://{admin}/apisix/admin/routes\n  \
-         usher chat --url http://{chat}                      go on talking (`help` lists what it understands)\n  \
-         usher mcp --url http://{chat}                       MCP on standard input and output, for agents\n  \
+         {usher} chat --url http://{chat}                      go on talking (`help` lists what it understands)\n  \
+         {usher} mcp --url http://{chat}                       MCP on standard input and output, for agents\n  \
          http://{chat}/mcp                                   the same over HTTP\n  \
          http://{chat}/.well-known/ai-plugin.json            the ChatGPT plugin\n  \
          http://{chat}/openapi.yaml                          its OpenAPI document\n  \

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use usher_admin::keys::ConfiguredKey;
+use usher_admin::keys::{ConfiguredKey, Keys};
 use usher_model::secret::Secret;
 
 use crate::settings::{self, Listen, Settings, StoreKind, parse_listen};
@@ -75,6 +75,8 @@ impl ServerOptions {
         match std::env::var("USHER_ADMIN_KEY") {
             Ok(key) if !key.is_empty() => {
                 settings.admin_keys = vec![ConfiguredKey::admin(Secret::new(key))];
+                Keys::new(settings.admin_keys.clone(), settings.compat)
+                    .context("USHER_ADMIN_KEY can't be used")?;
             }
             Ok(_) | Err(std::env::VarError::NotPresent) => {}
             Err(error) => return Err(error).context("USHER_ADMIN_KEY can't be read"),

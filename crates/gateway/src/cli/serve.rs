@@ -4,9 +4,9 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::options::ServerOptions;
+use super::signals::Signals;
 use crate::server::{Addresses, AdminKey, Server};
 
 /// Options of `usher serve`.
@@ -17,29 +17,24 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
-    /// Serves until SIGTERM or SIGINT; a second one ends at once.
+    /// Serves until a signal asks for the end; a second one ends at once.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let settings = self.server.settings()?;
         for warning in &settings.warnings {
             tracing::warn!("{warning}");
         }
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut signals = Signals::listen()?;
         let data = settings.data.clone();
         let server = Server::start(settings).await?;
         announce(&server, &data);
         if self.server.print_addresses {
             print_addresses(server.addresses())?;
         }
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        signals.next().await;
         tracing::info!("stopping: requests in flight are answered first, a second signal ends at once");
         tokio::select! {
             () = server.stop() => {}
-            _ = terminate.recv() => tracing::warn!("ended at once, as told"),
-            _ = interrupt.recv() => tracing::warn!("ended at once, as told"),
+            () = signals.next() => tracing::warn!("ended at once, as told"),
         }
         Ok(())
     }

@@ -81,7 +81,8 @@ impl Walk {
         let listed = self.ask("Show all routes").await?;
         ensure!(
             listed.said.to_lowercase().contains("no routes"),
-            "a new gateway should have no routes, but: {}",
+            "the walk begins with an empty gateway, but this one has routes; leave --data out, name a new folder, \
+             or start `usher serve` on this one: {}",
             listed.said
         );
 

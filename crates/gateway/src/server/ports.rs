@@ -36,6 +36,8 @@ pub(super) fn bind(side: &str, option: &str, addresses: &[SocketAddr]) -> anyhow
 pub(super) fn explain_proxy(error: StartError, wanted: &[SocketAddr]) -> anyhow::Error {
     match error {
         StartError::Bind { address, source } => explain("gateway", "--proxy-listen", address, &source),
+        StartError::AccessLog { .. } | StartError::AccessLogFormat(_) => anyhow::Error::new(error)
+            .context("the settings nginx_config.http.access_log and access_log_format can't be followed; name a file in a folder that exists, or leave them out"),
         other => anyhow::Error::new(other).context(format!("could not start the gateway on {wanted:?}")),
     }
 }

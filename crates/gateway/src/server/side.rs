@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
@@ -15,8 +15,8 @@ use usher_chat::ChatParts;
 use usher_model::change::{Door, Principal, Role};
 use usher_pipeline::env::Process;
 
-use super::Addresses;
 use super::ports::Sockets;
+use super::{Addresses, accept};
 use crate::settings::Settings;
 
 /// Servers that were started, and how they are stopped.
@@ -32,15 +32,7 @@ impl Sides {
         for listener in sockets.listeners {
             let listener = tokio::net::TcpListener::from_std(listener)
                 .context("could not hand a socket to the runtime")?;
-            let service = router.clone().into_make_service_with_connect_info::<SocketAddr>();
-            let stop = self.stop.clone();
-            self.tasks.spawn(async move {
-                let served =
-                    axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
-                if let Err(error) = served {
-                    tracing::error!(%error, "a listener of the admin side stopped");
-                }
-            });
+            self.tasks.spawn(accept::serve(listener, router.clone(), self.stop.clone(), self.tasks.clone()));
         }
         Ok(())
     }
@@ -84,11 +76,20 @@ pub(super) fn own_hosts(addresses: &[SocketAddr]) -> Vec<String> {
     hosts
 }
 
-/// Metrics, as Prometheus reads them; everything else is 404.
-pub(super) fn metrics_router(process: Arc<Process>) -> Router {
-    let metrics = move || {
-        let text = usher_plugins::prometheus::render(&process);
-        async move { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response() }
+/// Metrics, as Prometheus reads them; everything else is 404. On loopback a foreign `Host` is refused, because no key is asked for.
+pub(super) fn metrics_router(process: Arc<Process>, addresses: &[SocketAddr]) -> Router {
+    let hosts = own_hosts(addresses);
+    let open = addresses.iter().any(|address| !address.ip().is_loopback());
+    let metrics = move |headers: HeaderMap| {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let known = open || hosts.iter().any(|own| own.eq_ignore_ascii_case(host));
+        let answer = if known {
+            let text = usher_plugins::prometheus::render(&process);
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+        } else {
+            StatusCode::MISDIRECTED_REQUEST.into_response()
+        };
+        async move { answer }
     };
     Router::new()
         .route("/apisix/prometheus/metrics", get(metrics))

@@ -13,6 +13,7 @@ use usher_proxy::options::AccessLog;
 
 use super::known::{ONLY_KNOWN, SUPPORTED, covered, is_section};
 use super::listen::{Listen, addresses};
+use super::plugin_attr;
 use super::{Settings, StoreKind};
 
 /// Why a settings file can't be used.
@@ -95,7 +96,7 @@ fn read(document: &Value) -> Result<Settings, String> {
             ));
         }
     }
-    settings.public_url = file.text("chat.public_url")?.map(str::to_owned);
+    settings.public_url = file.text("chat.public_url")?.map(public_url).transpose()?;
     settings.published_on_loopback = file.truth("chat.published_on_loopback")?.unwrap_or(false);
     if let Some(value) = file.at("apisix.trusted_addresses") {
         settings.trusted_addresses = texts("apisix.trusted_addresses", value)?;
@@ -108,12 +109,7 @@ fn read(document: &Value) -> Result<Settings, String> {
         }
         router.clone_into(&mut settings.router);
     }
-    if let Some(Value::Object(attributes)) = file.at("plugin_attr") {
-        settings.plugin_attributes.clone_from(attributes);
-    }
-    if let Some(zones) = file.at("apisix.proxy_cache") {
-        settings.plugin_attributes.insert("proxy-cache".to_owned(), zones.clone());
-    }
+    plugin_attr::read(&file, &mut settings)?;
     read_access_log(&file, &mut settings)?;
     Ok(settings)
 }
@@ -130,6 +126,9 @@ fn read_listeners(file: &Document<'_>, settings: &mut Settings) -> Result<(), St
     ];
     for (name, place) in own {
         if let Some(value) = file.at(name) {
+            // YAML reads a bare `off` as false.
+            let off = Value::String("off".to_owned());
+            let value = if value == &Value::Bool(false) { &off } else { value };
             let given: Vec<Listen> = texts(name, value)?
                 .iter()
                 .map(|text| text.parse().map_err(|error| format!("{name}: {error}")))
@@ -141,9 +140,6 @@ fn read_listeners(file: &Document<'_>, settings: &mut Settings) -> Result<(), St
 }
 
 fn read_admin(file: &Document<'_>, settings: &mut Settings) -> Result<(), String> {
-    if file.truth("apisix.enable_admin")? == Some(false) {
-        settings.admin.clear();
-    }
     if let Some(role) = file.text("deployment.role")?
         && role != "traditional"
     {
@@ -157,6 +153,9 @@ fn read_admin(file: &Document<'_>, settings: &mut Settings) -> Result<(), String
         })?;
         let port = self::port("deployment.admin.admin_listen.port", port.unwrap_or(9180))?;
         settings.admin = vec![SocketAddr::new(ip, port)];
+    }
+    if file.truth("apisix.enable_admin")? == Some(false) {
+        settings.admin.clear();
     }
     settings.admin_key_required = file.truth("deployment.admin.admin_key_required")?.unwrap_or(true);
     match file.at("deployment.admin.admin_key") {
@@ -184,6 +183,7 @@ fn admin_key(at: usize, value: &Value) -> Result<Option<ConfiguredKey>, String> 
     let name = value.get("name").and_then(Value::as_str);
     let place = format!("deployment.admin.admin_key[{at}]");
     let Some(name) = name else { return Err(format!("{place}.name is missing")) };
+    only_members(&place, value, &["name", "key", "role"])?;
     let key = value.get("key").and_then(Value::as_str).unwrap_or_default();
     if key.is_empty() {
         return Ok(None);
@@ -263,6 +263,7 @@ fn node_listen(value: &Value) -> Result<Vec<SocketAddr>, String> {
                 Ok(SocketAddr::new(any, port(NAME, number.as_u64().unwrap_or(u64::MAX))?))
             }
             Value::Object(members) => {
+                only_members(NAME, item, &["ip", "port"])?;
                 let ip = match members.get("ip").and_then(Value::as_str) {
                     Some(ip) => ip.parse().map_err(|_| format!("{NAME}: {ip} is no IP address"))?,
                     None => any,
@@ -275,7 +276,35 @@ fn node_listen(value: &Value) -> Result<Vec<SocketAddr>, String> {
         .collect()
 }
 
-fn port(name: &str, number: u64) -> Result<u16, String> {
+/// Refuses members that would be swallowed.
+fn only_members(place: &str, value: &Value, known: &[&str]) -> Result<(), String> {
+    let unknown =
+        value.as_object().and_then(|members| members.keys().find(|name| !known.contains(&name.as_str())));
+    unknown.map_or(Ok(()), |name| {
+        let hint = nearest(name, known.iter().copied()).map(|near| format!("did you mean {near}? "));
+        Err(format!(
+            "{place}.{name} is not a setting; {}it takes {}",
+            hint.unwrap_or_default(),
+            known.join(", ")
+        ))
+    })
+}
+
+/// The address under which clients reach the chat side: a scheme, a host, perhaps a port.
+fn public_url(text: &str) -> Result<String, String> {
+    let url: Option<axum::http::Uri> = text.parse().ok();
+    let good = url.is_some_and(|url| {
+        matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some() && url.query().is_none()
+    });
+    if good {
+        return Ok(text.trim_end_matches('/').to_owned());
+    }
+    Err(format!(
+        "chat.public_url: {text} can't be used; write http:// or https://, a host, and a port if there is one"
+    ))
+}
+
+pub(super) fn port(name: &str, number: u64) -> Result<u16, String> {
     u16::try_from(number).map_err(|_| format!("{name}: expected a port from 0 to 65535"))
 }
 
@@ -300,14 +329,14 @@ fn texts(name: &str, value: &Value) -> Result<Vec<String>, String> {
 }
 
 /// Looks settings up by dotted path, with the type they must have.
-struct Document<'a>(&'a Value);
+pub(super) struct Document<'a>(&'a Value);
 
 impl<'a> Document<'a> {
-    fn at(&self, path: &str) -> Option<&'a Value> {
+    pub(super) fn at(&self, path: &str) -> Option<&'a Value> {
         path.split('.').try_fold(self.0, |value, name| value.get(name))
     }
 
-    fn text(&self, path: &str) -> Result<Option<&'a str>, String> {
+    pub(super) fn text(&self, path: &str) -> Result<Option<&'a str>, String> {
         match self.at(path) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -315,7 +344,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    fn whole(&self, path: &str) -> Result<Option<u64>, String> {
+    pub(super) fn whole(&self, path: &str) -> Result<Option<u64>, String> {
         match self.at(path) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => value
@@ -330,7 +359,7 @@ impl<'a> Document<'a> {
         if self.at(path).and_then(Value::as_str) == Some("auto") { Ok(None) } else { self.whole(path) }
     }
 
-    fn truth(&self, path: &str) -> Result<Option<bool>, String> {
+    pub(super) fn truth(&self, path: &str) -> Result<Option<bool>, String> {
         match self.at(path) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Bool(truth)) => Ok(Some(*truth)),
@@ -383,9 +412,32 @@ mod tests {
             ("store: etc\n", "store: etc is not a store; write embedded or memory"),
             ("workers: many\n", "workers: expected a whole number, got \"many\""),
             ("apisix: 9080\n", "apisix: expected settings by name below it, got 9080"),
+            (
+                "deployment:\n  admin:\n    admin_key:\n      - {name: a, ky: abcdefghijklmnop}\n",
+                "deployment.admin.admin_key[0].ky is not a setting; did you mean key? it takes name, key, role",
+            ),
+            (
+                "apisix:\n  node_listen:\n    - {port: 1, enable_http2: true}\n",
+                "apisix.node_listen.enable_http2 is not a setting; it takes ip, port",
+            ),
+            (
+                "chat:\n  public_url: ftp://x\n",
+                "chat.public_url: ftp://x can't be used; write http:// or https://, a host, and a port if there is one",
+            ),
         ] {
             assert_eq!(parsed(yaml).unwrap_err(), wanted);
         }
+    }
+
+    #[test]
+    fn what_is_off_is_off_wherever_it_is_said() {
+        let settings = parsed(
+            "listen: {chat: off}\napisix: {enable_admin: false}\n\
+             deployment: {admin: {admin_listen: {ip: 127.0.0.1, port: 9182}}}\n\
+             plugin_attr: {prometheus: {enable_export_server: false}}\n",
+        )
+        .unwrap();
+        assert_eq!((settings.chat.len(), settings.admin.len(), settings.metrics.len()), (0, 0, 0));
     }
 
     #[test]

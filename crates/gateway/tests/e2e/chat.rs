@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -52,6 +53,30 @@ fn a_sentence_plans_asks_applies_and_can_be_undone() {
     assert_eq!(usher.get("/c/1", &[]).status, 404);
     let (_, text) = say(&["make it faster"]);
     assert!(text.to_lowercase().contains("understand"), "{text}");
+}
+
+#[test]
+fn a_key_that_is_told_in_a_chat_is_in_no_log() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let log = folder.path().join("log");
+    let usher = Usher::start_logging(folder, &["--store", "memory"], &log);
+    let url = format!("http://{}", usher.address("chat"));
+    let output = binary()
+        .args(["chat", "--url", &url, "--yes", "create a consumer carol with key canary-51c7a9d2"])
+        .env("USHER_LOG", "trace")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (said, heard) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{heard}");
+    assert_eq!(usher.admin("GET", "/consumers/carol", None).status, 200);
+    let log = std::fs::read_to_string(&log).unwrap();
+    for (place, text) in
+        [("the server's log", log.as_str()), ("the answer", &said), ("the chat's log", &heard)]
+    {
+        assert!(!text.contains("canary-51c7a9d2"), "{place} tells the key: {text}");
+    }
+    assert!(!log.is_empty(), "nothing was logged at all");
 }
 
 #[test]

@@ -120,6 +120,45 @@ fn an_unknown_setting_is_an_error_with_the_nearest_name() {
 }
 
 #[test]
+fn metrics_are_told_to_our_own_names_alone() {
+    let usher = Usher::start(&["--store", "memory"]);
+    let ask = |fields: &[(&str, &str)]| {
+        request(usher.address("metrics"), "GET", "/apisix/prometheus/metrics", fields, b"").status
+    };
+    assert_eq!((ask(&[]), ask(&[("Host", "evil.test")])), (200, 421));
+}
+
+#[test]
+fn a_server_that_would_serve_nothing_is_refused() {
+    let off =
+        ["--proxy-listen", "off", "--admin-listen", "off", "--chat-listen", "off", "--metrics-listen", "off"];
+    let output = run(&[&["serve", "--store", "memory"], &off[..]].concat());
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("every listener is off"), "{text}");
+}
+
+#[test]
+fn a_demo_whose_terminal_is_closed_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = binary()
+        .args(["demo", "--proxy-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+        .args(["--chat-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
+        .env("TMPDIR", folder.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    assert!(lines.by_ref().any(|line| line.unwrap().contains("It stays up")), "the walk did not end");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+    // Whatever it still says is read, so that it isn't stopped by a closed pipe.
+    lines.for_each(drop);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_second_server_on_the_same_folder_is_refused() {
     let usher = Usher::start(&[]);
     let data = usher.folder.path().join("data");

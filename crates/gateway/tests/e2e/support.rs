@@ -45,15 +45,15 @@ impl Usher {
 
     /// The same in a folder that exists.
     pub(crate) fn start_in(folder: Arc<tempfile::TempDir>, words: &[&str]) -> Self {
-        Self::spawn(folder, words, Stdio::inherit())
+        Self::spawn(folder, words, "warn", Stdio::inherit())
     }
 
-    /// The same, with its log in a file.
+    /// The same, with its whole log in a file.
     pub(crate) fn start_logging(folder: Arc<tempfile::TempDir>, words: &[&str], log: &Path) -> Self {
-        Self::spawn(folder, words, std::fs::File::create(log).unwrap().into())
+        Self::spawn(folder, words, "trace", std::fs::File::create(log).unwrap().into())
     }
 
-    fn spawn(folder: Arc<tempfile::TempDir>, words: &[&str], log: Stdio) -> Self {
+    fn spawn(folder: Arc<tempfile::TempDir>, words: &[&str], level: &str, log: Stdio) -> Self {
         let data = folder.path().join("data");
         let mut child = binary()
             .args(["serve", "--print-addresses", "--data", data.to_str().unwrap()])
@@ -61,7 +61,7 @@ impl Usher {
             .args(["--chat-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
             .args(words)
             .env("USHER_ADMIN_KEY", KEY)
-            .env("USHER_LOG", "warn")
+            .env("USHER_LOG", level)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
