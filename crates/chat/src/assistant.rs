@@ -8,6 +8,7 @@ mod look;
 mod memory;
 mod names;
 mod rounds;
+mod settings;
 mod turn;
 mod verify;
 

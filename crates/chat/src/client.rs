@@ -73,6 +73,8 @@ impl Connection {
             // A running Usher is a neighbour: a proxy on the way would see every change.
             .no_proxy()
             .redirect(Policy::none())
+            // A kept connection whose last answer wasn't read to its end stalls the next call by a delayed acknowledgement, some 40 ms.
+            .pool_max_idle_per_host(0)
             .build()
             .map_err(|error| ClientError::unreachable(&url, &error))?;
         let config = StreamableHttpClientTransportConfig::with_uri(format!("{url}/mcp"))

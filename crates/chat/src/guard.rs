@@ -20,6 +20,8 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::sync::Semaphore;
 use tokio_util::sync::DropGuard;
 
+use crate::mcp::MOST_BODY;
+
 /// Requests worked on at the same time; more are told to come back.
 const AT_ONCE: usize = 128;
 /// How long a browser may keep a preflight's answer, in seconds.
@@ -90,7 +92,7 @@ pub(crate) async fn admit(State(guard): State<Arc<Guard>>, request: Request, nex
     let mut response = match &origin {
         Some(_) if is_preflight(&request) => preflight(request.headers()),
         _ => match guard.slots.try_acquire() {
-            Ok(_slot) => next.run(request).await,
+            Ok(_slot) => in_words(next.run(request).await),
             Err(_) => busy(),
         },
     };
@@ -151,6 +153,19 @@ fn may_come(name: &str) -> bool {
         || name == "last-event-id"
         || name.starts_with("openai-")
         || name.starts_with("mcp-")
+}
+
+/// A body that is too long is refused in several places below, not all of which say it as this port says everything else.
+fn in_words(response: Response) -> Response {
+    let is_json = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if response.status() != StatusCode::PAYLOAD_TOO_LARGE || is_json {
+        return response;
+    }
+    let reason = format!("the body is too long; at most {MOST_BODY} bytes are taken here");
+    Refused::new(StatusCode::PAYLOAD_TOO_LARGE, reason).into_response()
 }
 
 fn busy() -> Response {

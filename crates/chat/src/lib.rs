@@ -18,7 +18,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::any;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -49,7 +49,7 @@ pub fn router(parts: ChatParts) -> Router {
     let admin = any(move |request: Request| admin.clone().oneshot(request));
     plugin::router(&parts.public_url)
         .route("/apisix/admin/{*rest}", admin)
-        .route_service("/mcp", mcp::service(tools, stop))
+        .merge(Router::new().route_service("/mcp", mcp::service(tools, stop)).layer(from_fn(mcp::admit)))
         .fallback(|| async { (StatusCode::NOT_FOUND, "nothing is here; / says what this port has\n") })
         .layer(RequestBodyLimitLayer::new(mcp::MOST_BODY))
         .layer(from_fn_with_state(Arc::new(guard), guard::admit))

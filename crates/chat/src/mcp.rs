@@ -4,6 +4,7 @@
 //! question to a person back; sessions are few and end when idle.
 
 mod consent;
+mod gate;
 mod sessions;
 
 use std::sync::Arc;
@@ -11,9 +12,9 @@ use std::time::Duration;
 
 use rmcp::handler::server::ServerHandler;
 use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData,
-    Implementation, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
-    ToolAnnotations,
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CustomRequest,
+    CustomResult, ErrorCode, ErrorData, Implementation, ListToolsResult, PaginatedRequestParams,
+    ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
 };
 use rmcp::service::{RequestContext, RoleServer};
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
@@ -22,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 use usher_model::change::{Door, Principal, Role};
 
 use crate::catalogue::{self, INSTRUCTIONS};
-use crate::tools::{Answer, Refusal, Tools};
+use crate::tools::{Answer, Refusal, Tools, clean};
 
 use consent::{Consent, Decision};
+pub(crate) use gate::admit;
 use sessions::Sessions;
 
 /// How long a client may keep the list of tools, which only another version of the program changes.
@@ -77,6 +79,23 @@ impl ServerHandler for Server {
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
         catalogue::find(name).map(listed)
+    }
+
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        let CustomRequest { method, params, .. } = request;
+        // A method that is known comes here only where its parameters can't be read.
+        let wanted = match method.as_str() {
+            "tools/call" => "params with name, a text, and arguments, an object",
+            "tools/list" => "params with cursor, a text, or none",
+            _ => return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, clean(&method, 100), None)),
+        };
+        let given = clean(&params.unwrap_or_default().to_string(), 200);
+        let message = format!("{method} takes {wanted}, not {given}");
+        Err(ErrorData::new(ErrorCode::INVALID_PARAMS, message, None))
     }
 
     async fn call_tool(

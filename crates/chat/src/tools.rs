@@ -4,6 +4,7 @@
 
 mod apply;
 mod arguments;
+mod asked;
 mod explain;
 mod find;
 mod get;
@@ -15,6 +16,7 @@ mod plan;
 mod plugin_help;
 mod probe;
 mod refusal;
+mod repair;
 mod shorten;
 mod text;
 
@@ -29,7 +31,7 @@ use usher_model::change::Principal;
 use crate::catalogue;
 
 pub(crate) use apply::Agreement;
-pub(crate) use refusal::Refusal;
+pub(crate) use refusal::{Refusal, without_a_person};
 pub(crate) use text::{clean, clean_lines};
 
 /// Calls worked on at the same time; more wait for [`TURN`].
@@ -52,18 +54,20 @@ pub(crate) struct Answer {
 pub(crate) struct Tools {
     service: Arc<Service>,
     slots: Semaphore,
+    asked: asked::Asked,
 }
 
 /// One call: who makes it, and on what.
 pub(super) struct Call<'a> {
     pub(super) who: &'a Principal,
     pub(super) service: &'a Service,
+    pub(super) asked: &'a asked::Asked,
 }
 
 impl Tools {
     /// The tools of a service.
     pub(crate) fn new(service: Arc<Service>) -> Self {
-        Self { service, slots: Semaphore::new(AT_ONCE) }
+        Self { service, slots: Semaphore::new(AT_ONCE), asked: asked::Asked::default() }
     }
 
     /// Calls a tool. `gateway_apply` goes on `agreement`, which only a person can turn from the client's to their own.
@@ -81,12 +85,12 @@ impl Tools {
                 Refusal::new("too many tool calls at the same time").next("call again in a few seconds")
             );
         };
-        let call = Call { who, service: &self.service };
+        let call = Call { who, service: &self.service, asked: &self.asked };
         match name {
             "gateway_overview" => call.overview().await,
             "gateway_find" => call.find(&arguments).await,
             "gateway_get" => call.get(&arguments).await,
-            "gateway_explain_request" => call.explain(&arguments),
+            "gateway_explain_request" => call.explain(&arguments).await,
             "gateway_plugin_help" => call.plugin_help(&arguments),
             "gateway_plan" => call.plan(&arguments).await,
             "gateway_apply" => call.apply(&arguments, agreement).await,

@@ -8,6 +8,7 @@ use super::create;
 use super::look;
 use super::names::{Found, Sure, get, page, resolve};
 use super::turn::Turn;
+use super::verify::capital;
 use crate::plain::compose::{Links, change};
 use crate::plain::intent::{Alteration, Backend, Called, Intent, Node, Part, Reference, Said, Target, Wish};
 use crate::plain::revise::{self, Current};
@@ -192,6 +193,11 @@ async fn deleted(turn: &mut Turn<'_>, references: &[Reference]) -> Result<Vec<Va
     Ok(changes)
 }
 
-fn sentence(reason: String) -> Stop {
-    Stop::Answer(reason)
+/// A reason as people read it: a sentence.
+pub(super) fn sentence(reason: String) -> Stop {
+    let mut text = capital(&reason);
+    if !text.ends_with(['.', '?', '!']) {
+        text.push('.');
+    }
+    Stop::Answer(text)
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use usher_model::kind::Kind;
 
 use super::Stop;
-use super::change::links;
+use super::change::{links, sentence};
 use super::names::{get, routes_with, texts};
 use super::turn::Turn;
 use crate::plain::compose::{change, object, wanted_id};
@@ -24,13 +24,13 @@ pub(super) async fn changes(turn: &mut Turn<'_>, kind: Kind, wish: &Wish) -> Res
     }
     let Some((id, said)) = wanted_id(kind, wish, &links) else {
         // A body that can't be is said first: it is the nearer trouble.
-        object(kind, "", wish, &links).map_err(Stop::Answer)?;
+        object(kind, "", wish, &links).map_err(sentence)?;
         return Err(Stop::Answer(format!(
             "Say what the {kind} shall be called, such as `create {} called orders ...`.",
             one(kind)
         )));
     };
-    let body = object(kind, &id, wish, &links).map_err(Stop::Answer)?;
+    let body = object(kind, &id, wish, &links).map_err(sentence)?;
     if kind == Kind::Route && wish.priority.is_none() {
         refuse_twin(turn, &body).await?;
     }

@@ -5,7 +5,7 @@ use usher_model::kind::Kind;
 
 use super::names::{Item, Sure, lines, page, resolve};
 use super::turn::Turn;
-use super::{Stop, for_people};
+use super::{Stop, for_people, settings};
 use crate::plain::examples;
 use crate::plain::intent::{Asked, Called, Filter, Question, Reference};
 
@@ -20,7 +20,10 @@ pub(super) async fn at(turn: &mut Turn<'_>, question: Question) -> Result<bool, 
         Question::List { kind, filter } => list(turn, kind, filter).await?,
         Question::Show(reference) => show(turn, &reference).await?,
         Question::Plugins => told(turn, "gateway_plugin_help", json!({ "plugin": null })).await?,
-        Question::Plugin(plugin) => told(turn, "gateway_plugin_help", json!({ "plugin": plugin })).await?,
+        Question::Plugin(plugin) => {
+            let help = turn.connection.call("gateway_plugin_help", json!({ "plugin": plugin })).await?;
+            settings::told(&help.structured)
+        }
         Question::History { of, last } => history(turn, of.as_ref(), last).await?,
         Question::Explain(asked) => explain(turn, &asked).await?,
         Question::Probe(asked) => probe(turn, &asked).await?,

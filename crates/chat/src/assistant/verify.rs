@@ -38,14 +38,23 @@ pub(super) async fn seen(connection: &Connection, applied: &[(Did, Key)]) -> Res
     let gone = applied.iter().filter(|(did, key)| *did == Did::Deleted && key.kind != Kind::Route);
     good.extend(gone.take(MOST).map(|(_, key)| format!("{key} is gone")));
     let mut text = "Done".to_owned();
-    for (sentences, lead) in [(good, ". "), (other, ", but ")] {
-        if !sentences.is_empty() {
-            text.push_str(lead);
-            text.push_str(&sentences.join("; "));
-        }
+    if !good.is_empty() {
+        text.push_str(". ");
+        text.push_str(&capital(&good.join("; ")));
+    }
+    if !other.is_empty() {
+        text.push_str(", but ");
+        text.push_str(&other.join("; "));
     }
     text.push('.');
     Ok(text)
+}
+
+/// The same with a capital letter at its beginning.
+pub(super) fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    first + letters.as_str()
 }
 
 /// Whether a route answers as one would wish, and the sentence about it.

@@ -13,20 +13,20 @@ use rmcp::model::{
     ElicitResult, ElicitationAction, ElicitationSchema, InputRequest, InputRequests, InputRequiredResult,
     PrimitiveSchemaDefinition, ProtocolVersion,
 };
-use rmcp::service::{RequestContext, RoleServer};
+use rmcp::service::{RequestContext, RoleServer, ServiceError};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use usher_admin::service::Plan;
 use usher_model::change::Principal;
 
-use crate::tools::{Agreement, Refusal, Tools, clean, clean_lines};
+use crate::tools::{Agreement, Refusal, Tools, clean, clean_lines, without_a_person};
 
 /// The one tool that may need a person.
 const TOOL: &str = "gateway_apply";
 /// The name of the question and of the answer's one member.
 const AGREE: &str = "agree";
 /// How long a person may think, and how long an asked question can be answered.
-const THINKING: Duration = Duration::from_secs(10 * 60);
+const THINKING: Duration = Duration::from_secs(5 * 60);
 /// Questions open at the same time.
 const OPEN: usize = 64;
 /// Characters of a plan that a person is shown. A longer one isn't cut: nobody can agree to what they don't see.
@@ -77,8 +77,11 @@ impl Consent {
         }
         if !can_ask(context.client_capabilities().as_ref()) {
             let reasons = clean(&plan.reasons.join("; "), 500);
-            return Err(Refusal::new(format!("plan {} needs a person's yes, and this client can't ask one: {reasons}", plan.id))
-                .next("tell the person; they can apply it with `usher chat`, in a client with MCP elicitation, or on the Admin API"));
+            return Err(Refusal::new(format!(
+                "plan {} needs a person's yes, and this client can't ask one: {reasons}",
+                plan.id
+            ))
+            .next(without_a_person(&plan.id)));
         }
         let question = question(&plan)?;
         let how = format!("asked through {}", client_name(context));
@@ -87,12 +90,15 @@ impl Consent {
         }
         let Ok(_open) = self.waiting.try_acquire() else { return Err(too_many()) };
         let asked = tokio::select! {
+            // The timeout counts from when the question is on its way; a client that takes nothing off its connection is waited for no longer.
+            () = tokio::time::sleep(THINKING + Duration::from_secs(5)) => return Err(unanswered(&plan)),
             asked = context.peer.create_elicitation_with_timeout(question, Some(THINKING)) => asked,
             // Whoever called has gone, and so has the person's question.
             () = context.ct.cancelled() => return Err(Refusal::new("the call was cancelled; nothing was applied")),
         };
         match asked {
             Ok(answer) => agreed(&plan, &answer, how),
+            Err(ServiceError::Timeout { .. }) => Err(unanswered(&plan)),
             Err(error) => Err(Refusal::new(format!(
                 "the person could not be asked: {}",
                 clean(&error.to_string(), 200)
@@ -184,6 +190,12 @@ fn can_ask(capabilities: Option<&ClientCapabilities>) -> bool {
 
 fn client_name(context: &RequestContext<RoleServer>) -> String {
     context.client_info().map_or_else(|| "an unnamed client".to_owned(), |client| clean(&client.name, 60))
+}
+
+fn unanswered(plan: &Plan) -> Refusal {
+    let minutes = THINKING.as_secs() / 60;
+    Refusal::new(format!("nobody answered within {minutes} minutes; plan {} was not applied", plan.id))
+        .next(format!("gateway_apply {{\"plan_id\":\"{}\"}} asks again, once a person is there", plan.id))
 }
 
 fn too_many() -> Refusal {

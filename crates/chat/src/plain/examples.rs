@@ -77,7 +77,7 @@ pub(crate) const EXAMPLES: [Group; 9] = [
             "add request ids to everything",
             "add metrics to all routes",
             "add a limit of 1000 requests a minute in total to service users",
-            "add plugin proxy-cache {\"cache_strategy\": \"memory\"} to route speaker",
+            "add plugin proxy-cache {\"cache_strategy\": \"memory\", \"cache_zone\": \"memory_cache\"} to route speaker",
             "remove key auth from /topic/*",
         ],
     },

@@ -17,6 +17,7 @@ pub(super) fn document(public_url: &str) -> Value {
     for kind in KINDS {
         let name = capital(kind);
         schemas.insert(name.clone(), simplified(kind));
+        schemas.insert(format!("{name}Patch"), nullable(simplified(kind)));
         schemas.insert(format!("Stored{name}"), stored(&name));
         let collection = format!("/apisix/admin/{}", kind.collection());
         paths.insert(collection.clone(), on_collection(kind));
@@ -45,15 +46,19 @@ pub(super) fn document(public_url: &str) -> Value {
 fn on_collection(kind: Kind) -> Value {
     let name = capital(kind);
     let several = format!("{name}s");
-    let page = |name: &str, words: &str| json!({ "name": name, "in": "query", "required": false, "description": words, "schema": { "type": "integer" } });
+    let page = |name: &str, words: &str, schema: Value| json!({ "name": name, "in": "query", "required": false, "description": words, "schema": schema });
     json!({
         "get": {
             "operationId": format!("getAll{several}"),
             "summary": format!("All {}s, or a page of them", kind.word()),
             CONSEQUENTIAL: false,
             "parameters": [
-                page("page", "the page, from 1 on; together with page_size"),
-                page("page_size", "objects a page, 10 to 500; together with page"),
+                page("page", "the page, from 1 on; together with page_size", json!({ "type": "integer", "minimum": 1 })),
+                page(
+                    "page_size",
+                    "objects a page, 10 to 500; together with page",
+                    json!({ "type": "integer", "minimum": 10, "maximum": 500 }),
+                ),
             ],
             "responses": { "200": answer("the objects and how many there are", json!({
                 "type": "object",
@@ -61,7 +66,7 @@ fn on_collection(kind: Kind) -> Value {
                     "total": { "type": "integer" },
                     "list": { "type": "array", "items": reference(&format!("Stored{name}")) },
                 },
-            })) },
+            })), "400": failure("page_size is out of its range") },
         },
         "post": {
             "operationId": format!("create{name}WithNewId"),
@@ -106,7 +111,7 @@ fn on_one(kind: Kind) -> Value {
             "summary": format!("Change members of a {word}: objects are merged, null takes a member away"),
             CONSEQUENTIAL: true,
             "parameters": id.clone(),
-            "requestBody": body(&name, "the members to change"),
+            "requestBody": body(&format!("{name}Patch"), "the members to change; null takes a member away"),
             "responses": written(&[("200", "it was changed", whole())]),
         },
         "delete": {
@@ -114,7 +119,7 @@ fn on_one(kind: Kind) -> Value {
             "summary": format!("Delete a {word}"),
             CONSEQUENTIAL: true,
             "parameters": id,
-            "responses": written(&[("200", "it was deleted", gone)]),
+            "responses": changed(&[("200", "it was deleted", gone)]),
         },
     })
 }
@@ -135,8 +140,18 @@ fn body(name: &str, words: &str) -> Value {
     json!({ "required": true, "description": words, "content": { "application/json": { "schema": reference(name) } } })
 }
 
-/// How a write can end well, and what can go wrong with it.
+/// How a write with a body can end well, and what can go wrong with it.
 fn written(well: &[(&str, &str, Value)]) -> Value {
+    let mut answers = changed(well);
+    if let Some(answers) = answers.as_object_mut() {
+        answers.insert("413".to_owned(), failure("the body is too long"));
+        answers.insert("415".to_owned(), failure("the body's Content-Type is not application/json"));
+    }
+    answers
+}
+
+/// How any change can end well, and what can go wrong with it.
+fn changed(well: &[(&str, &str, Value)]) -> Value {
     let mut answers: Map<String, Value> = well
         .iter()
         .map(|(status, words, schema)| ((*status).to_owned(), answer(words, schema.clone())))
@@ -144,6 +159,22 @@ fn written(well: &[(&str, &str, Value)]) -> Value {
     answers.insert("400".to_owned(), failure("refused, with the reason; nothing was changed"));
     answers.insert("404".to_owned(), failure("there is none with this id"));
     answers.into()
+}
+
+/// The schema of a patch: every member may be null, which takes it away.
+fn nullable(mut schema: Value) -> Value {
+    let members = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for member in
+        members.into_iter().flat_map(|members| members.values_mut()).filter_map(Value::as_object_mut)
+    {
+        if let Some(kind) = member.get("type").cloned() {
+            member.insert("type".to_owned(), json!([kind, "null"]));
+        }
+        if let Some(choices) = member.get_mut("enum").and_then(Value::as_array_mut) {
+            choices.push(Value::Null);
+        }
+    }
+    schema
 }
 
 fn answer(words: &str, schema: Value) -> Value {

@@ -1,7 +1,7 @@
 //! `gateway_apply`: makes a plan real. Who agreed is settled before, at the door; whether that is enough is the service's say.
 
 use serde_json::json;
-use usher_admin::service::Approval;
+use usher_admin::service::{Approval, ServiceError};
 
 use super::arguments::Arguments;
 use super::plan::headline;
@@ -24,11 +24,18 @@ impl Call<'_> {
             Agreement::Client => Approval::Client,
             Agreement::Person(how) => Approval::Person(how),
         };
-        let applied = self
-            .service
-            .apply(self.who, arguments.text("plan_id"), approval)
-            .await
-            .map_err(|error| self.refuse(error))?;
+        let plan = arguments.text("plan_id");
+        let applied = match self.service.apply(self.who, plan, approval).await {
+            Ok(applied) => applied,
+            Err(error @ (ServiceError::Stale { .. } | ServiceError::Conflict(_))) => {
+                return Err(match self.asked.take(plan) {
+                    Some(wish) => self.plan_again(&error, wish).await,
+                    None => self.refuse(error),
+                });
+            }
+            Err(error) => return Err(self.refuse(error)),
+        };
+        self.asked.take(plan);
         let mut lines: Vec<String> = applied.changes.iter().take(MOST_ITEMS).map(headline).collect();
         let rest = applied.changes.len().saturating_sub(lines.len());
         if rest > 0 {

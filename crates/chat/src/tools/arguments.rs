@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use usher_model::kind::Kind;
 use usher_model::nearest::nearest;
 
+use super::MOST_ITEMS;
 use super::refusal::{Refusal, unknown_kind};
 use super::text::clean;
 use crate::catalogue;
@@ -41,10 +42,17 @@ impl Arguments {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => value.as_u64().map(Some).ok_or_else(|| {
-                Refusal::new(format!("{name} is {value}"))
-                    .at(format!("/{name}"))
-                    .allowed("a whole number from 0 on, or null")
+                Refusal::new(format!("{name} is {value}")).at(format!("/{name}")).allowed(range(name))
             }),
+        }
+    }
+
+    /// How many items are wanted: `usual` where nothing is said, and at most [`MOST_ITEMS`], because answers say how to go on.
+    pub(super) fn limit(&self, usual: usize) -> Result<usize, Refusal> {
+        match self.whole_or_null("limit")? {
+            None => Ok(usual),
+            Some(0) => Err(Refusal::new("limit is 0").at("/limit").allowed(range("limit"))),
+            Some(limit) => Ok(usize::try_from(limit).unwrap_or(MOST_ITEMS).min(MOST_ITEMS)),
         }
     }
 
@@ -96,7 +104,9 @@ fn check(schema: &Value, value: &mut Value, at: &str) -> Result<(), Refusal> {
     };
     if !fits {
         let shown = clean(&value.to_string(), 80);
-        return Err(Refusal::new(format!("expected {}, got {shown}", with_article(wanted))).at(at));
+        let refusal = Refusal::new(format!("expected {}, got {shown}", with_article(wanted))).at(at);
+        let name = at.rsplit('/').next().unwrap_or_default();
+        return Err(if wanted == "integer" { refusal.allowed(range(name)) } else { refusal });
     }
     if let (Some(choices), Some(word)) = (schema.get("enum").and_then(Value::as_array), value.as_str())
         && !choices.iter().any(|choice| choice == word)
@@ -140,11 +150,24 @@ fn check_members(
         let nullable = schema.get("anyOf").is_some();
         let value = members.entry(name.as_str()).or_insert(Value::Null);
         if value.is_null() && !nullable {
-            return Err(Refusal::new(format!("the argument {name:?} is missing")).at(format!("{at}/{name}")));
+            let refusal =
+                Refusal::new(format!("the argument {name:?} is missing")).at(format!("{at}/{name}"));
+            let choices = schema.get("enum").and_then(Value::as_array);
+            let choices: Vec<&str> = choices.into_iter().flatten().filter_map(Value::as_str).collect();
+            return Err(if choices.is_empty() { refusal } else { refusal.allowed(choices.join(", ")) });
         }
         check(schema, value, &format!("{at}/{name}"))?;
     }
     Ok(())
+}
+
+/// What a whole number may be.
+fn range(name: &str) -> String {
+    if name == "limit" {
+        format!("a whole number from 1 to {MOST_ITEMS}, or null")
+    } else {
+        "a whole number from 0 on, or null".to_owned()
+    }
 }
 
 fn with_article(kind: &str) -> String {
@@ -175,9 +198,36 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_is_from_one_to_what_an_answer_holds() {
+        let limit = |limit: Value| {
+            let arguments = read("gateway_find", &json!({ "kind": "route", "limit": limit })).unwrap();
+            arguments.limit(20).map_err(|refusal| refusal.to_string())
+        };
+        assert_eq!((limit(Value::Null), limit(json!(3)), limit(json!(1_000))), (Ok(20), Ok(3), Ok(25)));
+        for refused in [json!(0), json!(-1)] {
+            let said = limit(refused).unwrap_err();
+            assert!(said.contains("allowed: a whole number from 1 to 25"), "{said}");
+        }
+    }
+
+    #[test]
     fn each_error_says_where_what_is_allowed_and_what_was_meant() {
         let cases = [
-            ("gateway_find", json!({}), vec!["\"kind\" is missing", "where: /kind"]),
+            (
+                "gateway_find",
+                json!({}),
+                vec!["\"kind\" is missing", "where: /kind", "allowed: route, service, upstream"],
+            ),
+            (
+                "gateway_plan",
+                json!({ "changes": [{ "op": "create" }], "intent": "" }),
+                vec!["where: /changes/0/kind", "allowed: route, service, upstream"],
+            ),
+            (
+                "gateway_find",
+                json!({ "kind": "route", "limit": 1.5 }),
+                vec!["where: /limit", "allowed: a whole number from 1 to 25"],
+            ),
             (
                 "gateway_find",
                 json!({ "kind": "routes" }),

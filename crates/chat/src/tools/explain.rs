@@ -1,22 +1,55 @@
 //! `gateway_explain_request`: which way a request would take, asked of the running proxy. Nothing is sent.
 
-use serde_json::json;
-use usher_model::live::{Explanation, RouteName, Sketch};
+use serde_json::{Value, json};
+use usher_admin::service::Stored;
+use usher_model::kind::Kind;
+use usher_model::live::{Explanation, PassedOver, RouteName, Sketch};
 
 use super::arguments::Arguments;
+use super::line::name_of;
 use super::refusal::Refusal;
 use super::shorten::{MOST_JSON, shorten};
 use super::text::{clean, clean_value};
 use super::{Answer, Call, MOST_ITEMS};
 
+/// Routes that are compared with a path nobody takes, and those that are named.
+const MOST_ROUTES: usize = 10_000;
+const MOST_LIKE: usize = 5;
+
 impl Call<'_> {
-    pub(super) fn explain(&self, arguments: &Arguments) -> Result<Answer, Refusal> {
+    pub(super) async fn explain(&self, arguments: &Arguments) -> Result<Answer, Refusal> {
         let sketch = sketch(arguments)?;
-        let explanation = self.service.live().explain(&sketch);
+        let mut explanation = self.service.live().explain(&sketch);
+        if explanation.route.is_none() {
+            let path = sketch.target.split('?').next().unwrap_or_default();
+            let routes = self.all(Kind::Route).await?;
+            let like = routes.iter().take(MOST_ROUTES).filter_map(|route| like(route, path));
+            explanation.passed_over.extend(like.take(MOST_LIKE));
+        }
         let mut structured = clean_value(&json!(explanation));
         shorten(&mut structured, MOST_JSON);
         Ok(Answer { text: sentences(&explanation), structured })
     }
+}
+
+/// A route that would take this path if only its letters were written in the other case.
+fn like(route: &Stored, path: &str) -> Option<PassedOver> {
+    let texts = |name: &str| route.value.get(name).and_then(Value::as_array).into_iter().flatten();
+    let uri =
+        route.value.get("uri").into_iter().chain(texts("uris")).filter_map(Value::as_str).find(|uri| {
+            let takes = |uri: &str, path: &str| match uri.strip_suffix('*') {
+                Some(prefix) => path.starts_with(prefix),
+                None => path == uri,
+            };
+            !takes(uri, path) && takes(&uri.to_lowercase(), &path.to_lowercase())
+        })?;
+    let name = RouteName {
+        id: route.key.id.clone(),
+        name: name_of(&route.value).map(str::to_owned),
+        uri: uri.to_owned(),
+    };
+    let because = format!("only the case of letters differs: the path is {path}, wanted {uri}");
+    Some(PassedOver { route: name, because })
 }
 
 /// The request that the arguments `method`, `path`, `host`, `headers` and `client` describe.

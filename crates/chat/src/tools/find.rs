@@ -13,8 +13,7 @@ use super::{Answer, Call, MOST_ITEMS};
 impl Call<'_> {
     pub(super) async fn find(&self, arguments: &Arguments) -> Result<Answer, Refusal> {
         let kind = arguments.kind("kind")?;
-        let limit = arguments.whole_or_null("limit")?.and_then(|limit| usize::try_from(limit).ok());
-        let limit = limit.unwrap_or(MOST_ITEMS).clamp(1, MOST_ITEMS);
+        let limit = arguments.limit(MOST_ITEMS)?;
         let text = arguments.text_or_null("text").map(str::to_lowercase);
         let label = arguments.text_or_null("label");
         let mut found = self.all(kind).await?;

@@ -7,15 +7,14 @@ use super::arguments::Arguments;
 use super::plan::summary;
 use super::refusal::Refusal;
 use super::text::clean;
-use super::{Answer, Call, MOST_ITEMS};
+use super::{Answer, Call};
 
 /// Entries in one answer unless asked otherwise.
 const USUAL: usize = 20;
 
 impl Call<'_> {
     pub(super) async fn history(&self, arguments: &Arguments) -> Result<Answer, Refusal> {
-        let limit = arguments.whole_or_null("limit")?.and_then(|limit| usize::try_from(limit).ok());
-        let limit = limit.unwrap_or(USUAL).clamp(1, MOST_ITEMS);
+        let limit = arguments.limit(USUAL)?;
         let key = match (arguments.kind_or_null("kind")?, arguments.text_or_null("id")) {
             (Some(kind), Some(id)) => Some(self.once(kind, id).await?),
             (None, None) => None,

@@ -10,6 +10,9 @@ use super::refusal::Refusal;
 use super::text::clean;
 use super::{Call, MOST_ITEMS};
 
+/// Objects that are named where none was found.
+const NAMED: usize = 5;
+
 impl Call<'_> {
     /// The one object of this kind that has this id or name. `at` is the argument it was given in.
     pub(super) async fn locate(&self, kind: Kind, word: &str, at: &str) -> Result<Key, Refusal> {
@@ -54,19 +57,34 @@ impl Call<'_> {
     }
 
     async fn nobody(&self, kind: Kind, word: &str) -> Result<Refusal, Refusal> {
+        let (meant, allowed) = self.instead(kind, word).await?;
+        let next = format!("gateway_find {{\"kind\":\"{}\"}} lists what there is", kind.schema_name());
+        let named = Value::from(clean(word, 100));
+        let refusal = Refusal::new(format!("no {kind} has the id or name {named}"));
+        Ok(refusal.meant(meant).allowed(allowed).next(next))
+    }
+
+    /// What was probably meant by a word that no object of this kind is called, and some that there are.
+    pub(super) async fn instead(&self, kind: Kind, word: &str) -> Result<(Option<String>, String), Refusal> {
         let all = self.all(kind).await?;
         let names =
             all.iter().flat_map(|stored| [Some(stored.key.id.as_str()), name_of(&stored.value)]).flatten();
         let meant = nearest(word, names).map(|name| clean(&name, 100));
-        let next = if all.is_empty() {
-            format!(
-                "there are no objects of the kind {} yet; gateway_plan with op create makes one",
-                kind.schema_name()
-            )
-        } else {
-            format!("gateway_find {{\"kind\":\"{}\"}} lists what there is", kind.schema_name())
-        };
-        let named = Value::from(clean(word, 100));
-        Ok(Refusal::new(format!("no {kind} has the id or name {named}")).meant(meant).next(next))
+        if all.is_empty() {
+            return Ok((meant, format!("there is no {kind} yet; gateway_plan with op create makes one")));
+        }
+        let mut some: Vec<String> =
+            all.iter().take(NAMED).map(|stored| called(&stored.key, &stored.value)).collect();
+        if all.len() > NAMED {
+            some.push(format!("{} more", all.len() - NAMED));
+        }
+        Ok((meant, some.join(", ")))
     }
+}
+
+/// An object's id, with its name where that is another word.
+fn called(key: &Key, value: &Value) -> String {
+    let name = name_of(value).filter(|name| *name != key.id);
+    let name = name.map(|name| format!(" ({})", clean(name, 60))).unwrap_or_default();
+    format!("{}{name}", clean(&key.id, 100))
 }

@@ -1,19 +1,22 @@
 //! `gateway_plan` and `gateway_undo`: what is wanted becomes a checked plan, told field by field. Nothing is changed.
 
+mod names;
 mod wanted;
 
-use serde_json::json;
-use usher_admin::service::{Plan, Wanted};
-use usher_model::change::Change;
+use serde_json::{Value, json};
+use usher_admin::service::{Plan, ServiceError, Wanted};
+use usher_model::change::{Change, Edit};
 use usher_model::diff::diff;
 
 use super::arguments::Arguments;
+use super::asked::Wish;
 use super::refusal::Refusal;
+use super::repair;
 use super::text::{clean, clean_lines};
 use super::{Answer, Call, MOST_ITEMS};
 
-/// Characters of a plan's text in an answer.
-pub(super) const MOST_TEXT: usize = 12_000;
+/// Characters of a plan's text in an answer. A longer one isn't cut: nobody can agree to what they don't see.
+const MOST_TEXT: usize = 12_000;
 /// Characters of an intent; more the history doesn't keep.
 const MOST_INTENT: usize = 500;
 /// Fields that are named in one line of the history.
@@ -21,16 +24,55 @@ const NAMED: usize = 4;
 
 impl Call<'_> {
     pub(super) async fn plan(&self, arguments: &Arguments) -> Result<Answer, Refusal> {
-        let (edits, expect) = self.edits(arguments.list("changes")).await?;
-        let wanted = Wanted { edits, expect, intent: intent(arguments), ..Wanted::default() };
-        let plan = self.service.plan(self.who, wanted).await.map_err(|error| self.refuse(error))?;
-        Ok(told(&plan))
+        let changes = arguments.list("changes");
+        let plan = self.make(changes, intent(arguments)).await?;
+        let answer = told(&plan)?;
+        self.asked.keep(&plan.id, changes, intent(arguments));
+        Ok(answer)
+    }
+
+    /// A plan of these changes.
+    async fn make(&self, changes: &[Value], intent: Option<String>) -> Result<Plan, Refusal> {
+        let (edits, expect) = self.edits(changes).await?;
+        let wanted = Wanted { edits: edits.clone(), expect, intent, ..Wanted::default() };
+        match self.service.plan(self.who, wanted).await {
+            Ok(plan) => Ok(plan),
+            Err(error) => Err(self.repairable(error, &edits).await?),
+        }
+    }
+
+    /// The refusal of a plan that went stale, with the same wish planned against what is there now.
+    pub(super) async fn plan_again(&self, error: &ServiceError, wish: Wish) -> Refusal {
+        let sentence = clean_lines(&error.to_string(), 2_000);
+        let fresh = match self.make(&wish.changes, wish.intent.clone()).await {
+            Ok(fresh) => fresh,
+            Err(why) => {
+                return Refusal::new(format!("{sentence}\nthe same change can't be planned any more: {why}"));
+            }
+        };
+        self.asked.keep(&fresh.id, &wish.changes, wish.intent);
+        stale(sentence, &fresh)
+    }
+
+    /// A refusal with what is allowed at the place that is to blame.
+    async fn repairable(&self, error: ServiceError, edits: &[Edit]) -> Result<Refusal, Refusal> {
+        let ServiceError::Invalid { sentence, key: Some(key), pointer } = &error else {
+            return Ok(self.refuse(error));
+        };
+        let (sentence, key, pointer) = (sentence.clone(), key.clone(), pointer.clone());
+        let refusal = self.refuse(error);
+        let Some(value) = names::after(edits, &key) else { return Ok(refusal) };
+        if sentence.starts_with("failed to fetch") {
+            return self.lost(refusal, value, &pointer).await;
+        }
+        let hint = repair::hint(self.service.registry(), &key, value, &sentence, &pointer);
+        Ok(refusal.hinted(&key, hint))
     }
 
     pub(super) async fn undo(&self, arguments: &Arguments) -> Result<Answer, Refusal> {
         let revision = arguments.whole_or_null("revision")?;
         let plan = self.service.plan_undo(self.who, revision, intent(arguments)).await;
-        Ok(told(&plan.map_err(|error| self.refuse(error))?))
+        told(&plan.map_err(|error| self.refuse(error))?)
     }
 }
 
@@ -42,10 +84,20 @@ fn intent(arguments: &Arguments) -> Option<String> {
 }
 
 /// A plan as the tools answer it.
-fn told(plan: &Plan) -> Answer {
+fn told(plan: &Plan) -> Result<Answer, Refusal> {
+    let shown = shown(plan).ok_or_else(|| {
+        let changes = plan.changes.len();
+        let refusal = Refusal::new(format!(
+            "the plan is too long to be shown whole: {changes} changed objects in more than {MOST_TEXT} characters"
+        ));
+        refusal.next(if changes > 1 {
+            "split it into smaller plans"
+        } else {
+            "change it in smaller steps, or let the person do it on the Admin API"
+        })
+    })?;
     let affected: Vec<String> = capped(&plan.affected);
     let warnings: Vec<String> = capped(&plan.warnings);
-    let shown = clean_lines(&plan.text(), MOST_TEXT);
     let next = if plan.needs_person {
         "needs a person: gateway_apply asks them through the client"
     } else {
@@ -56,7 +108,25 @@ fn told(plan: &Plan) -> Answer {
         "plan_id": plan.id, "risk": plan.risk.to_string(), "needs_person": plan.needs_person, "text": shown, "affected": affected,
         "warnings": warnings, "expires_in_secs": plan.expires_in_secs,
     });
-    Answer { text, structured }
+    Ok(Answer { text, structured })
+}
+
+/// A plan's text, where it isn't too long for one answer.
+fn shown(plan: &Plan) -> Option<String> {
+    let text = clean_lines(&plan.text(), usize::MAX);
+    (text.chars().count() <= MOST_TEXT).then_some(text)
+}
+
+/// The refusal of a plan that somebody was faster than, with the plan to apply instead.
+pub(super) fn stale(sentence: impl Into<String>, fresh: &Plan) -> Refusal {
+    let refusal = Refusal::new(sentence);
+    match shown(fresh) {
+        Some(text) => refusal.next(format!(
+            "nothing was applied; show the person this new plan, and when they agree gateway_apply {{\"plan_id\":\"{}\"}}\n{text}",
+            fresh.id
+        )),
+        None => refusal.next("nothing was applied; gateway_plan again, in smaller plans"),
+    }
 }
 
 fn capped(lines: &[String]) -> Vec<String> {

@@ -199,6 +199,7 @@ async fn read(response: Response<Incoming>) -> Result<Seen, String> {
 fn told(seen: &Seen, millis: u64, route: Option<&RouteName>) -> Answer {
     let headers: Vec<(String, String)> = seen.headers.iter().take(MOST_HEADERS).map(shown).collect();
     let body = String::from_utf8_lossy(&seen.body);
+    let letters = body.chars().count();
     let body = match body.as_ref() {
         "" => String::new(),
         _ if looks_binary(&seen.body) => format!("{} bytes that are no text", seen.body.len()),
@@ -214,8 +215,12 @@ fn told(seen: &Seen, millis: u64, route: Option<&RouteName>) -> Answer {
     if !body.is_empty() {
         text.push_str(&format!("\n{body}"));
     }
-    if seen.is_cut {
-        text.push_str(&format!("\nonly the first {MOST_READ} bytes were read"));
+    if seen.is_cut || letters > MOST_BODY {
+        let read = if seen.is_cut { "more than " } else { "" };
+        text.push_str(&format!(
+            "\nthe body has {read}{} bytes; its first {MOST_BODY} characters at most are shown",
+            seen.body.len()
+        ));
     }
     let headers: Vec<Value> =
         headers.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use usher_admin::service::ServiceError;
-use usher_model::kind::Kind;
+use usher_model::kind::{Key, Kind};
 use usher_pipeline::registry::Registry;
 
+use super::repair::Hint;
 use super::text::{clean, clean_lines};
 
 /// Why a tool did nothing.
@@ -48,12 +49,21 @@ impl Refusal {
         self
     }
 
+    /// What is allowed and was meant in the resource that is to blame.
+    pub(super) fn hinted(mut self, key: &Key, hint: Hint) -> Self {
+        self.at = hint.at.map(|pointer| format!("{key} at {pointer}")).or(self.at);
+        self.meant = self.meant.or(hint.meant);
+        self.allowed = self.allowed.or(hint.allowed);
+        self
+    }
+
     /// The service's refusal, with the call that helps on.
     pub(crate) fn of(error: ServiceError, registry: &Registry) -> Self {
         let sentence = clean_lines(&error.to_string(), 2_000);
         match error {
             ServiceError::Invalid { key, pointer, .. } => {
-                let place = key.map(|key| format!("{key}{}{pointer}", if pointer.is_empty() { "" } else { " at " }));
+                let place =
+                    key.map(|key| format!("{key}{}{pointer}", if pointer.is_empty() { "" } else { " at " }));
                 let refusal = Self::new(sentence.clone()).at(place.unwrap_or(pointer));
                 about_plugins(refusal, &sentence, registry)
             }
@@ -61,27 +71,31 @@ impl Refusal {
                 let kind = key.kind.schema_name();
                 Self::new(sentence).next(format!("gateway_find {{\"kind\":\"{kind}\"}} lists what there is"))
             }
-            ServiceError::NeedsPerson { .. } => Self::new(sentence).next(
-                "a client that can ask a person (MCP elicitation) may apply it; otherwise a person uses `usher chat` or the Admin API",
-            ),
+            ServiceError::NeedsPerson { plan, .. } => Self::new(sentence).next(without_a_person(&plan)),
             ServiceError::UnknownPlan(_) => Self::new(sentence).next("gateway_plan"),
-            ServiceError::Stale { fresh: Some(fresh), .. } => Self::new(sentence).next(format!(
-                "show the person this fresh plan, then gateway_apply {{\"plan_id\":\"{}\"}}\n{}",
-                fresh.id,
-                clean_lines(&fresh.text(), super::plan::MOST_TEXT),
-            )),
+            ServiceError::Stale { fresh: Some(fresh), .. } => super::plan::stale(sentence, &fresh),
             ServiceError::Stale { fresh: None, .. } | ServiceError::Conflict(_) => {
                 Self::new(sentence).next("gateway_get what is there now, then gateway_plan again")
             }
             ServiceError::StillUsed(_) => {
                 Self::new(sentence).next("change or delete in the same gateway_plan what still uses it")
             }
-            ServiceError::NothingToUndo(_) => Self::new(sentence).next("gateway_history shows what was applied"),
+            ServiceError::NothingToUndo(_) => {
+                Self::new(sentence).next("gateway_history shows what was applied")
+            }
             ServiceError::NotInForce(_) => Self::new(sentence)
                 .next("the change is stored; gateway_overview lists problems, gateway_undo takes it back"),
             _ => Self::new(sentence),
         }
     }
+}
+
+/// What to do about a plan of high risk where nobody can be asked.
+pub(crate) fn without_a_person(plan: &str) -> String {
+    format!(
+        "tell the person: they can say the same change in `usher chat`, which asks at the terminal, or make it on the Admin API with an admin \
+key; plan {plan} itself can only be applied through a client that can ask a person (MCP elicitation)"
+    )
 }
 
 /// A sentence about a plugin gets the name that was meant, or the call that shows its settings.

@@ -43,7 +43,7 @@ async fn the_walk_of_the_demo_goes_from_nothing_to_a_verified_route_and_back() {
     );
 
     let undone = talk.ask("Undo that").await;
-    assert!(undone.said.contains("route speaker is gone") && !undone.applied.is_empty(), "{undone:?}");
+    assert!(undone.said.contains("Done. Route speaker is gone") && !undone.applied.is_empty(), "{undone:?}");
     assert_eq!(side.routes().await, 0);
     // High risk is asked about once, not by the chat and by the server.
     assert_eq!(side.person.asked(), ["Apply this plan?"]);
@@ -231,7 +231,10 @@ async fn a_verification_says_what_it_saw() {
     assert!(keyed.said.contains("Done, but GET /c/1 answers 401: it asks for a key"), "{keyed:?}");
     let before = side.gateway.requests();
     let posted = talk.ask("create a route for POST /d/* to the conference API").await;
-    assert!(posted.said.contains("route d was not asked: none of its methods only reads"), "{posted:?}");
+    assert!(
+        posted.said.contains("Done. Route d was not asked: none of its methods only reads"),
+        "{posted:?}"
+    );
     assert_eq!(side.gateway.requests(), before);
 }
 

@@ -50,7 +50,7 @@ async fn questions_are_answered_and_change_nothing() {
         ("who changed route topic?", vec!["route topic"], "speaker"),
         ("help", vec!["undo that", "you are asked before anything is applied"], ""),
         ("show plugins", vec!["limit-count:", "key-auth:"], ""),
-        ("help limit-count", vec!["limit-count", "time_window"], ""),
+        ("help limit-count", vec!["limit-count: ", "\n  time_window  ("], "{\"type\""),
     ] {
         let heard = talk.ask(sentence).await;
         for part in has {

@@ -7,6 +7,7 @@
 mod changes;
 mod connection;
 mod looks;
+mod manual;
 mod model;
 mod script;
 mod support;

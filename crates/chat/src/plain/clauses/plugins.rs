@@ -67,11 +67,15 @@ pub(super) fn limit(words: &mut Words<'_>, wish: &mut Wish, kind: Kind) -> Resul
     }
 }
 
+/// Words before a key that clients have to send.
+const ASKS: &str = "require|requires|requiring|need|needs|needing|demand|demanding|use|using|ask|asks|for|protected|secured|by|with|\
+behind|a|an|the|valid|enable|clients|to|send|have";
+
 /// `with key auth`, `require an API key in header X-Key`.
 pub(super) fn key_auth(words: &mut Words<'_>, wish: &mut Wish, _: Kind) -> Result<bool, Unknown> {
     let mut probe = *words;
     let former = probe;
-    while probe.eat("require|requires|requiring|need|needs|needing|demand|demanding|use|using|ask|asks|for|protected|secured|by|with|behind|a|an|the|valid|enable|clients|to|send|have") {}
+    while probe.eat(ASKS) {}
     if kinds::plugin(&mut probe).as_deref() != Some("key-auth") {
         return Ok(false);
     }
@@ -111,19 +115,23 @@ pub(super) fn cors(words: &mut Words<'_>, wish: &mut Wish, _: Kind) -> Result<bo
     Ok(true)
 }
 
+/// Words for a list of those who may not come, for one of those who may, and between them and the addresses.
+const DENIES: &str =
+    "deny|denying|denies|block|blocking|blocks|refuse|refusing|reject|rejecting|ban|forbid|blacklist";
+const ADMITS: &str = "allow|allowing|allows|admit|admitting|permit|only|restricted|restrict|limited|accessible|reachable|whitelist|just";
+const WHOSE: &str = "to|from|for|requests|request|clients|client|the|ip|ips|address|addresses|network|networks|traffic|range|ranges|access|it";
+
 /// `allow only 10.0.0.0/8 and 127.0.0.1`, `deny 1.2.3.4`, `only from 10.0.0.0/8`.
 pub(super) fn addresses(words: &mut Words<'_>, wish: &mut Wish, _: Kind) -> Result<bool, Unknown> {
     let mut probe = *words;
     let former = probe;
-    let denied = probe.eat(
-        "deny|denying|denies|block|blocking|blocks|refuse|refusing|reject|rejecting|ban|forbid|blacklist",
-    );
+    let denied = probe.eat(DENIES);
     let mut lead = denied;
-    while probe.eat("allow|allowing|allows|admit|admitting|permit|only|restricted|restrict|limited|accessible|reachable|whitelist|just") {
+    while probe.eat(ADMITS) {
         lead = true;
     }
     let from = probe.eat("from");
-    while probe.eat("to|from|for|requests|request|clients|client|the|ip|ips|address|addresses|network|networks|traffic|range|ranges|access|it") {}
+    while probe.eat(WHOSE) {}
     let listed = addresses_of(&mut probe);
     if listed.is_empty() {
         return Ok(false);

@@ -7,6 +7,7 @@ use usher_model::patch;
 
 use super::super::Call;
 use super::super::refusal::{Refusal, unknown_kind};
+use super::super::repair::{ID, USERNAME};
 use super::super::text::clean;
 
 /// Changes in one plan.
@@ -42,6 +43,7 @@ impl Call<'_> {
             expect.push((key.clone(), seen));
             edits.push(Edit { key, after });
         }
+        self.resolve_names(&mut edits).await?;
         Ok((edits, expect))
     }
 
@@ -121,7 +123,13 @@ impl Call<'_> {
             .or_else(|| (change.kind == Kind::Consumer).then(|| member("username")).flatten())
         {
             if change.kind == Kind::Credential {
-                return credential_key(id).ok_or_else(|| credential_id(&at));
+                let key = credential_key(id).ok_or_else(|| credential_id(&at))?;
+                let own = id.rsplit('/').next().unwrap_or_default();
+                return if is_id(own) { Ok(key) } else { Err(bad_id(change.kind, own, &at)) };
+            }
+            let fits = if change.kind == Kind::Consumer { is_username(id) } else { is_id(id) };
+            if !fits {
+                return Err(bad_id(change.kind, id, &at));
             }
             return Ok(Key::new(change.kind, id));
         }
@@ -183,10 +191,10 @@ impl<'a> Change<'a> {
     fn body(&self) -> Result<Map<String, Value>, Refusal> {
         let at = format!("{}/body_json", self.at);
         let refused = |what: String| {
-            Refusal::new(what).at(at.clone()).allowed(format!(
-                "the JSON text of a {}, such as \"{{\\\"uri\\\":\\\"/a/*\\\"}}\"",
-                self.kind
-            ))
+            let example = Value::from(example(self.kind));
+            Refusal::new(what)
+                .at(at.clone())
+                .allowed(format!("the JSON text of an object of the kind {}, such as {example}", self.kind))
         };
         match self.body_json {
             Value::Object(members) => Ok(members.clone()),
@@ -225,6 +233,36 @@ fn claim(key: &Key, body: &mut Map<String, Value>, change: &Change<'_>) -> Resul
     }
 }
 
+/// A small body of a kind.
+const fn example(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Route => r#"{"uri":"/a/*","upstream_id":"b"}"#,
+        Kind::Service => r#"{"hosts":["a.example.com"],"upstream_id":"b"}"#,
+        Kind::Upstream => r#"{"nodes":{"127.0.0.1:8080":1}}"#,
+        Kind::Consumer => r#"{"username":"jack"}"#,
+        Kind::Credential => r#"{"plugins":{"key-auth":{"key":"a secret"}}}"#,
+        Kind::PluginConfig | Kind::GlobalRule => r#"{"plugins":{"request-id":{}}}"#,
+    }
+}
+
+fn is_id(id: &str) -> bool {
+    (1..=64).contains(&id.len())
+        && id.bytes().all(|letter| letter.is_ascii_alphanumeric() || b"-_.".contains(&letter))
+}
+
+fn is_username(id: &str) -> bool {
+    (1..=256).contains(&id.len())
+        && id.bytes().all(|letter| letter.is_ascii_alphanumeric() || b"-_".contains(&letter))
+}
+
+fn bad_id(kind: Kind, id: &str, at: &str) -> Refusal {
+    let is_consumer = kind == Kind::Consumer;
+    let what = if is_consumer { "username" } else { "id" };
+    Refusal::new(format!("{:?} can't be the {what} of a {kind}", clean(id, 100)))
+        .at(at)
+        .allowed(if is_consumer { USERNAME } else { ID })
+}
+
 /// `consumer/credentials/id`.
 fn credential_key(id: &str) -> Option<Key> {
     let (consumer, own) = id.split_once("/credentials/")?;
@@ -255,7 +293,34 @@ fn slug(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{credential_key, slug};
+    use serde_json::Value;
+    use usher_model::kind::Kind;
+    use usher_model::schema::check;
+
+    use super::{bad_id, credential_key, example, is_id, is_username, slug};
+
+    #[test]
+    fn each_kind_has_an_example_of_its_own() {
+        for kind in Kind::ALL {
+            let mut body: Value = serde_json::from_str(example(kind)).unwrap();
+            if kind != Kind::Consumer {
+                body["id"] = "a".into();
+            }
+            check(kind, &body).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_id_is_what_the_schema_takes() {
+        for id in ["a", "A-b_c.9", "a b", "a/b", "", "ü", &"x".repeat(64), &"x".repeat(65)] {
+            let body = serde_json::json!({ "id": id, "plugins": {} });
+            assert_eq!(is_id(id), check(Kind::PluginConfig, &body).is_ok(), "{id}");
+            let body = serde_json::json!({ "username": id });
+            assert_eq!(is_username(id), check(Kind::Consumer, &body).is_ok(), "{id}");
+        }
+        let said = bad_id(Kind::Route, "a b", "/changes/0/id").to_string();
+        assert!(said.contains("1 to 64 letters, digits, - _ or ."), "{said}");
+    }
 
     #[test]
     fn ids_are_made_of_what_an_object_is_called() {
