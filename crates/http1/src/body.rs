@@ -145,6 +145,26 @@ impl BodyDecoder {
         }
     }
 
+    /// Hands the next piece over where it is, if all of it that is there is shorter than `below`: small pieces are cheaper to copy than to
+    /// share. `false`, with nothing done, asks for [`BodyDecoder::decode`].
+    pub fn copy_small(&mut self, buf: &mut BytesMut, below: usize, take: impl FnOnce(&[u8])) -> bool {
+        let (State::Length(left) | State::ChunkData(left)) = self.state else { return false };
+        let count = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
+        if count == 0 || count >= below {
+            return false;
+        }
+        take(buf.get(..count).unwrap_or_default());
+        buf.advance(count);
+        let left = left - count as u64;
+        self.state = match self.state {
+            State::Length(_) if left == 0 => State::Done,
+            State::Length(_) => State::Length(left),
+            _ if left == 0 => State::ChunkEnd,
+            _ => State::ChunkData(left),
+        };
+        true
+    }
+
     /// The sender has closed: a good end only where closing is the framing.
     ///
     /// # Errors

@@ -114,7 +114,15 @@ impl Head {
     /// The method; empty for answers.
     #[must_use]
     pub fn method(&self) -> &str {
-        self.str(self.method)
+        // The usual ones need no look at whether they are text.
+        match part(&self.text, self.method.start, self.method.len) {
+            b"GET" => "GET",
+            b"POST" => "POST",
+            b"HEAD" => "HEAD",
+            b"PUT" => "PUT",
+            b"DELETE" => "DELETE",
+            _ => self.str(self.method),
+        }
     }
 
     /// Changes the method.
@@ -279,6 +287,7 @@ impl Head {
         }
         let moved = offset(self.text.len());
         self.text.extend_from_slice(&other.text);
+        self.fields.reserve(other.fields.len());
         let alive = other.fields.iter().filter(|field| field.alive);
         self.fields.extend(alive.map(|field| Field {
             start: field.start + moved,
@@ -376,23 +385,19 @@ impl Head {
 
     /// Writes all lines that may go to another connection: each run of neighbours with one copy.
     pub(crate) fn write_lines(&self, out: &mut Vec<u8>) {
-        let mut run: Option<(u32, u32)> = None;
+        // A run of neighbours; where nothing was added yet, an empty one.
+        let (mut start, mut end) = (0, 0);
         for field in &self.fields {
             if !field.alive || field.meaning == Meaning::Hop {
                 continue;
             }
-            run = match run {
-                Some((start, end)) if end == field.start => Some((start, field.end)),
-                Some((start, end)) => {
-                    out.extend_from_slice(part(&self.text, start, end - start));
-                    Some((field.start, field.end))
-                }
-                None => Some((field.start, field.end)),
-            };
+            if field.start != end {
+                out.extend_from_slice(part(&self.text, start, end - start));
+                start = field.start;
+            }
+            end = field.end;
         }
-        if let Some((start, end)) = run {
-            out.extend_from_slice(part(&self.text, start, end - start));
-        }
+        out.extend_from_slice(part(&self.text, start, end - start));
     }
 
     fn find(&self, name: &str) -> Option<&Field> {

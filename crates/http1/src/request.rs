@@ -137,15 +137,15 @@ pub fn decode_request(
         return Err(Reject::bad("a request line that ends without CR"));
     }
     let base = bytes.as_ptr() as usize;
-    let mut fields = parsed.headers.iter().peekable();
-    while let Some(field) = fields.next() {
+    let fields = &*parsed.headers;
+    for (at, field) in fields.iter().enumerate() {
         let name = field.name.as_bytes();
         let value_at = if field.value.is_empty() {
             line_start + name.len() + 1
         } else {
             field.value.as_ptr() as usize - base
         };
-        let end = fields.peek().map_or(length - 2, |next| next.name.as_ptr() as usize - base);
+        let end = fields.get(at + 1).map_or(length - 2, |next| next.name.as_ptr() as usize - base);
         if !ends_line(bytes, end) {
             return Err(Reject::bad("a line that ends without CR"));
         }
@@ -282,13 +282,18 @@ impl<'a> Facts<'a> {
                 self.expect = version == 1;
             }
             7 if is(b"upgrade") => self.upgrade = Some(value),
-            10 if is(b"connection") => {
-                for token in tokens(value) {
-                    self.close |= token.eq_ignore_ascii_case(b"close");
-                    self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
-                    self.upgrade_token |= token.eq_ignore_ascii_case(b"upgrade");
+            10 if is(b"connection") => match value {
+                // What nearly every client says.
+                b"keep-alive" => self.keep_alive = true,
+                b"close" => self.close = true,
+                _ => {
+                    for token in tokens(value) {
+                        self.close |= token.eq_ignore_ascii_case(b"close");
+                        self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+                        self.upgrade_token |= token.eq_ignore_ascii_case(b"upgrade");
+                    }
                 }
-            }
+            },
             14 if is(b"content-length") => {
                 let length = content_length(value).ok_or(Reject::bad("a malformed Content-Length"))?;
                 if self.length.replace(length).is_some() {
@@ -360,7 +365,8 @@ pub(crate) fn content_length(value: &[u8]) -> Option<u64> {
     if !plain {
         return None;
     }
-    let length: u64 = std::str::from_utf8(value).ok()?.parse().ok()?;
+    // Nineteen digits fit into 64 bits.
+    let length = value.iter().fold(0_u64, |length, digit| length * 10 + u64::from(digit - b'0'));
     (length < 1 << 63).then_some(length)
 }
 

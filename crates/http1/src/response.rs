@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use bytes::{Buf as _, BytesMut};
 
-use crate::field::meaning;
+use crate::field::{Meaning, meaning};
 use crate::head::{Head, Version, tokens};
 use crate::limits::Limits;
 use crate::request::{Framing, HeadProgress, MAX_FIELDS, content_length};
@@ -83,23 +83,23 @@ pub fn decode_response(
     let mut facts = Facts::default();
     let base = bytes.as_ptr() as usize;
     let mut line_start = first_line;
-    let mut fields = parsed.headers.iter().peekable();
-    while let Some(field) = fields.next() {
+    let fields = &*parsed.headers;
+    for (at, field) in fields.iter().enumerate() {
         let name = field.name.as_bytes();
         let value_at = if field.value.is_empty() {
             line_start + name.len() + 1
         } else {
             field.value.as_ptr() as usize - base
         };
-        let end = fields.peek().map_or(length - 2, |next| next.name.as_ptr() as usize - base);
+        let end = fields.get(at + 1).map_or(length - 2, |next| next.name.as_ptr() as usize - base);
         if !ends_line(whole, end) {
             return Err(BadResponse("a line that ends without CR"));
         }
         if end - line_start > limits.line_bytes {
             return Err(BadResponse("a line that is too long"));
         }
-        facts.look_at(name, field.value, version)?;
-        head.add_original((line_start, name.len()), (value_at, field.value.len()), end, meaning(name));
+        let meaning = facts.look_at(name, field.value, version)?;
+        head.add_original((line_start, name.len()), (value_at, field.value.len()), end, meaning);
         line_start = end;
     }
     let decided = facts.decide(status, version, method)?;
@@ -122,16 +122,21 @@ struct Facts {
 }
 
 impl Facts {
-    fn look_at(&mut self, name: &[u8], value: &[u8], version: u8) -> Result<(), BadResponse> {
+    fn look_at(&mut self, name: &[u8], value: &[u8], version: u8) -> Result<Meaning, BadResponse> {
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         match name.len() {
             7 if is(b"upgrade") => self.upgrade = true,
-            10 if is(b"connection") => {
-                for token in tokens(value) {
-                    self.close |= token.eq_ignore_ascii_case(b"close");
-                    self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+            10 if is(b"connection") => match value {
+                // What nearly every server says.
+                b"keep-alive" => self.keep_alive = true,
+                b"close" => self.close = true,
+                _ => {
+                    for token in tokens(value) {
+                        self.close |= token.eq_ignore_ascii_case(b"close");
+                        self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+                    }
                 }
-            }
+            },
             14 if is(b"content-length") => {
                 let length = content_length(value).ok_or(BadResponse("a malformed Content-Length"))?;
                 if self.length.replace(length).is_some() {
@@ -147,9 +152,10 @@ impl Facts {
                 }
                 self.chunked = true;
             }
-            _ => {}
+            _ => return Ok(meaning(name)),
         }
-        Ok(())
+        // All of them belong to framing, or to this connection.
+        Ok(Meaning::Hop)
     }
 
     fn decide(self, status: u16, version: u8, method: &str) -> Result<ResponseHead, BadResponse> {

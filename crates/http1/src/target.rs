@@ -24,14 +24,30 @@ pub(crate) fn is_authority(text: &[u8]) -> bool {
             _ => return false,
         }
     } else {
-        match text.iter().position(|byte| *byte == b':') {
+        match memchr::memchr(b':', text) {
             None => (text, None),
             Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
         }
     };
-    let named = host.first() == Some(&b'[') || host.iter().all(|byte| is_name_byte(*byte));
+    let named =
+        host.first() == Some(&b'[') || host.iter().all(|byte| NAME.get(usize::from(*byte)) == Some(&true));
     !host.is_empty() && host.len() <= 253 && named && port.is_none_or(is_port)
 }
+
+const NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "the loop ends at 255")]
+        let one = byte as u8;
+        #[expect(clippy::indexing_slicing, reason = "evaluated when the program is compiled")]
+        {
+            table[byte] = is_name_byte(one);
+        }
+        byte += 1;
+    }
+    table
+};
 
 const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
@@ -57,8 +73,8 @@ const fn is_name_byte(byte: u8) -> bool {
 
 fn is_port(text: &[u8]) -> bool {
     (1..=5).contains(&text.len())
-        && std::str::from_utf8(text)
-            .is_ok_and(|text| text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok())
+        && text.iter().all(u8::is_ascii_digit)
+        && text.iter().fold(0, |port, digit| port * 10 + u32::from(digit - b'0')) <= u32::from(u16::MAX)
 }
 
 /// The form of a target.

@@ -22,8 +22,8 @@ pub(super) enum Wait {
     UpstreamRead,
     /// Room towards the upstream.
     UpstreamWrite,
-    /// Anything: from then on it is looked at whether the client is still there.
-    Answer,
+    /// What is usually there soon: from then on it is assumed that it takes longer.
+    Long,
 }
 
 const WAITS: usize = 5;

@@ -57,27 +57,20 @@ async fn refuse(course: &mut Course<'_>, reject: &Reject) -> Next {
     }
 }
 
-/// Says in the log what the client learns only as a status.
+/// Says in the log what the client learns only as a status. Nodes that failed were told of when they did.
 fn tell(course: &Course<'_>, failure: &Failure) {
+    let local = &course.client.local;
     let route = course.route.map(|route| &*route.facts.id);
-    match failure {
-        Failure::NoNode => tracing::warn!(route, "an upstream has no node that could be tried"),
-        Failure::NoUpstream => {
-            tracing::debug!(route, "a route without an upstream was asked for more than its plugins give")
-        }
-        Failure::UnknownUpstream(id) => {
-            tracing::warn!(route, upstream = &**id, "there is no upstream of this id")
-        }
-        Failure::RetriesTimedOut => tracing::warn!(route, "the time for retries is over"),
+    let upstream = match failure {
+        Failure::NoNode => None,
+        Failure::UnknownUpstream(id) => Some(&**id),
         Failure::Body(error, status) => {
-            tracing::debug!(route, %error, status, "a request's body was refused")
+            return tracing::debug!(route, %error, status, "a request's body was refused");
         }
-        // Told by whoever tried, or nobody's fault.
-        Failure::Upstream(_)
-        | Failure::Reply(_)
-        | Failure::Refused(_)
-        | Failure::NotFound
-        | Failure::ClientGone => {}
+        _ => return,
+    };
+    if let Some(silent) = local.complaints.unserved.speak(local.clock.ms()) {
+        tracing::warn!(route, upstream, silent, "a request's upstream is not there, or has no node in use");
     }
 }
 
@@ -125,7 +118,9 @@ fn sign(answer: &mut Head, local: &Local) {
             nominates |= nominates_others(value);
             false
         }
-        9.. => name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"x-accel-")),
+        9.. if matches!(name, [b'x' | b'X', ..]) => {
+            name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"x-accel-"))
+        }
         _ => false,
     });
     if nominates {
@@ -205,8 +200,7 @@ async fn send(course: &mut Course<'_>, source: Source, must_close: bool) -> Next
         }
     }
     if switching {
-        websocket::tunnel(course).await;
-        return Next::Close;
+        return websocket::tunnel(course).await;
     }
     finish(course, close).await
 }

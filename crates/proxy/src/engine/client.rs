@@ -21,6 +21,7 @@ use usher_http1::request::{HeadProgress, RequestHead, decode_request};
 
 use super::alarm::{Alarm, Wait};
 use super::buffers::{LEAST, SMALL};
+use super::ingress::Told;
 use super::local::Local;
 use super::outbound::Outbound;
 use body::Inbound;
@@ -29,8 +30,8 @@ pub(super) use body::Unread;
 /// Bytes of the next requests that are read while this one runs; the rest waits in the kernel.
 const AHEAD: usize = 8 << 10;
 
-/// How long an answer may take before it is looked at whether anybody still waits for it.
-const LOOKED_FOR_AFTER_MS: u64 = 200;
+/// How long an answer may take before it is looked at whether anybody still waits for it, and a request before the buffer for it is given back.
+const LONG_MS: u64 = 200;
 
 /// A connection that has never spoken may still be sending its first request when the worker stops.
 const FIRST_WORD_MS: u64 = 500;
@@ -45,8 +46,8 @@ pub(super) struct Client {
     pub(super) peer_text: Box<str>,
     /// The port that it came to.
     pub(super) server_port: u16,
-    /// What upstreams are told of where a request comes from, unless somebody in front of us said more.
-    pub(super) told: Head,
+    /// What upstreams are told of where its requests come from.
+    pub(super) told: RefCell<Told>,
     /// Whether its word on where requests come from is believed.
     pub(super) trusted: bool,
     io: RefCell<Io>,
@@ -85,7 +86,7 @@ impl Client {
             peer,
             peer_text: peer.ip().to_canonical().to_string().into(),
             server_port,
-            told: super::ingress::told(peer.ip(), server_port),
+            told: RefCell::default(),
             trusted,
             io: RefCell::new(Io {
                 stream,
@@ -100,34 +101,51 @@ impl Client {
         }
     }
 
-    /// Waits for the first byte of a request, holding nothing. `false`: the connection is at its end. `served` requests came before.
+    /// Waits for the first bytes of a request; before long it holds nothing. `false`: the connection is at its end. `served` requests came before.
     pub(super) async fn wait(&self, served: u64) -> bool {
         let waited = std::future::poll_fn(|context| self.poll_wait(context, served)).await;
         self.alarm.disarm(Wait::ClientRead);
+        self.alarm.disarm(Wait::Long);
         waited
     }
 
     fn poll_wait(&self, context: &mut Context<'_>, served: u64) -> Poll<bool> {
-        let io = self.io.borrow();
+        let io = &mut *self.io.borrow_mut();
         if !io.buffer.is_empty() {
             return Poll::Ready(true);
         }
-        match io.stream.poll_read_ready(context) {
-            Poll::Ready(ready) => Poll::Ready(ready.is_ok()),
-            Poll::Pending if self.alarm.rang(Wait::ClientRead) => Poll::Ready(false),
-            Poll::Pending if !self.local.is_draining() => {
-                self.alarm.arm(Wait::ClientRead, self.local.clock.ms() + self.local.settings.idle_ms);
-                Poll::Pending
-            }
-            Poll::Pending if served > 0 => Poll::Ready(false),
-            Poll::Pending => {
-                if !self.hurried.replace(true) {
-                    self.alarm.disarm(Wait::ClientRead);
-                }
-                self.alarm.arm(Wait::ClientRead, self.local.clock.ms() + FIRST_WORD_MS);
-                Poll::Pending
+        if self.alarm.rang(Wait::Long) {
+            self.local.buffers.give_back(std::mem::take(&mut io.buffer));
+            if io.stream.poll_read_ready(context).is_pending() {
+                return self.keep_waiting(served);
             }
         }
+        self.local.buffers.make_room(&mut io.buffer, SMALL);
+        match tokio_util::io::poll_read_buf(Pin::new(&mut io.stream), context, &mut io.buffer) {
+            Poll::Ready(came) => Poll::Ready(came.is_ok_and(|came| came > 0)),
+            Poll::Pending => {
+                self.alarm.arm(Wait::Long, self.local.clock.ms() + LONG_MS);
+                self.keep_waiting(served)
+            }
+        }
+    }
+
+    fn keep_waiting(&self, served: u64) -> Poll<bool> {
+        if self.alarm.rang(Wait::ClientRead) {
+            return Poll::Ready(false);
+        }
+        if self.local.is_draining() {
+            if served > 0 {
+                return Poll::Ready(false);
+            }
+            if !self.hurried.replace(true) {
+                self.alarm.disarm(Wait::ClientRead);
+            }
+            self.alarm.arm(Wait::ClientRead, self.local.clock.ms() + FIRST_WORD_MS);
+        } else {
+            self.alarm.arm(Wait::ClientRead, self.local.clock.ms() + self.local.settings.idle_ms);
+        }
+        Poll::Pending
     }
 
     /// Reads one head.
@@ -183,8 +201,8 @@ impl Client {
     /// Whether the client has gone away while it waits for its answer. What it sends meanwhile is kept for later. Nobody looks before it has
     /// waited for a while: most answers come sooner.
     pub(super) fn poll_gone(&self, context: &mut Context<'_>) -> Poll<()> {
-        if !self.alarm.rang(Wait::Answer) {
-            self.alarm.arm(Wait::Answer, self.local.clock.ms() + LOOKED_FOR_AFTER_MS);
+        if !self.alarm.rang(Wait::Long) {
+            self.alarm.arm(Wait::Long, self.local.clock.ms() + LONG_MS);
             return Poll::Pending;
         }
         let io = &mut *self.io.borrow_mut();
@@ -229,15 +247,6 @@ impl Client {
     /// Whether the client has sent more than its request.
     pub(super) fn has_more(&self) -> bool {
         !self.io.borrow().buffer.is_empty()
-    }
-
-    /// Gives the read buffer back, if nothing is in it: nothing runs any more.
-    pub(super) fn rest(&self) {
-        let mut io = self.io.borrow_mut();
-        if io.buffer.is_empty() {
-            let buffer = std::mem::take(&mut io.buffer);
-            self.local.buffers.give_back(buffer);
-        }
     }
 
     /// Takes what the client has sent beyond its request, for a tunnel.

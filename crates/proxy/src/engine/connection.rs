@@ -40,7 +40,6 @@ async fn serve(client: &Rc<Client>) {
     let start = local.clock.ms();
     let mut served = 0;
     loop {
-        client.rest();
         if !client.wait(served).await {
             return;
         }

@@ -1,5 +1,6 @@
 //! The course of one request, from its complete head to its last byte: inbound, route, plugins, upstream, answer, log.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -83,8 +84,6 @@ pub(super) async fn without_head(client: &Rc<Client>, state: &mut State, no_head
         asterisk: false,
     };
     let mut course = Course::new(client, &view, state, wants, true);
-    course.state.exchange.client = client.peer;
-    course.state.exchange.server_port = client.server_port;
     answer::answer(&mut course, Err(Failure::Refused(reject))).await
 }
 
@@ -97,6 +96,9 @@ impl<'a> Course<'a> {
         last: bool,
     ) -> Self {
         state.begin(&view.directory);
+        state.exchange.client = client.peer;
+        state.exchange.server_port = client.server_port;
+        state.exchange.request.tls = false;
         let plugins = Plugins::new(view.snapshot.global_rules());
         Self {
             client,
@@ -164,8 +166,6 @@ impl<'a> Course<'a> {
     fn settle(&mut self) -> Result<(), Failure> {
         let (client, state) = (self.client, &mut *self.state);
         let exchange = &mut state.exchange;
-        exchange.server_port = client.server_port;
-        exchange.request.tls = false;
         // Taken out, so that its texts can be read while the request is refilled.
         let head = std::mem::take(&mut exchange.request.head);
         let settled = refill(&head, state);
@@ -215,15 +215,19 @@ impl<'a> Course<'a> {
         let exchange = &mut state.exchange;
         if !self.answered {
             exchange.answer.clear();
-            // nginx's number for a client that left before it had an answer.
-            exchange.answer.set_status(499);
+            // 499 is nginx's number for a client that left before it had an answer.
+            exchange.answer.set_status(if std::thread::panicking() { 500 } else { 499 });
             exchange.answered_by = AnsweredBy::Gateway;
         }
         exchange.times.received_bytes = self.client.received();
         exchange.times.sent_bytes = state.down.written();
         exchange.times.body_bytes = state.body_bytes.saturating_sub(state.down.pending() as u64);
         if self.seen {
-            self.plugins.log(exchange);
+            // This may run while a panic unwinds, and a second one would end the process.
+            let logged = catch_unwind(AssertUnwindSafe(|| self.plugins.log(exchange)));
+            if logged.is_err() {
+                tracing::error!("a plugin panicked while it logged a request");
+            }
         }
         let traffic = self.route.map_or_else(|| local.shared.not_found(), |route| &route.traffic);
         traffic.count(local.index, exchange.answer.status());
@@ -231,7 +235,7 @@ impl<'a> Course<'a> {
             lines.add(exchange, &local.clock);
         }
         exchange.request.body = Body::Empty;
-        state.far.cut(self.client);
+        state.far.cut();
     }
 }
 

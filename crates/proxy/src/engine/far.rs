@@ -27,6 +27,7 @@ pub(super) struct Far {
     pub(super) link: Option<Link>,
     /// Where the connection goes once its answer is read.
     pub(super) idle: Option<Rc<Idle>>,
+    /// What was read and not yet used. Stays with the state, and so is used again with it.
     pub(super) buffer: BytesMut,
     pub(super) decoder: BodyDecoder,
     /// What the answer's head said.
@@ -107,19 +108,12 @@ impl Far {
         {
             idle.put(link, client.local.clock.ms());
         }
-        self.give_back(client);
     }
 
     /// Closes the connection, if there is one.
-    pub(super) fn cut(&mut self, client: &Client) {
+    pub(super) fn cut(&mut self) {
         self.link = None;
         self.idle = None;
-        self.give_back(client);
-    }
-
-    fn give_back(&mut self, client: &Client) {
-        if self.buffer.capacity() > 0 {
-            client.local.buffers.give_back(std::mem::take(&mut self.buffer));
-        }
+        self.buffer.clear();
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use usher_http1::encode::{RequestExtras, encode_request};
 use usher_http1::request::{Framing, Upgrade};
 use usher_model::resource::{PassHost, Timeouts};
-use usher_pipeline::body::BodySteps;
+use usher_pipeline::body::{Body, BodySteps};
 use usher_pipeline::plugin::Flow;
 
 use self::attempt::{Attempt, Miss};
@@ -22,6 +22,10 @@ use super::state::State;
 use super::upload::Upload;
 use super::websocket;
 use crate::config::Upstream;
+
+/// A body that is no longer than this is waited for before a node is: many clients send it apart from its head, and what is there as a whole leaves
+/// with one write and can be sent again.
+const GATHERED: u64 = 16 << 10;
 
 /// What holds for every try of one request.
 struct Terms {
@@ -55,6 +59,11 @@ pub(super) async fn forward(course: &mut Course<'_>, chosen: Chosen<'_>) -> Resu
     if terms.websocket {
         websocket::check(&exchange.request.head)?;
     }
+    let body = &mut exchange.request.body;
+    if matches!(body, Body::Stream(_)) && body.known_length().is_some_and(|length| length <= GATHERED) {
+        let gathered = body.read_whole(GATHERED).await;
+        gathered.map_err(|error| Failure::body(error, client.body_status()))?;
+    }
     let mut steps = BodySteps::default();
     course.plugins.request_body(exchange, &mut steps);
     let far = &mut course.state.far;
@@ -62,6 +71,7 @@ pub(super) async fn forward(course: &mut Course<'_>, chosen: Chosen<'_>) -> Resu
     let prepared = far.upload.prepare(&mut exchange.request.body, steps);
     prepared.map_err(|error| Failure::body(error, 400))?;
 
+    let idle = course.plugins.are_idle_on_the_way_in();
     let start = local.clock.now();
     exchange.times.upstream_start = Some(start);
     exchange.upstream.scheme = upstream.spec.scheme.as_str();
@@ -70,10 +80,8 @@ pub(super) async fn forward(course: &mut Course<'_>, chosen: Chosen<'_>) -> Resu
         let Some(endpoint) = nodes.get(index) else { break };
         let state = &mut *course.state;
         state.tried.push(index);
-        name_host(state, upstream, endpoint);
-        if !course.plugins.are_idle_on_the_way_in()
-            && let Flow::Reply(reply) = course.plugins.before_proxy(&mut state.exchange).await
-        {
+        name_host(state, upstream, endpoint, idle);
+        if !idle && let Flow::Reply(reply) = course.plugins.before_proxy(&mut state.exchange).await {
             return Err(Failure::Reply(reply));
         }
         let others = state.tried.len() < most;
@@ -85,14 +93,17 @@ pub(super) async fn forward(course: &mut Course<'_>, chosen: Chosen<'_>) -> Resu
         course.state.exchange.upstream.statuses.push(miss.trouble.status());
         let again =
             others && miss.trouble.may_be_retried() && terms.may_repeat(&miss, &course.state.far.upload);
-        tracing::warn!(
-            route = course.route.map(|route| &*route.facts.id),
-            upstream = &*upstream.name,
-            node = &*endpoint.authority,
-            error = %miss.trouble,
-            again,
-            "a try of an upstream's node failed"
-        );
+        if let Some(silent) = local.complaints.nodes.speak(local.clock.ms()) {
+            tracing::warn!(
+                route = course.route.map(|route| &*route.facts.id),
+                upstream = &*upstream.name,
+                node = &*endpoint.authority,
+                error = %miss.trouble,
+                again,
+                silent,
+                "a try of an upstream's node failed"
+            );
+        }
         if !again {
             return Err(Failure::Upstream(miss.trouble));
         }
@@ -156,7 +167,7 @@ async fn try_node(
         let state = &mut *course.state;
         state.exchange.upstream.address = Some(link.address);
         state.far.link = Some(link);
-        state.far.buffer = local.buffers.large();
+        state.far.buffer.clear();
         state.up.clear();
         let framing = state.far.upload.begin(&state.exchange.request.body);
         write_head(state, framing, terms.websocket);
@@ -168,7 +179,7 @@ async fn try_node(
                 return Ok(());
             }
             Err(stop) => {
-                state.far.cut(client);
+                state.far.cut();
                 match stop {
                     // Closed while it was idle, as far as anybody can tell: the node itself has not failed.
                     Stop::Miss(miss)
@@ -187,7 +198,8 @@ async fn try_node(
 }
 
 /// Sets the `Host` that this node sees (data plane contract, section 6.4).
-fn name_host(state: &mut State, upstream: &Upstream, endpoint: &Endpoint) {
+/// `untouched`: no plugin can have changed it.
+fn name_host(state: &mut State, upstream: &Upstream, endpoint: &Endpoint, untouched: bool) {
     let State { exchange, authority, .. } = state;
     let facts = &mut exchange.upstream;
     facts.host.clear();
@@ -195,6 +207,7 @@ fn name_host(state: &mut State, upstream: &Upstream, endpoint: &Endpoint) {
     let wanted = match (upstream.spec.pass_host, &upstream.spec.upstream_host) {
         (PassHost::Node, _) => &*endpoint.authority,
         (PassHost::Rewrite, Some(host)) => host.as_str(),
+        _ if untouched && !authority.is_empty() => return facts.host.push_str(authority),
         _ => match head.get("host") {
             Some(host) if host == authority.as_bytes() => return facts.host.push_str(authority),
             Some(host) => return facts.host.push_str(std::str::from_utf8(host).unwrap_or_default()),

@@ -18,8 +18,9 @@ use crate::options::Options;
 pub(super) struct Ingress {
     /// Lower case, with hyphens.
     identity: Vec<&'static str>,
-    /// A bit for each length that a guarded name has, so that most names cost one test.
+    /// A bit for each length and one for each first letter that a guarded name has, so that most names cost one test.
     lengths: u64,
+    initials: u32,
     trusted: Vec<IpNet>,
     real_ip_from_loopback: bool,
 }
@@ -70,9 +71,10 @@ const FORWARDING: [(&str, Guarded); 11] = [
 impl Ingress {
     pub(super) fn new(options: &Options, shared: &Shared) -> Self {
         let identity = shared.registry().identity_headers();
-        let names = identity.iter().copied().chain(FORWARDING.iter().map(|(name, _)| *name));
+        let names = || identity.iter().copied().chain(FORWARDING.iter().map(|(name, _)| *name));
         Self {
-            lengths: names.fold(0, |lengths, name| lengths | length_bit(name.len())),
+            lengths: names().fold(0, |lengths, name| lengths | length_bit(name.len())),
+            initials: names().fold(0, |initials, name| initials | initial_bit(name.as_bytes())),
             identity,
             trusted: options.trusted_addresses.clone(),
             real_ip_from_loopback: options.compat.has(Behaviour::RealIpFromLoopback),
@@ -93,7 +95,7 @@ impl Ingress {
         let mut nominates = false;
         let head = &mut exchange.request.head;
         head.remove_fields(|name, value| {
-            if self.lengths & length_bit(name.len()) == 0 {
+            if self.lengths & length_bit(name.len()) == 0 || self.initials & initial_bit(name) == 0 {
                 return false;
             }
             let Some(guarded) = self.guarded(name) else { return false };
@@ -119,7 +121,6 @@ impl Ingress {
             // Before the gateway's own fields are there, which no client can name away.
             head.drop_hop_by_hop();
         }
-        exchange.client = client.peer;
         if let Some(address) = self.address(client, said) {
             exchange.client.set_ip(address);
         }
@@ -176,12 +177,14 @@ impl Ingress {
         let head = &mut exchange.request.head;
         // Host was checked by the decoder, addresses and numbers are ours, and forwarded values were field values before.
         let refused = |error| tracing::debug!(%error, "left out a forwarding header");
+        if !trusted && !chained && is_peer && port.is_none() && scheme == "http" {
+            let mut told = client.told.borrow_mut();
+            told.about(client, authority);
+            return head.append_all(&told.fields).unwrap_or_else(refused);
+        }
         let mut put = |name: &str, value: &[u8]| head.append(name, value).unwrap_or_else(refused);
         if (!trusted || said.host.is_empty()) && !authority.is_empty() {
             put("X-Forwarded-Host", authority.as_bytes());
-        }
-        if !trusted && !chained && is_peer && port.is_none() && scheme == "http" {
-            return head.append_all(&client.told).unwrap_or_else(refused);
         }
         let address =
             if is_peer { &*client.peer_text } else { said.written(exchange.client.ip().to_canonical()) };
@@ -202,21 +205,38 @@ impl Ingress {
     }
 }
 
-/// What upstreams are told of requests that come from here over plain HTTP, made once per connection.
-pub(super) fn told(peer: IpAddr, server_port: u16) -> Head {
-    let mut head = Head::empty();
-    let (peer, port) = (peer.to_canonical().to_string(), server_port.to_string());
-    for (name, value) in [
-        ("X-Real-IP", peer.as_str()),
-        ("X-Forwarded-For", &peer),
-        ("X-Forwarded-Proto", "http"),
-        ("X-Forwarded-Port", &port),
-    ] {
-        if let Err(error) = head.append(name, value) {
-            tracing::debug!(%error, "left out a forwarding header");
+/// What upstreams are told of a connection's requests, unless somebody in front of us said more. A connection's requests nearly always ask for
+/// the same host, so that it is made once and used for all of them.
+#[derive(Default)]
+pub(super) struct Told {
+    authority: String,
+    fields: Head,
+}
+
+impl Told {
+    /// Makes it anew where it is about another host.
+    fn about(&mut self, client: &Client, authority: &str) {
+        if !self.fields.is_empty() && self.authority == authority {
+            return;
+        }
+        self.authority.clear();
+        self.authority.push_str(authority);
+        self.fields.clear();
+        let port = client.server_port.to_string();
+        for (name, value) in [
+            ("X-Real-IP", &*client.peer_text),
+            ("X-Forwarded-For", &client.peer_text),
+            ("X-Forwarded-Proto", "http"),
+            ("X-Forwarded-Host", authority),
+            ("X-Forwarded-Port", &port),
+        ] {
+            if !value.is_empty()
+                && let Err(error) = self.fields.append(name, value)
+            {
+                tracing::debug!(%error, "left out a forwarding header");
+            }
         }
     }
-    head
 }
 
 impl Said {
@@ -267,6 +287,10 @@ fn address(hop: &str) -> Option<IpAddr> {
 
 const fn length_bit(length: usize) -> u64 {
     if length < 64 { 1 << length } else { 1 << 63 }
+}
+
+fn initial_bit(name: &[u8]) -> u32 {
+    name.first().map_or(0, |byte| 1 << (byte & 0x1f))
 }
 
 /// Whether `name` is this name in any case, or with underscores for hyphens, which some servers read alike.

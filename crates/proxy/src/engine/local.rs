@@ -21,13 +21,14 @@ use super::nodes::Nodes;
 use super::resolve::Resolver;
 use super::settings::Settings;
 use super::state::State;
+use super::throttle::Throttle;
 use super::view::{View, Views};
 use crate::config::Shared;
 
 /// Tasks of plugins that may run behind requests.
 const MOST_TASKS: usize = 1024;
 /// States that are kept for the next exchanges.
-const MOST_STATES: usize = 1024;
+const MOST_STATES: usize = 256;
 
 /// What one worker's connections share.
 pub(super) struct Local {
@@ -42,6 +43,7 @@ pub(super) struct Local {
     pub(super) resolver: Arc<Resolver>,
     pub(super) retries: Budget,
     pub(super) lines: Option<Lines>,
+    pub(super) complaints: Complaints,
     /// Rings when the worker stops taking connections.
     pub(super) stop: Notify,
     /// Rings when something has ended that a stopping worker waits for.
@@ -53,6 +55,17 @@ pub(super) struct Local {
     tasks: Cell<usize>,
     draining: Cell<bool>,
     me: Weak<Self>,
+}
+
+/// When the log was last told of what may happen with every request.
+#[derive(Default)]
+pub(super) struct Complaints {
+    /// A node that failed.
+    pub(super) nodes: Throttle,
+    /// A request that no node could be tried for.
+    pub(super) unserved: Throttle,
+    /// An answer that broke off.
+    pub(super) bodies: Throttle,
 }
 
 /// What a worker is made of.
@@ -80,6 +93,7 @@ impl Local {
             resolver: parts.resolver,
             retries: Budget::default(),
             lines: parts.lines,
+            complaints: Complaints::default(),
             stop: Notify::new(),
             ended: Notify::new(),
             states: RefCell::default(),
@@ -110,6 +124,13 @@ impl Local {
         if states.len() < MOST_STATES && state.is_small() {
             states.push(state);
         }
+    }
+
+    /// Lets go of what is no longer in force, or was last used by connections that are gone.
+    pub(super) fn sweep(&self) {
+        let view = self.view();
+        self.states.borrow_mut().iter_mut().for_each(|state| state.forget(&view.directory));
+        self.nodes.sweep(self.clock.ms());
     }
 
     /// A place for one more connection, until it is dropped; `None` when there are too many.

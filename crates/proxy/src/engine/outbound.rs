@@ -16,7 +16,7 @@ use usher_http1::encode::write_chunk_line;
 pub(super) const WINDOW: usize = 64 << 10;
 
 /// A piece below this size is copied behind the text in front of it; a larger one would cost more to copy than to point at.
-const COPIED_BELOW: usize = 4 << 10;
+pub(super) const COPIED_BELOW: usize = 4 << 10;
 
 /// Pieces that one write points at.
 const SLICES: usize = 16;

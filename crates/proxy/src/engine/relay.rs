@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use usher_http1::body::BodyEvent;
-use usher_http1::encode::encode_last_chunk;
+use usher_http1::encode::{encode_chunk, encode_last_chunk};
 use usher_http1::head::Head;
 use usher_http1::request::Framing;
 use usher_http1::response::ResponseHead;
@@ -14,7 +14,7 @@ use usher_pipeline::exchange::Exchange;
 
 use super::client::Client;
 use super::far::Far;
-use super::outbound::Outbound;
+use super::outbound::{COPIED_BELOW, Outbound};
 use super::state::State;
 
 /// Where an answer's body comes from.
@@ -194,6 +194,9 @@ impl<'a> Relay<'a> {
     /// Puts what is there into the queue.
     fn gather(&mut self) -> Result<(), BodyError> {
         while !self.gathered && self.down.has_room() {
+            if self.steps.is_empty() && matches!(self.source, Source::Upstream) && self.copy_small() {
+                continue;
+            }
             match self.source.next(self.far)? {
                 None => return Ok(()),
                 Some(Piece::Data(piece)) if self.steps.is_empty() => self.push(piece)?,
@@ -206,6 +209,29 @@ impl<'a> Relay<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A small piece that goes on as it is.
+    fn copy_small(&mut self) -> bool {
+        let Far { decoder, buffer, .. } = &mut *self.far;
+        let (down, framing) = (&mut *self.down, self.framing);
+        let (mut copied, owed) = (0, &mut self.owed);
+        let taken = decoder.copy_small(buffer, COPIED_BELOW, |piece| {
+            copied = piece.len() as u64;
+            match framing {
+                Framing::Chunked => down.write(|text| encode_chunk(text, piece)),
+                Framing::None => copied = 0,
+                Framing::Length(_) | Framing::UntilClose => {
+                    down.write(|text| text.extend_from_slice(piece));
+                }
+            }
+        });
+        if let Some(owed) = owed {
+            // Both lengths come from the same head, and the decoder keeps to it.
+            *owed = owed.saturating_sub(copied);
+        }
+        *self.body_bytes += copied;
+        taken
     }
 
     fn push(&mut self, piece: Bytes) -> Result<(), BodyError> {
@@ -274,11 +300,15 @@ impl<'a> Relay<'a> {
     }
 
     fn complain(&self, error: &BodyError) {
-        tracing::warn!(
-            route = self.exchange.route.as_ref().map(|route| &*route.id),
-            node = self.exchange.upstream.address.map(tracing::field::display),
-            %error,
-            "an answer's body broke off; the client's connection is cut"
-        );
+        let local = &self.client.local;
+        if let Some(silent) = local.complaints.bodies.speak(local.clock.ms()) {
+            tracing::warn!(
+                route = self.exchange.route.as_ref().map(|route| &*route.id),
+                node = self.exchange.upstream.address.map(tracing::field::display),
+                %error,
+                silent,
+                "an answer's body broke off; the client's connection is cut"
+            );
+        }
     }
 }

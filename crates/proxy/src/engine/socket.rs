@@ -43,8 +43,12 @@ impl Socket {
             Self::Tls(tls) => tls.get_ref().0,
         };
         let mut one = [std::mem::MaybeUninit::uninit(); 1];
-        let peeked = socket2::SockRef::from(tcp).peek(&mut one);
-        matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock) && self.is_quiet()
+        let calm = match socket2::SockRef::from(tcp).peek(&mut one) {
+            // TLS has words of its own, such as tickets, that are no answer.
+            Ok(came) => came > 0 && matches!(self, Self::Tls(_)),
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        };
+        calm && self.is_quiet()
     }
 }
 

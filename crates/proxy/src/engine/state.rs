@@ -68,6 +68,11 @@ impl State {
         self.body_bytes = 0;
     }
 
+    /// Lets go of what the last exchange left: a spare state must not keep an old configuration alive.
+    pub(super) fn forget(&mut self, directory: &Rc<dyn Directory>) {
+        self.exchange.reset(directory);
+    }
+
     /// Whether it is worth keeping.
     pub(super) fn is_small(&self) -> bool {
         self.down.capacity() + self.up.capacity() + self.target.capacity() < KEPT_TEXT

@@ -1,5 +1,6 @@
 //! WebSocket pass-through: the handshake is checked, then bytes go both ways through bounded buffers until both sides have ended.
 
+mod frames;
 mod tunnel;
 
 use usher_http1::head::Head;

@@ -105,9 +105,7 @@ async fn sweep(local: Rc<Local>) {
         local.alarms.sweep(local.clock.ms());
         if tick % 10 == 0 {
             local.clock.anchor();
-            // Lets go of a snapshot that is no longer in force, if no request did.
-            drop(local.view());
-            local.nodes.sweep(local.clock.ms());
+            local.sweep();
         }
         if let Some(lines) = &local.lines {
             lines.hand_over();

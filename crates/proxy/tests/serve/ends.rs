@@ -177,15 +177,20 @@ fn every_request_has_its_line_in_the_access_log() {
     assert!(text.contains(&format!("\"http://r.test/\" \"a\\x22b\" {node} 200 0.")), "{text}");
     assert!(text.ends_with("\"http://a.test/x?y=1\" \"-\"\n"), "{text}");
 
-    let log = AccessLog { path: Some(path.clone()), format: Some("$status $request_method $uri".to_owned()) };
+    let log = AccessLog {
+        path: Some(path.clone()),
+        format: Some("$remote_addr $status $request_method $uri".to_owned()),
+    };
     let second = gateway(Options { access_log: Some(log), ..options() }, &origin);
     second.get("/a");
     let mut client = second.connect();
     client.write("nonsense\r\n\r\n");
     assert_eq!(client.answer().unwrap().status, 400);
+    assert_eq!(second.get("/%").status, 400);
     second.drain(Duration::from_secs(5)).join().unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
-    assert!(text.ends_with("\n200 GET /a\n400 - -\n"), "it is appended to: {text}");
+    let lines = "\n127.0.0.1 200 GET /a\n127.0.0.1 400 - -\n127.0.0.1 400 GET /%\n";
+    assert!(text.ends_with(lines), "it is appended to: {text}");
 }
 
 #[test]

@@ -300,4 +300,8 @@ fn a_panic_is_a_500_for_one_client_and_nothing_for_the_others() {
     }
     other.request("GET", "/fine", "", b"");
     assert_eq!(other.answer().unwrap().status, 200);
+    eventually("the counts", || {
+        let traffic = gateway.live().traffic(10);
+        traffic.iter().any(|row| row.route == "2" && row.by_class == [0, 0, 0, 0, 3])
+    });
 }

@@ -70,9 +70,10 @@ fn a_body_that_streams_is_sent_once() {
     let (bad, good) = (closing(), Origin::fixed("ok"));
     let gateway = Gateway::to(nodes(&[bad.address, good.address]));
     let mut client = gateway.connect();
-    client.write("PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\n01234");
+    client.write("PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100000\r\n\r\n");
+    client.write([b'x'; 50_000]);
     crate::support::eventually("the first half", || bad.connections() == 1);
-    client.write("56789");
+    client.write([b'x'; 50_000]);
     assert_eq!(client.answer().unwrap().status, 502);
     assert_eq!((bad.seen().len(), good.seen().len()), (1, 0));
 }

@@ -219,6 +219,7 @@ impl<const N: u8> Trial<N> {
     }
 
     fn log(&self, exchange: &mut Exchange) {
+        assert!(!self.config.panic, "told to, again");
         let Some(name) = &self.config.log else { return };
         let seen = NOTED.into_iter().filter_map(|name| {
             let value = exchange.variable(name)?;

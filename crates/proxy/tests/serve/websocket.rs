@@ -129,3 +129,29 @@ fn a_tunnel_in_which_nothing_moves_is_closed() {
     client.bytes(1).as_slice().read_exact(&mut one).unwrap();
     assert!(client.is_closed());
 }
+
+#[test]
+fn a_stopping_gateway_says_good_bye_between_two_frames() {
+    // Sends half a frame, and the rest when it is told to.
+    let (go, goes) = std::sync::mpsc::sync_channel::<()>(0);
+    let goes = std::sync::Mutex::new(goes);
+    let origin = Origin::raw(move |_, stream, _| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let Some(_) = read_head(&mut reader) else { return };
+        (&stream).write_all(SWITCHING.as_bytes()).unwrap();
+        (&stream).write_all(b"\x82\x04ha").unwrap();
+        goes.lock().unwrap().recv().unwrap();
+        (&stream).write_all(b"lf").unwrap();
+        let _ = reader.read(&mut [0]);
+    });
+    let gateway = Gateway::start(&[("routes/1", route(origin.upstream()))]);
+    let mut client = gateway.connect();
+    client.write(format!("{HANDSHAKE}\r\n"));
+    client.head().unwrap();
+    assert_eq!(client.bytes(4), b"\x82\x04ha");
+    let drained = gateway.drain(std::time::Duration::from_secs(60));
+    go.send(()).unwrap();
+    assert_eq!(client.rest(), (b"lf\x88\x02\x03\xe9".to_vec(), true));
+    drop(client);
+    drained.join().unwrap();
+}

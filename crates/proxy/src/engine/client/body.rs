@@ -110,7 +110,8 @@ impl Client {
             }
         }
         if io.body.ahead.len() > 1 {
-            let whole: Vec<u8> = io.body.ahead.drain(..).flatten().collect();
+            let mut whole = Vec::new();
+            io.body.ahead.drain(..).for_each(|piece| whole.extend_from_slice(&piece));
             io.body.ahead.push_back(whole.into());
         }
         // A body with trailers stays a stream, because only streams carry them.

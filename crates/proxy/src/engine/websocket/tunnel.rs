@@ -1,4 +1,6 @@
 //! The tunnel behind a `101`: each direction has one buffer, and reads on only when what it read has left.
+//!
+//! A tunnel has no end of its own, so a worker that stops says good-bye to its client: a close frame, between two of the upstream's frames.
 
 use std::future::poll_fn;
 use std::io;
@@ -12,8 +14,22 @@ use crate::engine::alarm::Wait;
 use crate::engine::buffers::SMALL;
 use crate::engine::client::Client;
 use crate::engine::clock::millis;
-use crate::engine::course::Course;
+use crate::engine::course::{Course, Next};
 use crate::engine::socket::Socket;
+
+use super::frames::Frames;
+
+/// A close frame that says that this end is going away (RFC 6455, section 7.4.1: 1001).
+const GOING_AWAY: [u8; 4] = [0x88, 2, 0x03, 0xe9];
+
+/// How a tunnel ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Both sides have ended, or one broke, or nothing moved for too long.
+    Over,
+    /// The worker stops; the client has been told.
+    Told,
+}
 
 /// One direction.
 struct Way {
@@ -32,26 +48,30 @@ impl Way {
     }
 }
 
-/// Moves bytes both ways until both sides have ended, one breaks, or nothing has moved for the upstream's read timeout.
-pub(in crate::engine) async fn tunnel(course: &mut Course<'_>) {
+/// Moves bytes both ways until both sides have ended, one breaks, nothing has moved for the upstream's read timeout, or the worker stops.
+pub(in crate::engine) async fn tunnel(course: &mut Course<'_>) -> Next {
     let client = course.client;
     let far = &mut course.state.far;
-    let Some(link) = &mut far.link else { return };
+    let Some(link) = &mut far.link else { return Next::Close };
     let patience = millis(far.timeouts.read.min(far.timeouts.send));
     let mut up = Way::new(client.take_ahead());
     let mut down = Way::new(std::mem::take(&mut far.buffer));
     client.alarm.disarm_all();
-    poll_fn(|context| {
+    let mut frames = Frames::default();
+    let end = poll_fn(|context| {
         let before = up.moved + down.moved;
-        let ended = poll_both(context, client, &mut link.socket, &mut up, &mut down);
+        let ended = poll_both(context, client, &mut link.socket, &mut up, &mut down, &mut frames);
         if up.moved + down.moved != before {
             client.alarm.disarm(Wait::UpstreamRead);
         }
         match ended {
             // Who broke it has no use for a word about it, and the other side sees the end.
-            Err(_) => Poll::Ready(()),
-            Ok(true) => Poll::Ready(()),
-            Ok(false) if client.alarm.rang(Wait::UpstreamRead) => Poll::Ready(()),
+            Err(_) | Ok(true) => Poll::Ready(End::Over),
+            Ok(false) if client.alarm.rang(Wait::UpstreamRead) => Poll::Ready(End::Over),
+            Ok(false) if client.local.is_draining() && down.buffer.is_empty() && frames.is_between() => {
+                let said = client.poll_tunnel_write(context, &GOING_AWAY);
+                Poll::Ready(if matches!(said, Poll::Ready(Ok(4))) { End::Told } else { End::Over })
+            }
             Ok(false) => {
                 client.alarm.arm(Wait::UpstreamRead, client.local.clock.ms() + patience);
                 Poll::Pending
@@ -65,6 +85,7 @@ pub(in crate::engine) async fn tunnel(course: &mut Course<'_>) {
     for way in [up, down] {
         client.local.buffers.give_back(way.buffer);
     }
+    if end == End::Told { Next::Linger } else { Next::Close }
 }
 
 /// Moves what can be moved; `true` once both directions are at their end.
@@ -74,11 +95,12 @@ fn poll_both(
     socket: &mut Socket,
     up: &mut Way,
     down: &mut Way,
+    frames: &mut Frames,
 ) -> io::Result<bool> {
     loop {
         let before = up.moved + down.moved;
         to_upstream(context, client, socket, up)?;
-        to_client(context, client, socket, down)?;
+        to_client(context, client, socket, down, frames)?;
         if up.told && down.told {
             return Ok(true);
         }
@@ -124,6 +146,7 @@ fn to_client(
     client: &Client,
     socket: &mut Socket,
     way: &mut Way,
+    frames: &mut Frames,
 ) -> io::Result<()> {
     if way.buffer.is_empty() && !way.ended {
         client.local.buffers.make_room(&mut way.buffer, SMALL);
@@ -133,7 +156,9 @@ fn to_client(
     }
     while !way.buffer.is_empty() {
         let Poll::Ready(written) = client.poll_tunnel_write(context, &way.buffer) else { break };
-        way.advance(written?)?;
+        let written = written?;
+        frames.pass(way.buffer.get(..written).unwrap_or_default());
+        way.advance(written)?;
     }
     way.unflushed = false;
     if way.is_at_its_end()
