@@ -161,7 +161,7 @@ impl Service {
     /// # Errors
     /// [`ServiceError::UnknownPlan`].
     pub fn find_plan(&self, who: &Principal, id: &str) -> Result<Plan, ServiceError> {
-        self.lock_plans().find(who, id).ok_or_else(|| ServiceError::UnknownPlan(escape::shortened(id, 40)))
+        self.lock_plans().find(who, id)
     }
 
     /// Applies a plan. When it returns well, the change is durable and in force.

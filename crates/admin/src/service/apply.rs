@@ -7,7 +7,7 @@ use usher_store::{Compare, StoreError, Transaction};
 use super::impact::{Impact, assess};
 use super::journal::{self, Record};
 use super::plan::{Applied, Approval, Plan};
-use super::plans::Kept;
+use super::plans::{End, Kept};
 use super::wish::Wish;
 use super::world::World;
 use super::{Service, ServiceError, consent};
@@ -78,12 +78,11 @@ impl Service {
         approval: Approval,
     ) -> Result<Applied, ServiceError> {
         consent::may_change(who)?;
-        let unknown = || ServiceError::UnknownPlan(super::escape::shortened(id, 40));
-        let plan = self.lock_plans().find(who, id).ok_or_else(unknown)?;
+        let plan = self.lock_plans().find(who, id)?;
         if plan.needs_person && !matches!(approval, Approval::Person(_)) {
             return Err(self.needs_person(plan));
         }
-        let kept = self.lock_plans().take(who, id).ok_or_else(unknown)?;
+        let kept = self.lock_plans().take(who, id)?;
         let approval = match approval {
             Approval::Client => "client".to_owned(),
             Approval::Person(how) => {
@@ -91,14 +90,20 @@ impl Service {
             }
         };
         match self.commit_kept(who, &kept, &approval).await {
-            Ok(done) => self.bring_into_force(done, Vec::new()).await,
+            Ok(done) => {
+                self.lock_plans().end(&kept, End::Applied(done.revision));
+                self.bring_into_force(done, Vec::new()).await
+            }
             Err(Failure::Stale(sentence)) => {
+                self.lock_plans().end(&kept, End::Stale);
                 let fresh = self.plan_again(who, kept.wish).await.map(Box::new);
                 Err(ServiceError::Stale { sentence, fresh })
             }
             Err(Failure::Refused(error)) => {
                 if may_pass(&error) {
                     self.lock_plans().restore(kept);
+                } else {
+                    self.lock_plans().end(&kept, End::Refused);
                 }
                 Err(error)
             }
@@ -138,7 +143,7 @@ impl Service {
             let same_objects = plan.changes.len() == kept.plan.changes.len()
                 && plan.changes.iter().zip(&kept.plan.changes).all(|(now, then)| now.key == then.key);
             if !same_objects || plan.risk > kept.plan.risk {
-                let reasons = plan.reasons.join("; ");
+                let reasons = consent::several(&plan.reasons).join("; ");
                 return Err(Failure::Stale(format!(
                     "the plan does more than it did when it was made ({reasons}); look at the new plan and apply that one"
                 )));

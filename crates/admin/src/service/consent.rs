@@ -4,6 +4,9 @@ use usher_model::change::{Door, Principal, Risk, Role};
 
 use super::{Rules, ServiceError};
 
+/// Reasons that a refusal repeats; the rest is counted.
+const TOLD: usize = 50;
+
 /// Whether this principal may plan and apply.
 pub(super) fn may_change(who: &Principal) -> Result<(), ServiceError> {
     if who.role >= Role::Chat {
@@ -44,7 +47,16 @@ pub(super) fn reasons(rules: &Rules, risk: Risk, reasons: &[String]) -> Vec<Stri
         );
     }
     if risk == Risk::High {
-        told.extend(reasons.iter().cloned());
+        told.extend(several(reasons));
+    }
+    told
+}
+
+/// As many reasons as a sentence holds; the plan has all of them.
+pub(super) fn several(reasons: &[String]) -> Vec<String> {
+    let mut told: Vec<String> = reasons.iter().take(TOLD).cloned().collect();
+    if reasons.len() > TOLD {
+        told.push(format!("{} more reasons", reasons.len() - TOLD));
     }
     told
 }

@@ -33,10 +33,8 @@ pub enum ServiceError {
         /// Why.
         reasons: Vec<String>,
     },
-    /// A plan that never was, is another principal's, was used, or has expired.
-    #[error(
-        "plan {0} does not exist, was applied already, has expired, or belongs to somebody else; plan again"
-    )]
+    /// A plan that never was, is another principal's, was used, or has expired: the sentence says which, as far as it is known.
+    #[error("{0}")]
     UnknownPlan(String),
     /// Somebody changed one of the plan's objects since.
     #[error("{sentence}")]

@@ -1,9 +1,13 @@
 //! What a change does to others: its risk and why, who meets it, and what to look at before agreeing.
 
 mod auth;
+mod guard;
+mod leave;
 mod members;
 mod overlap;
+mod paths;
 mod route;
+mod span;
 mod warn;
 
 use std::collections::HashSet;
@@ -19,8 +23,8 @@ use super::world::World;
 
 /// Routes that are named; the rest is counted.
 const NAMED: usize = 50;
-/// Reasons and warnings that are kept; the rest is counted.
-const TOLD: usize = 50;
+/// Reasons and warnings that are kept; the rest is counted. Far more than anybody reads, so that nothing is hidden from who agrees.
+const TOLD: usize = 1000;
 
 /// Members that only describe: a change of them is met by no request.
 const DESCRIPTIVE: [&str; 6] = ["id", "name", "desc", "labels", "create_time", "update_time"];
@@ -58,7 +62,7 @@ impl Impact {
         }
     }
 
-    /// Only what made the risk what it is, and not more than anybody reads.
+    /// Only what made the risk what it is.
     fn settle(mut self) -> Self {
         let risk = self.risk;
         let telling = std::mem::take(&mut self.every_reason).into_iter().filter(|(own, _)| *own == risk);

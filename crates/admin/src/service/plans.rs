@@ -1,5 +1,7 @@
 //! The plans that can still be applied: few, small, and only for a while.
 
+mod ended;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -7,8 +9,12 @@ use tokio::time::Instant;
 use usher_model::change::Principal;
 use usher_model::kind::Key;
 
+use super::ServiceError;
 use super::plan::Plan;
 use super::wish::{Wish, weight};
+
+pub(super) use ended::End;
+use ended::Ended;
 
 /// The most bytes of memory that kept plans take, roughly; the oldest go first.
 const MOST_BYTES: usize = 64 << 20;
@@ -47,6 +53,7 @@ impl Kept {
 pub(super) struct Plans {
     kept: VecDeque<Kept>,
     bytes: usize,
+    ended: Ended,
 }
 
 impl Plans {
@@ -62,34 +69,54 @@ impl Plans {
 
     /// Puts a plan back whose application failed for a reason that may pass.
     pub(super) fn restore(&mut self, kept: Kept) {
+        self.ended.forget(&kept.plan.id);
         self.bytes += kept.bytes;
         self.kept.push_front(kept);
     }
 
     /// A plan of this principal that can still be applied.
-    pub(super) fn find(&mut self, who: &Principal, id: &str) -> Option<Plan> {
+    ///
+    /// # Errors
+    /// Why there is none, as far as it is known.
+    pub(super) fn find(&mut self, who: &Principal, id: &str) -> Result<Plan, ServiceError> {
         self.forget_old();
-        let kept = self.kept.iter().find(|kept| kept.is_for(who, id))?;
+        let Some(kept) = self.kept.iter().find(|kept| kept.is_for(who, id)) else {
+            return Err(ServiceError::UnknownPlan(self.ended.sentence(who, id)));
+        };
         let mut plan = kept.plan.clone();
         plan.expires_in_secs = kept.until.saturating_duration_since(Instant::now()).as_secs();
-        Some(plan)
+        Ok(plan)
     }
 
     /// The same, taken out: nobody else can apply it.
-    pub(super) fn take(&mut self, who: &Principal, id: &str) -> Option<Kept> {
+    ///
+    /// # Errors
+    /// As for [`Plans::find`].
+    pub(super) fn take(&mut self, who: &Principal, id: &str) -> Result<Kept, ServiceError> {
         self.forget_old();
-        let at = self.kept.iter().position(|kept| kept.is_for(who, id))?;
-        let kept = self.kept.remove(at)?;
+        let at = self.kept.iter().position(|kept| kept.is_for(who, id));
+        let Some(kept) = at.and_then(|at| self.kept.remove(at)) else {
+            return Err(ServiceError::UnknownPlan(self.ended.sentence(who, id)));
+        };
         self.bytes -= kept.bytes;
-        Some(kept)
+        self.end(&kept, End::Taken);
+        Ok(kept)
+    }
+
+    /// Remembers what became of a plan that was taken out.
+    pub(super) fn end(&mut self, kept: &Kept, how: End) {
+        self.ended.remember(&kept.plan.id, &kept.owner, how);
     }
 
     fn forget_old(&mut self) {
         let now = Instant::now();
-        let bytes = &mut self.bytes;
-        self.kept.retain(|kept| {
+        let Self { kept, bytes, ended } = self;
+        kept.retain(|kept| {
             let stays = kept.until > now;
-            *bytes -= if stays { 0 } else { kept.bytes };
+            if !stays {
+                *bytes -= kept.bytes;
+                ended.remember(&kept.plan.id, &kept.owner, End::Expired);
+            }
             stays
         });
     }
@@ -97,6 +124,7 @@ impl Plans {
     fn drop_oldest(&mut self) {
         if let Some(dropped) = self.kept.pop_front() {
             self.bytes -= dropped.bytes;
+            self.end(&dropped, End::Dropped);
         }
     }
 }

@@ -1,193 +1,110 @@
-//! A plan as people read it: small, by field, in the words of the resources, and never with a character that could fake a line.
+//! A plan as people read it: by field, in the words of the resources, whole, and never with a character that could fake a line.
+//!
+//! Nothing is left out, however long it gets: who agrees to a plan agrees to what stands here. What is worst stands first.
 
-use serde_json::{Map, Value};
+mod fields;
+
+use std::collections::HashSet;
+
 use usher_model::change::{Change, Risk};
-use usher_model::diff::{FieldChange, diff};
 
-use super::escape::{plain, shortened};
+use super::escape::plain;
 use super::plan::Plan;
 
-/// Lines at most.
-const LINES: usize = 60;
-/// Characters of one value at most.
-const VALUE_CHARS: usize = 160;
-/// Warnings, and routes affected beside those that change, that are shown.
-const WARNINGS: usize = 10;
-const AFFECTED: usize = 5;
-
-/// Members that every resource has and that tell nothing of a change.
-const SILENT: [&str; 3] = ["id", "create_time", "update_time"];
+/// Words of a reason that may name an object, at most: `plugin config 1`.
+const NAME_WORDS: usize = 4;
 
 /// The whole text.
 pub(super) fn of(plan: &Plan) -> String {
-    let mut head = vec![format!("plan {}  risk {}", plan.id, plan.risk)];
+    let mut lines = vec![first_line(plan)];
     if plan.risk > Risk::Low {
-        head.extend(plan.reasons.iter().take(WARNINGS).map(|reason| format!("    because {reason}")));
+        lines.extend(reasons(plan).into_iter().map(|reason| format!("    because {reason}")));
     }
     if plan.needs_person {
-        head.push("    a person has to agree to it".to_owned());
+        lines.push("    a person has to agree to it".to_owned());
     }
     if let Some(revision) = plan.undoes {
-        head.push(format!("    takes back revision {revision}"));
+        lines.push(format!("    takes back revision {revision}"));
     }
-    let tail = tail(plan);
-    let mut body: Vec<String> = plan.changes.iter().flat_map(change).collect();
-    let room = LINES.saturating_sub(head.len() + tail.len());
-    if body.len() > room {
-        let more = body.len() + 1 - room;
-        body.truncate(room.saturating_sub(1));
-        body.push(format!("  ... {more} more lines; plan fewer edits at once to see each of them"));
-    }
-    head.extend(body);
-    head.extend(tail);
-    head.join("\n")
+    let ranks = Ranks::of(plan);
+    let mut changes: Vec<&Change> = plan.changes.iter().collect();
+    changes.sort_by_key(|change| ranks.rank(change));
+    lines.extend(changes.into_iter().flat_map(fields::change));
+    lines.extend(affected(plan));
+    lines.extend(plan.warnings.iter().map(|warning| format!("warning: {}", plain(warning))));
+    lines.join("\n")
 }
 
-fn tail(plan: &Plan) -> Vec<String> {
-    let mut tail = Vec::new();
-    let changed: Vec<String> = plan.changes.iter().map(|change| plain(&change.key.to_string())).collect();
-    let others: Vec<&String> = plan
-        .affected
-        .iter()
-        .filter(|line| {
-            !changed
-                .iter()
-                .any(|key| line.strip_prefix(key.as_str()).is_some_and(|rest| rest.starts_with([':', ' '])))
-        })
-        .collect();
-    if !others.is_empty() {
-        tail.push("affects".to_owned());
-        tail.extend(others.iter().take(AFFECTED).map(|line| format!("    {line}")));
-        let more = others.len().saturating_sub(AFFECTED);
-        if more > 0 {
-            tail.push(format!("    ... {more} more lines"));
-        }
-    }
-    tail.extend(plan.warnings.iter().take(WARNINGS).map(|warning| format!("warning: {}", plain(warning))));
-    let more = plan.warnings.len().saturating_sub(WARNINGS);
-    if more > 0 {
-        tail.push(format!("warning: {more} more"));
-    }
-    tail
-}
-
-/// The lines of one change.
-fn change(change: &Change) -> Vec<String> {
-    let key = plain(&change.key.to_string());
-    match (&change.before, &change.after) {
-        (None, Some(after)) => titled(format!("+ {key}"), whole(after)),
-        (Some(before), None) => titled(format!("- {key}"), whole(before)),
-        (Some(before), Some(after)) => {
-            let fields = diff(Some(before), Some(after));
-            let mut lines: Vec<String> = fields
-                .iter()
-                .filter(|field| !SILENT.contains(&field.path.as_str()))
-                .flat_map(field_lines)
-                .collect();
-            if lines.is_empty() {
-                lines.push("    nothing but its update_time".to_owned());
-            }
-            titled(format!("~ {key}"), lines)
-        }
-        (None, None) => Vec::new(),
+fn first_line(plan: &Plan) -> String {
+    let line = format!("plan {}  risk {}", plan.id, plan.risk);
+    match plan.changes.len() {
+        0 | 1 => line,
+        count => format!("{line}  {count} objects"),
     }
 }
 
-fn titled(title: String, mut lines: Vec<String>) -> Vec<String> {
-    lines.insert(0, title);
-    lines
-}
-
-/// A resource member by member.
-fn whole(value: &Value) -> Vec<String> {
-    let members = value.as_object().into_iter().flatten();
-    members
-        .filter(|(name, _)| !SILENT.contains(&name.as_str()))
-        .flat_map(|(name, member)| parts(&plain(name), member))
-        .map(|(path, shown)| format!("    {path}: {shown}"))
-        .collect()
-}
-
-fn field_lines(field: &FieldChange) -> Vec<String> {
-    let path = plain(&field.path);
-    match (&field.before, &field.after) {
-        (Some(before), Some(after)) => {
-            vec![format!("    ~ {path}: {} -> {}", shown(&path, before), shown(&path, after))]
-        }
-        (None, Some(value)) => marked('+', &path, value),
-        (Some(value), None) => marked('-', &path, value),
-        (None, None) => Vec::new(),
-    }
-}
-
-fn marked(mark: char, path: &str, value: &Value) -> Vec<String> {
-    parts(path, value).into_iter().map(|(path, shown)| format!("    {mark} {path}: {shown}")).collect()
-}
-
-/// Plugins and an inline upstream take a line a member; everything else is one line.
-fn parts(path: &str, value: &Value) -> Vec<(String, String)> {
-    match (path, value) {
-        ("plugins" | "upstream", Value::Object(members)) if !members.is_empty() => members
-            .iter()
-            .map(|(name, member)| {
-                let below = format!("{path}.{}", plain(name));
-                let text = shown(&below, member);
-                (below, text)
-            })
-            .collect(),
-        _ => vec![(path.to_owned(), shown(path, value))],
-    }
-}
-
-fn shown(path: &str, value: &Value) -> String {
-    let is_plugin = path.strip_prefix("plugins.").is_some_and(|name| !name.contains(['.', '[']));
-    let is_nodes = path == "nodes" || path.ends_with(".nodes");
-    match value {
-        Value::Object(body) if is_plugin => plugin(body),
-        Value::Object(nodes) if is_nodes && !nodes.is_empty() => {
-            let told = nodes.iter().map(|(address, weight)| format!("{address} weight {weight}"));
-            shortened(&told.collect::<Vec<_>>().join(", "), VALUE_CHARS)
-        }
-        other => shortened(&inline(other), VALUE_CHARS),
-    }
-}
-
-/// A plugin's body on one line: `10 per 60 s, key remote_addr, rejected_code 429`. Only what is written, no defaults.
-fn plugin(body: &Map<String, Value>) -> String {
+/// Why it has its risk. Reasons that name nothing but an object become one line; every deleted object is named.
+fn reasons(plan: &Plan) -> Vec<String> {
     let mut told = Vec::new();
-    if body.get("_meta").and_then(|meta| meta.get("disable")) == Some(&Value::Bool(true)) {
-        told.push("switched off".to_owned());
+    let deleted: Vec<String> =
+        plan.changes.iter().filter(|change| change.after.is_none()).map(name).collect();
+    let changed = plan.reasons.iter().filter(|reason| reason.starts_with("changes ")).count();
+    if deleted.len() > 1 {
+        told.push(format!("deletes {} objects: {}", deleted.len(), deleted.join(", ")));
     }
-    let rate = match (body.get("count"), body.get("time_window")) {
-        (Some(count), Some(window)) if count.is_number() && window.is_number() => {
-            told.push(format!("{count} per {window} s"));
-            true
+    for reason in &plan.reasons {
+        let summarised = (deleted.len() > 1 && reason.starts_with("deletes "))
+            || (changed > 1 && reason.starts_with("changes "));
+        if !summarised {
+            told.push(plain(reason));
         }
-        _ => false,
-    };
-    for (name, member) in body {
-        if rate && (name == "count" || name == "time_window") {
-            continue;
-        }
-        if name == "_meta"
-            && member.as_object().is_some_and(|meta| meta.len() == 1 && meta.contains_key("disable"))
-        {
-            continue;
-        }
-        told.push(format!("{name} {}", inline(member)));
     }
-    if told.is_empty() { "on".to_owned() } else { shortened(&told.join(", "), VALUE_CHARS) }
+    if changed > 1 {
+        told.push(format!("changes {changed} objects"));
+    }
+    told
 }
 
-fn inline(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Array(items)
-            if !items.is_empty() && items.iter().all(|item| !item.is_object() && !item.is_array()) =>
-        {
-            items.iter().map(inline).collect::<Vec<_>>().join(", ")
+fn name(change: &Change) -> String {
+    plain(&change.key.to_string())
+}
+
+/// Who meets it beside the objects that change.
+fn affected(plan: &Plan) -> Vec<String> {
+    let changed: HashSet<String> = plan.changes.iter().map(name).collect();
+    let is_changed = |line: &str| {
+        let mut starts = line.match_indices([':', ' ']).filter_map(|(at, _)| line.get(..at));
+        starts.any(|start| changed.contains(start))
+    };
+    let others: Vec<String> =
+        plan.affected.iter().filter(|line| !is_changed(line)).map(|line| format!("    {line}")).collect();
+    let title = (!others.is_empty()).then(|| "affects".to_owned());
+    title.into_iter().chain(others).collect()
+}
+
+/// Which objects a high risk comes from.
+struct Ranks<'p>(HashSet<&'p str>);
+
+impl<'p> Ranks<'p> {
+    fn of(plan: &'p Plan) -> Self {
+        let mut named = HashSet::new();
+        if plan.risk == Risk::High {
+            for reason in &plan.reasons {
+                let starts = reason.match_indices(' ').take(NAME_WORDS);
+                named.extend(starts.filter_map(|(at, _)| reason.get(..at)));
+            }
         }
-        other => other.to_string(),
+        Self(named)
+    }
+
+    /// Where a change stands: deletions, other high risks, changes, additions.
+    fn rank(&self, change: &Change) -> u8 {
+        match (&change.before, &change.after) {
+            (_, None) => 0,
+            _ if self.0.contains(change.key.to_string().as_str()) => 1,
+            (Some(_), _) => 2,
+            (None, _) => 3,
+        }
     }
 }
 
@@ -198,7 +115,6 @@ mod tests {
     use usher_model::kind::{Key, Kind};
 
     use super::super::plan::Plan;
-    use super::LINES;
 
     fn plan(changes: Vec<Change>) -> Plan {
         Plan {
@@ -254,9 +170,15 @@ mod tests {
         plan.warnings = vec!["route 1 \u{202e}".to_owned()];
         plan.affected = vec!["route 1: /b".to_owned(), "route 11: /x".to_owned()];
         let wanted = [
-            "plan 3f9c2a  risk high",
+            "plan 3f9c2a  risk high  3 objects",
             "    because deletes route 2",
             "    a person has to agree to it",
+            "- route 2",
+            "    uri: /a",
+            "    plugins.limit-count: count 5",
+            "    plugins.cors: on",
+            "    host: a.example",
+            "    upstream.nodes: 127.0.0.1:80 weight 1",
             "~ route 1",
             "    ~ uri: /a -> /b",
             "    ~ plugins.limit-count.count: 5 -> 10",
@@ -266,12 +188,6 @@ mod tests {
             "    - upstream.nodes[127.0.0.1:80]: 1",
             "    + upstream.nodes[127.0.0.1:81]: 1",
             "    + methods: GET, PUT",
-            "- route 2",
-            "    uri: /a",
-            "    plugins.limit-count: count 5",
-            "    plugins.cors: on",
-            "    host: a.example",
-            "    upstream.nodes: 127.0.0.1:80 weight 1",
             "~ route 3",
             "    nothing but its update_time",
             "affects",
@@ -282,14 +198,67 @@ mod tests {
     }
 
     #[test]
-    fn a_long_plan_is_cut_and_says_so() {
-        let route = json!({ "uri": "/a\nplan 00  risk low", "desc": "x".repeat(1000) });
-        let changes = (0..200).map(|at| change(&at.to_string(), None, Some(route.clone()))).collect();
+    fn nothing_of_a_long_plan_is_left_out() {
+        let networks = |more: &[&str]| {
+            let list =
+                (0..60).map(|at| format!("10.0.{at}.0/24")).chain(more.iter().map(|&net| net.to_owned()));
+            json!({ "uri": "/a", "plugins": { "ip-restriction": { "whitelist": list.collect::<Vec<_>>() } } })
+        };
+        let long = json!({ "uri": "/a\nplan 00  risk low", "desc": "x".repeat(1000) });
+        let labelled = |node: &str, label: u32| {
+            let labels: serde_json::Map<String, Value> =
+                (0..20).map(|at| (format!("l{at}"), label.into())).collect();
+            json!({ "labels": labels, "nodes": { node: 1 } })
+        };
+        let mut changes = vec![
+            change("new", None, Some(long.clone())),
+            change("moved", Some(labelled("a:1", 1)), Some(labelled("b:1", 2))),
+            change("open", Some(networks(&[])), Some(networks(&["0.0.0.0/0"]))),
+        ];
+        changes.extend((0..40).map(|at| change(&format!("d{at}"), Some(json!({ "uri": "/d" })), None)));
         let mut plan = plan(changes);
+        plan.risk = Risk::High;
+        plan.reasons = (0..40).map(|at| format!("deletes route d{at}")).collect();
+        plan.reasons.push("route open lets 0.0.0.0/0 pass ip-restriction".to_owned());
         plan.warnings = (0..30).map(|at| format!("w{at}")).collect();
+        plan.affected = (0..51).map(|at| format!("route a{at}: /x")).collect();
         let text = plan.text();
-        assert_eq!(text.lines().count(), LINES);
-        assert!(text.contains("more lines; plan fewer edits at once") && text.ends_with("warning: 20 more"));
-        assert!(text.contains("uri: /a\\u{a}plan 00") && text.lines().all(|line| line.len() < 200));
+        assert!(text.starts_with(
+            "plan 3f9c2a  risk high  43 objects\n    because deletes 40 objects: route d0, route d1, "
+        ));
+        let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part} is missing in {text}"));
+        let order = [
+            "because route open lets",
+            "- route d39",
+            "~ route open",
+            "~ route moved",
+            "+ route new",
+            "affects",
+        ];
+        assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{text}");
+        at("    ~ plugins.ip-restriction.whitelist: + 0.0.0.0/0, 60 unchanged\n");
+        assert!(at("    + nodes.b:1: 1") < at("    ~ labels.l0: 1 -> 2"), "{text}");
+        at(&format!("    desc: {}\n", "x".repeat(1000)));
+        at("uri: /a\\u{a}plan 00");
+        at("    route a50: /x");
+        assert!(text.ends_with("warning: w29"), "{text}");
+    }
+
+    #[test]
+    fn a_list_whose_order_changes_is_told_whole() {
+        let list = |items: &[u32]| json!({ "methods": items });
+        for (before, after, wanted) in [
+            (vec![1, 2, 3, 4, 5, 6, 7], vec![1, 2, 3, 4, 5, 6, 8], "+ 8, - 7, 6 unchanged"),
+            (
+                vec![1, 2, 3, 4, 5, 6, 7],
+                vec![2, 1, 3, 4, 5, 6, 7, 8],
+                "1, 2, 3, 4, 5, 6, 7 -> 2, 1, 3, 4, 5, 6, 7, 8",
+            ),
+            (vec![1, 1, 2, 3, 4, 5, 6], vec![1, 2, 3, 4, 5, 6], "- 1, 6 unchanged"),
+            (vec![1, 2], vec![1], "1, 2 -> 1"),
+        ] {
+            let text = plan(vec![change("1", Some(list(&before)), Some(list(&after)))]).text();
+            assert!(text.contains(&format!("    ~ methods: {wanted}\n")), "{text}");
+        }
     }
 }

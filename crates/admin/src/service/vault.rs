@@ -1,13 +1,17 @@
 //! The secrets of resources: where they are, and how they are sealed for the store, opened for a check, masked for readers.
 //!
-//! Which members are secret is what schemas mark; everything here works from those marks, so a new plugin is covered by its schema alone.
+//! Which members are secret is what schemas mark, so that a new plugin is covered by its schema alone; and besides, those of plugin bodies whose
+//! names say so.
 
-use std::collections::HashMap;
+mod addresses;
+mod unmarked;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::Value;
 use usher_model::kind::{Key, Kind};
-use usher_model::mask::{FieldPath, mask, mask_at, unmask};
+use usher_model::mask::{FieldPath, is_mask, mask, mask_at, unmask};
 use usher_model::seal::{BadSeal, Keyring, is_sealed};
 use usher_pipeline::registry::Registry;
 
@@ -25,7 +29,7 @@ pub(super) struct Vault {
     registry: Arc<Registry>,
 }
 
-/// One member that a schema marks as secret.
+/// One member that is secret.
 struct Place {
     path: FieldPath,
     pointer: String,
@@ -39,6 +43,29 @@ impl Place {
             pointer: pointer.map(|name| format!("/{}", pointer_part(name))).collect(),
         }
     }
+
+    /// The member that these names lead to. The last name of a path must not hold a dot: where it does, all texts beside it are secret too.
+    fn at(names: &[&str]) -> Self {
+        match names.split_last() {
+            Some((last, parents)) if last.contains('.') => Self::at(parents),
+            Some((last, parents)) => Self::below(parents, last),
+            None => Self::below(&[], ""),
+        }
+    }
+}
+
+/// Each place once, and none inside another: what is masked twice has another mask.
+fn distinct(mut places: Vec<Place>) -> Vec<Place> {
+    if places.len() > 1 {
+        places.sort_by_key(|place| place.pointer.len());
+        let mut known: HashSet<String> = HashSet::new();
+        places.retain(|place| {
+            let mut above =
+                place.pointer.match_indices('/').skip(1).filter_map(|(at, _)| place.pointer.get(..at));
+            !above.any(|above| known.contains(above)) && known.insert(place.pointer.clone())
+        });
+    }
+    places
 }
 
 impl Vault {
@@ -54,15 +81,16 @@ impl Vault {
             _ => {}
         }
         let carries_credentials = matches!(kind, Kind::Consumer | Kind::Credential);
-        for name in value.get("plugins").and_then(Value::as_object).into_iter().flat_map(|all| all.keys()) {
+        for (name, body) in value.get("plugins").and_then(Value::as_object).into_iter().flatten() {
             let parents = ["plugins", name.as_str()];
             places.extend(self.registry.secrets(name).iter().map(|path| Place::below(&parents, path)));
             if carries_credentials {
                 let credential = self.registry.credential_secrets(name);
                 places.extend(credential.iter().map(|path| Place::below(&parents, path)));
             }
+            unmarked::each(body, &mut |names| places.push(Place::at(&[&parents, names].concat())));
         }
-        places
+        distinct(places)
     }
 
     /// Masks every secret of a value, sealed or not.
@@ -113,6 +141,11 @@ impl Vault {
     ) -> Result<(), (String, String)> {
         let record = key.path();
         for place in self.places(key.kind, value) {
+            let mut holds_mask = false;
+            place.path.for_each_mut(value, &mut |text| holds_mask |= is_mask(text));
+            if !holds_mask {
+                continue;
+            }
             unmask(&self.keyring, &record, value, stored, std::slice::from_ref(&place.path))
                 .map_err(|sentence| (sentence, place.pointer))?;
         }
@@ -159,7 +192,7 @@ impl Vault {
         failed.map_or(Ok(sealed), Err)
     }
 
-    /// A sentence about a clear value, with its secrets taken out.
+    /// A sentence about a clear value, with its secrets and the users of its URLs taken out.
     pub(super) fn scrub(&self, kind: Kind, value: &Value, sentence: &str) -> String {
         let mut secrets = Vec::new();
         let mut copy = value.clone();
@@ -195,7 +228,7 @@ impl Vault {
                 }
             }
         }
-        said
+        addresses::without_users(&said)
     }
 }
 

@@ -23,6 +23,8 @@ use usher_pipeline::spec::{Credential, Spec};
 use usher_store::Store;
 use usher_store::memory::Memory;
 
+use crate::deciders::{FORWARD_AUTH, IP_RESTRICTION};
+
 /// A limit, with bounds of its own.
 struct Limit;
 
@@ -214,7 +216,14 @@ impl Bench {
         let parts = Parts {
             store: Arc::clone(&store),
             live: Arc::clone(&live) as Arc<dyn Live>,
-            registry: Arc::new(Registry::new(&[&LIMIT, &KEY_AUTH, &CALLER, &SPLIT])),
+            registry: Arc::new(Registry::new(&[
+                &LIMIT,
+                &KEY_AUTH,
+                &CALLER,
+                &SPLIT,
+                &FORWARD_AUTH,
+                &IP_RESTRICTION,
+            ])),
             process: Arc::new(Process::new(Map::new(), Compat::NONE, Box::new(NoTargets))),
             keyring: Arc::clone(&keyring),
             rules,

@@ -5,8 +5,11 @@
 mod bench;
 mod checks;
 mod concurrency;
+mod credentials;
+mod deciders;
 mod history;
 mod plans;
 mod property;
+mod protection;
 mod risk;
 mod secrets;

@@ -28,7 +28,10 @@ async fn a_plan_changes_nothing_until_it_is_applied_and_applies_once() {
     let applied = bench.service.apply(&agent(), &plan.id, Approval::Client).await.unwrap();
     assert_eq!((applied.revision, applied.in_force), (1, true));
     let again = bench.service.apply(&agent(), &plan.id, Approval::Client).await;
-    assert!(matches!(again, Err(ServiceError::UnknownPlan(_))));
+    let Err(ServiceError::UnknownPlan(sentence)) = again else { panic!("applied twice") };
+    assert!(sentence.contains("was applied already, as revision 1"), "{sentence}");
+    let empty = bench.service.find_plan(&agent(), "").unwrap_err().to_string();
+    assert!(empty.starts_with("no plan is named: the id is empty"), "{empty}");
     assert!(bench.service.find_plan(&agent(), &plan.id).is_err());
 }
 
@@ -43,7 +46,11 @@ async fn a_plan_belongs_to_who_made_it_at_the_door_it_was_made() {
         Principal::new("mallory", Role::Chat, Door::Mcp),
     ] {
         let outcome = bench.service.apply(&other, &plan.id, Approval::Person("x".to_owned())).await;
-        assert!(matches!(outcome, Err(ServiceError::UnknownPlan(_))), "{other:?}");
+        let Err(ServiceError::UnknownPlan(sentence)) = outcome else { panic!("{other:?}") };
+        assert!(
+            sentence.contains("never existed") && sentence.contains("belongs to somebody else"),
+            "{sentence}"
+        );
         assert!(bench.service.find_plan(&other, &plan.id).is_err());
     }
     let reader = Principal::new("local-plugin", Role::Viewer, Door::Mcp);
@@ -60,7 +67,7 @@ async fn a_plan_ends_after_its_time() {
     assert_eq!(bench.service.find_plan(&agent(), &plan.id).unwrap().expires_in_secs, 60);
     tokio::time::advance(Duration::from_secs(60)).await;
     let error = bench.agree(&plan).await.unwrap_err();
-    assert!(error.to_string().ends_with("plan again"), "{error}");
+    assert_eq!(error.to_string(), format!("plan {} has expired; plan again", plan.id));
 }
 
 #[tokio::test]
@@ -73,6 +80,8 @@ async fn the_oldest_plan_makes_room() {
     let kept: Vec<bool> =
         plans.iter().map(|plan| bench.service.find_plan(&agent(), &plan.id).is_ok()).collect();
     assert_eq!(kept, [false, false, true, true, true]);
+    let error = bench.service.find_plan(&agent(), &plans[0].id).unwrap_err().to_string();
+    assert!(error.contains("dropped to make room for newer plans"), "{error}");
 }
 
 #[tokio::test]
@@ -86,6 +95,8 @@ async fn a_stale_plan_is_refused_with_the_fresh_one() {
     assert!(sentence.starts_with("route 1 was changed by revision 2"), "{sentence}");
     let fresh = fresh.unwrap();
     assert_ne!(fresh.id, plan.id);
+    let again = bench.agree(&plan).await.unwrap_err().to_string();
+    assert!(again.contains("what it was made for had changed"), "{again}");
     assert!(fresh.text().contains("~ uri: /c -> /b"), "{}", fresh.text());
     bench.agree(&fresh).await.unwrap();
     assert_eq!(bench.value(route("1")).await["uri"], "/b");

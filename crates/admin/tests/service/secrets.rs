@@ -24,7 +24,7 @@ fn tls(name: &str) -> Value {
 fn everywhere() -> Vec<Edit> {
     let caller = |name: &str| {
         json!({ "caller": {
-            "token": format!("{CANARY}token-{name}"),
+            "token": format!("{CANARY}token-{name}"), "headers": { "set": { "Authorization": format!("Basic {CANARY}h-{name}") } },
             "brokers": [{ "host": "a", "password": format!("{CANARY}p1-{name}") }, { "host": "b", "password": format!("{CANARY}p2-{name}") }],
         } })
     };

@@ -10,8 +10,9 @@ use usher_model::kind::{Key, Kind};
 use super::super::ServiceError;
 use super::super::known::{MOST_PLACES, Mark};
 use super::super::world::World;
+use super::guard::weaker;
 use super::route::{self, Seen};
-use super::{Impact, auth};
+use super::{Impact, auth, leave, span};
 
 /// Routes with the same host and path that are read at most.
 const RIVALS: usize = 64;
@@ -19,7 +20,7 @@ const RIVALS: usize = 64;
 const LOOK_UPS: usize = 2048;
 
 /// Host and path pattern.
-type Place = (String, String);
+pub(super) type Place = (String, String);
 
 /// Looks at every route that is added or changed.
 pub(super) async fn assess(world: &mut World<'_>, impact: &mut Impact) -> Result<(), ServiceError> {
@@ -48,11 +49,11 @@ pub(super) async fn assess(world: &mut World<'_>, impact: &mut Impact) -> Result
             narrow(world, impact, &seen, was.as_ref(), &wider);
         }
     }
-    Ok(())
+    leave::assess(world, impact, &drafted).await
 }
 
 /// Routes with a host and path of this one, and a method in common.
-async fn rivals(
+pub(super) async fn rivals(
     world: &mut World<'_>,
     seen: &Seen,
     drafted: &HashMap<Place, Vec<Key>>,
@@ -118,14 +119,16 @@ fn meet(world: &World<'_>, impact: &mut Impact, seen: &Seen, was: Option<&Seen>,
     } else {
         format!("{winner_key} and {loser_key} share host and path: where both fit, {because}")
     });
-    let took_before = was.is_some_and(|was| shares_place(was, rival) && rank(was) > rank(rival));
+    let took_before = was.is_some_and(|was| {
+        shares_place(was, rival) && rank(was) > rank(rival) && span::fewer(seen, was).is_none()
+    });
     if wins && !took_before && world.draft(&rival.key).is_none_or(|draft| draft.before.is_some()) {
         takes(world, impact, seen, rival);
     }
 }
 
 /// The existing route with the longest path pattern that the new one lies in, by path or by host.
-async fn wider(world: &mut World<'_>, seen: &Seen) -> Result<Option<Seen>, ServiceError> {
+pub(super) async fn wider(world: &mut World<'_>, seen: &Seen) -> Result<Option<Seen>, ServiceError> {
     let above = hosts_above(seen);
     let around: Vec<&str> =
         seen.hosts.iter().map(String::as_str).chain(above.iter().map(String::as_str)).collect();
@@ -186,20 +189,12 @@ fn hosts_above(seen: &Seen) -> Vec<String> {
 }
 
 fn covers_a_host(wider: &Seen, seen: &Seen) -> bool {
-    let covers = |pattern: &str, host: &str| {
-        pattern == host || pattern.strip_prefix('*').is_some_and(|suffix| host.ends_with(suffix))
-    };
     wider.hosts.is_empty()
-        || seen.hosts.iter().any(|host| wider.hosts.iter().any(|pattern| covers(pattern, host)))
+        || seen.hosts.iter().any(|host| wider.hosts.iter().any(|pattern| span::covers_host(pattern, host)))
 }
 
 fn narrow(world: &World<'_>, impact: &mut Impact, seen: &Seen, was: Option<&Seen>, wider: &Seen) {
-    let same = was.is_some_and(|was| {
-        was.hosts == seen.hosts
-            && was.route.uris().eq(seen.route.uris())
-            && was.route.methods == seen.route.methods
-    });
-    if same {
+    if was.is_some_and(|was| span::fewer(seen, was).is_none()) {
         return;
     }
     impact.warn(format!("{} takes requests that {} took so far", seen.key, wider.key));
@@ -210,7 +205,7 @@ fn narrow(world: &World<'_>, impact: &mut Impact, seen: &Seen, was: Option<&Seen
 fn takes(world: &World<'_>, impact: &mut Impact, seen: &Seen, other: &Seen) {
     impact.raise(Risk::Medium, format!("{} takes requests from {}", seen.key, other.key));
     let registry = world.service.registry();
-    for what in auth::weaker(&auth::of(registry, other), &auth::of(registry, seen)) {
+    for what in weaker(&auth::of(registry, other), &auth::of(registry, seen)) {
         let reason = format!("{} takes requests from {}, whose traffic {what}", seen.key, other.key);
         impact.warn(reason.clone());
         impact.raise(Risk::High, reason);

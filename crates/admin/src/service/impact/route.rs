@@ -85,12 +85,13 @@ impl Seen {
 
     /// Whether further conditions decide, so that it takes only some of the requests for its paths.
     pub(super) fn is_conditional(&self) -> bool {
-        self.route.remote_addrs().next().is_some()
-            || self
-                .route
-                .vars
-                .as_ref()
-                .is_some_and(|vars| vars.as_array().is_none_or(|list| !list.is_empty()))
+        self.route.remote_addrs().next().is_some() || self.condition().is_some()
+    }
+
+    /// The condition in `vars` that decides, if any.
+    pub(super) fn condition(&self) -> Option<&Value> {
+        let vars = self.route.vars.as_ref();
+        vars.filter(|vars| !vars.is_null() && vars.as_array().is_none_or(|list| !list.is_empty()))
     }
 
     /// Whether some method is taken by both.

@@ -10,7 +10,7 @@ use super::super::escape::plain;
 use super::super::references::{each_object_in_plugins, references};
 use super::super::world::World;
 use super::route::{self, Seen};
-use super::{Impact, members};
+use super::{Impact, members, paths};
 
 /// Looks at everything that is put.
 pub(super) async fn assess(world: &mut World<'_>, impact: &mut Impact) -> Result<(), ServiceError> {
@@ -84,6 +84,11 @@ fn route_itself(impact: &mut Impact, seen: &Seen, is_new: bool) {
     if !has_upstream {
         impact
             .warn(format!("{key} has no upstream: a request that none of its plugins answers ends with 503"));
+    }
+    for uri in seen.route.uris() {
+        if let Some(why) = paths::never(uri) {
+            impact.warn(format!("{key} gets no request for its path {}: {why}", plain(uri)));
+        }
     }
     let takes_all = seen.route.uris().any(|uri| matches!(uri, "/*" | "*"));
     if takes_all && seen.hosts.iter().all(|host| host == "*") && seen.route.is_on() && !seen.is_conditional()
