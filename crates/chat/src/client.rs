@@ -24,6 +24,8 @@ pub use self::error::ClientError;
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
 /// How long one call may take, not counting the time a person thinks.
 const CALL_WITHIN: Duration = Duration::from_secs(60);
+/// The largest arguments of a call, in bytes of JSON; the rest of what the server takes is for what is around them.
+const MOST_ARGUMENTS: usize = crate::mcp::MOST_BODY - (64 << 10);
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 4 << 20;
 
@@ -68,6 +70,7 @@ impl Connection {
     /// [`ClientError`] when nobody answers there within 10 s, or somebody who is no Usher.
     pub async fn open(url: &str, person: Arc<dyn Person>) -> Result<Self, ClientError> {
         let url = base(url)?;
+        reach(&url).await?;
         let consent = Arc::new(Consent::new(person));
         let http = reqwest::Client::builder()
             // A running Usher is a neighbour: a proxy on the way would see every change.
@@ -94,6 +97,15 @@ impl Connection {
     /// # Errors
     /// [`ClientError::Tool`] when the tool refused, with its own sentence; the others when there was no answer.
     pub async fn call(&self, tool: &str, arguments: Value) -> Result<Reply, ClientError> {
+        // A larger call would be refused by the server, and the connection with it.
+        let size = arguments.to_string().len();
+        if size > MOST_ARGUMENTS {
+            let text = format!(
+                "the call is too large: its arguments have {size} bytes, and at most {MOST_ARGUMENTS} are taken\nnext: {tool} with less, in \
+                several calls"
+            );
+            return Err(ClientError::Tool { tool: tool.to_owned(), text });
+        }
         let mut request = CallToolRequestParams::new(tool.to_owned());
         if let Value::Object(arguments) = arguments {
             request = request.with_arguments(arguments);
@@ -174,15 +186,37 @@ impl Connection {
     }
 }
 
+/// Whether anybody listens there at all: only then can it be somebody else.
+async fn reach(url: &str) -> Result<(), ClientError> {
+    let Ok(parsed) = reqwest::Url::parse(url) else { return Ok(()) };
+    let (Some(host), Some(port)) = (parsed.host_str(), parsed.port_or_known_default()) else { return Ok(()) };
+    let place = (host.trim_matches(['[', ']']), port);
+    match tokio::time::timeout(OPEN_WITHIN, tokio::net::TcpStream::connect(place)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(ClientError::unreachable(url, &error)),
+        Err(_) => Err(ClientError::late(url, "the connection", OPEN_WITHIN)),
+    }
+}
+
+/// An address without user and password, even where it can't be read as one.
+fn shown(url: &str) -> String {
+    let Some((before, host)) = url.rsplit_once('@') else { return url.to_owned() };
+    let scheme = before.split_once("://").map(|(scheme, _)| format!("{scheme}://")).unwrap_or_default();
+    format!("{scheme}{host}")
+}
+
 /// The address without what follows it, so that `/mcp` can be put behind.
 pub(crate) fn base(url: &str) -> Result<String, ClientError> {
-    let bad = |reason: &str| ClientError::Address { url: url.to_owned(), reason: reason.to_owned() };
+    let bad = |reason: &str| ClientError::Address { url: shown(url), reason: reason.to_owned() };
     let trimmed = url.trim().trim_end_matches('/');
     let trimmed = trimmed.strip_suffix("/mcp").unwrap_or(trimmed);
     let whole = if url.contains("://") { trimmed.to_owned() } else { format!("http://{trimmed}") };
     let parsed = reqwest::Url::parse(&whole).map_err(|error| bad(&error.to_string()))?;
     if !matches!(parsed.scheme(), "http" | "https") {
         return Err(bad("only http and https are spoken"));
+    }
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return Err(bad("it has a user or a password, which an Usher does not take"));
     }
     if parsed.query().is_some() || parsed.fragment().is_some() {
         return Err(bad("it ends in a query or fragment"));
@@ -206,8 +240,12 @@ mod tests {
             ("ftp://127.0.0.1", None),
             ("http://", None),
             ("http://a.test/?x=1", None),
+            ("http://jack:s3cret@127.0.0.1:5000", None),
+            ("jack:s3cret@127.0.0.1:5000", None),
+            ("http://jack:s3cret@", None),
         ] {
             assert_eq!(base(said).ok().as_deref(), wanted, "{said}");
+            assert!(base(said).err().is_none_or(|error| !error.to_string().contains("s3cret")), "{said}");
         }
     }
 }

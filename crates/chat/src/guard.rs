@@ -3,6 +3,7 @@
 //! A keyless listener on loopback is reached by every web page that the person at this machine opens. A page of a foreign origin is told
 //! apart by `Origin`, a page whose name was pointed at 127.0.0.1 by `Host`.
 
+mod body;
 mod origin;
 
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::sync::Semaphore;
 use tokio_util::sync::DropGuard;
 
-use crate::mcp::MOST_BODY;
+pub(crate) use body::{gathered, whole};
 
 /// Requests worked on at the same time; more are told to come back.
 const AT_ONCE: usize = 128;
@@ -164,8 +165,7 @@ fn in_words(response: Response) -> Response {
     if response.status() != StatusCode::PAYLOAD_TOO_LARGE || is_json {
         return response;
     }
-    let reason = format!("the body is too long; at most {MOST_BODY} bytes are taken here");
-    Refused::new(StatusCode::PAYLOAD_TOO_LARGE, reason).into_response()
+    body::too_long()
 }
 
 fn busy() -> Response {

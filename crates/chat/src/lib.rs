@@ -19,6 +19,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::IntoResponse as _;
 use axum::routing::any;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -46,7 +47,10 @@ pub fn router(parts: ChatParts) -> Router {
     let guard = guard::Guard::new(&parts.allowed_hosts, &parts.public_url, stop.clone().drop_guard());
     let admin = parts.admin_paths;
     // The Admin API answers unknown paths below its own in its own words, so it isn't merged but called.
-    let admin = any(move |request: Request| admin.clone().oneshot(request));
+    let admin = any(async move |request: Request| match guard::gathered(request).await {
+        Ok(request) => admin.clone().oneshot(request).await.into_response(),
+        Err(refused) => refused,
+    });
     plugin::router(&parts.public_url)
         .route("/apisix/admin/{*rest}", admin)
         .merge(Router::new().route_service("/mcp", mcp::service(tools, stop)).layer(from_fn(mcp::admit)))

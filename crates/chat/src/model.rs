@@ -28,6 +28,8 @@ const WITHIN: Duration = Duration::from_secs(180);
 const SILENT: Duration = Duration::from_secs(90);
 /// The largest answer that is read, in bytes.
 const MOST: usize = 4 << 20;
+/// What is said of a larger one.
+const TOO_LONG: &str = "it is longer than 4 MiB";
 /// How often a busy server is asked again.
 const AGAIN: u32 = 2;
 /// The longest time that is waited before asking again.
@@ -83,13 +85,13 @@ impl Client {
             match self.once(messages, functions).await {
                 Ok(answer) => return Ok(answer),
                 Err(Trouble::Busy { status, wait }) => {
-                    let wait = wait.unwrap_or(Duration::from_secs(1 << busy));
-                    if busy >= AGAIN || wait > WAIT {
+                    let pause = wait.unwrap_or(Duration::from_secs(1 << busy));
+                    if busy >= AGAIN || pause > WAIT {
                         return Err(ModelError::Busy { url: self.shown(), status, wait });
                     }
                     busy += 1;
                     tracing::debug!(status, "the model is busy and is asked again");
-                    tokio::time::sleep(wait).await;
+                    tokio::time::sleep(pause).await;
                 }
                 Err(Trouble::Cut(reason)) if cut > 0 => {
                     return Err(ModelError::Cut { url: self.shown(), reason });
@@ -119,6 +121,9 @@ impl Client {
         });
         let mut request = http.post(url).json(&body);
         if let Some(key) = &self.options.api_key {
+            if http::HeaderValue::from_str(key.expose()).is_err() {
+                return Err(Trouble::Final(ModelError::Key));
+            }
             request = request.bearer_auth(key.expose());
         }
         let response = request.send().await.map_err(|error| self.unsent(error))?;
@@ -137,7 +142,7 @@ impl Client {
         let answer = if events {
             stream::read(bounded(response)).await
         } else {
-            let body = whole(response).await.map_err(Trouble::Cut)?;
+            let body = whole(response).await.map_err(|reason| self.broken(reason))?;
             // Some servers stream without saying so.
             if body.trim_ascii_start().starts_with(b"data:") {
                 stream::read(futures_util::stream::iter([Ok(body)])).await
@@ -146,11 +151,19 @@ impl Client {
             }
         };
         answer.map_err(|problem| match problem {
-            answer::Problem::Cut(reason) => Trouble::Cut(reason),
+            answer::Problem::Cut(reason) => self.broken(reason),
             answer::Problem::Nonsense(reason) => {
                 Trouble::Final(ModelError::Nonsense { url: self.shown(), reason: self.scrubbed(&reason) })
             }
         })
+    }
+
+    /// An answer that ended too early: because it broke off, or because no more of it is read.
+    fn broken(&self, reason: String) -> Trouble {
+        if reason.contains(TOO_LONG) {
+            return Trouble::Final(ModelError::TooLarge { url: self.shown(), most: MOST });
+        }
+        Trouble::Cut(reason)
     }
 
     fn unsent(&self, error: reqwest::Error) -> Trouble {
@@ -238,7 +251,7 @@ fn bounded(response: Response) -> impl Stream<Item = Result<Bytes, std::io::Erro
     response.bytes_stream().map(move |chunk| {
         let chunk = chunk.map_err(|error| std::io::Error::other(error.without_url()))?;
         read = read.saturating_add(chunk.len());
-        if read > MOST { Err(std::io::Error::other("it is longer than 4 MiB")) } else { Ok(chunk) }
+        if read > MOST { Err(std::io::Error::other(TOO_LONG)) } else { Ok(chunk) }
     })
 }
 

@@ -23,15 +23,17 @@ pub(crate) mod words;
 
 pub(crate) use self::ids::unlike;
 
-use self::intent::{Intent, Said, Unknown};
+use self::intent::{Intent, Question, Said, Unknown};
 use self::words::{LONGEST, Words};
 
 /// A way to begin a sentence: reads it whole if it begins so.
 type Opening = fn(&mut Words<'_>) -> Result<Option<Intent>, Unknown>;
 
 /// In the order in which they are tried.
-const OPENINGS: [Opening; 18] = [
+const OPENINGS: [Opening; 20] = [
+    asks::bye,
     asks::help,
+    asks::trait_of,
     asks::undo,
     asks::history,
     asks::overview,
@@ -61,8 +63,17 @@ pub(crate) fn parse(sentence: &str) -> Result<Said, Unknown> {
         return Err(Unknown { part: String::new(), reason: Some(reason), nearest: Vec::new() });
     }
     let all = words::split(sentence);
+    if all.iter().any(words::Word::is_break) {
+        let reason = "one sentence at a time: say each on its own, so that each is answered and agreed to";
+        return Err(Unknown { part: String::new(), reason: Some(reason.to_owned()), nearest: Vec::new() });
+    }
     let plain = polite::strip(&all);
     match read(plain) {
+        // A question whether to change something changes nothing.
+        Ok(intent) if intent.acts() && polite::asks(sentence, &all) => {
+            let order = words::shown(plain);
+            Ok(Said { intent: Intent::Ask(Question::Order(order)), sentence: words::shown(&all) })
+        }
         Ok(intent) => Ok(Said { intent, sentence: words::shown(&all) }),
         Err(mut unknown) => {
             unknown.nearest = nearest::sentences(plain);

@@ -61,7 +61,7 @@ pub(crate) struct Tools {
 pub(super) struct Call<'a> {
     pub(super) who: &'a Principal,
     pub(super) service: &'a Service,
-    pub(super) asked: &'a asked::Asked,
+    asked: &'a asked::Asked,
 }
 
 impl Tools {

@@ -147,6 +147,7 @@ fn open_store(settings: &Settings) -> anyhow::Result<(Arc<dyn Store>, Arc<usher_
     Ok(match settings.store {
         StoreKind::Memory => (Arc::new(Memory::new()), Arc::new(keys::ephemeral_keyring()?)),
         StoreKind::Embedded => {
+            refuse_lost_keyring(&settings.data)?;
             let keyring = keys::load_or_create_keyring(&settings.data)?;
             let store = Embedded::open(&settings.data)
                 .with_context(|| format!("could not open the store in {}", settings.data.display()))?;
@@ -162,6 +163,19 @@ fn open_store(settings: &Settings) -> anyhow::Result<(Arc<dyn Store>, Arc<usher_
             (Arc::new(store), Arc::new(keyring))
         }
     })
+}
+
+/// A new keyring beside an old store could open none of its secrets, and what is sealed with it could not be read once the old one is back.
+fn refuse_lost_keyring(folder: &Path) -> anyhow::Result<()> {
+    let (keyring, store) = (folder.join("keyring.key"), folder.join("usher.redb"));
+    if store.exists() && !keyring.exists() {
+        bail!(
+            "{} is missing, but a store is there whose secrets only it can open; put a copy of it back, \
+             or start with an empty folder (--data)",
+            keyring.display()
+        );
+    }
+    Ok(())
 }
 
 fn admin_keys(settings: &Settings) -> anyhow::Result<(Keys, AdminKey)> {

@@ -95,12 +95,13 @@ async fn for_everything(turn: &mut Turn<'_>, alteration: &Alteration) -> Result<
     let mut changes = Vec::new();
     match alteration {
         Alteration::Set(wish) | Alteration::Add(wish) => {
-            let others = Wish { plugins: Vec::new(), ..Wish::clone(wish) };
+            let others = Wish { plugins: Vec::new(), counts_unsaid: false, ..Wish::clone(wish) };
             if !others.is_empty() {
                 return Err(only_plugins());
             }
             for plugin in &wish.plugins {
-                let own = Wish { plugins: vec![plugin.clone()], ..Wish::default() };
+                let counts_unsaid = wish.counts_unsaid;
+                let own = Wish { plugins: vec![plugin.clone()], counts_unsaid, ..Wish::default() };
                 let Some(rule) = rule_with(turn, &plugin.0).await? else {
                     changes.extend(create::changes(turn, Kind::GlobalRule, &own).await?);
                     continue;

@@ -1,7 +1,7 @@
 //! Sentences that only look, answered through the tools that only read.
 
 use serde_json::{Value, json};
-use usher_model::kind::Kind;
+use usher_model::kind::{Key, Kind};
 
 use super::names::{Item, Sure, lines, page, resolve};
 use super::turn::Turn;
@@ -27,6 +27,16 @@ pub(super) async fn at(turn: &mut Turn<'_>, question: Question) -> Result<bool, 
         Question::History { of, last } => history(turn, of.as_ref(), last).await?,
         Question::Explain(asked) => explain(turn, &asked).await?,
         Question::Probe(asked) => probe(turn, &asked).await?,
+        Question::Has { of, plugin, serves } => has(turn, &of, plugin.as_deref(), serves).await?,
+        Question::Bye => "Bye. An empty line ends the conversation.".to_owned(),
+        Question::Order(order) => {
+            // What was asked about isn't done, and whoever asked shall not believe it was.
+            turn.say(&format!(
+                "That is a question, so nothing was planned or changed. To do it, say it as an order: `{order}`. Its plan is shown then, \
+                and you are asked before anything is applied."
+            ));
+            return Ok(false);
+        }
     };
     turn.say(&answer);
     Ok(true)
@@ -39,6 +49,42 @@ async fn told(turn: &Turn<'_>, tool: &str, arguments: Value) -> Result<String, S
 async fn show(turn: &mut Turn<'_>, reference: &Reference) -> Result<String, Stop> {
     let found = resolve(turn, reference, Sure::Nearly).await?;
     told(turn, "gateway_get", json!({ "kind": found.key.kind.schema_name(), "id": found.key.id })).await
+}
+
+/// Whether an object is in service, or has a plugin of its own.
+async fn has(
+    turn: &mut Turn<'_>,
+    of: &Reference,
+    plugin: Option<&str>,
+    serves: bool,
+) -> Result<String, Stop> {
+    let found = resolve(turn, of, Sure::Nearly).await?;
+    let key = &found.key;
+    let word = |yes: bool| if yes { "Yes" } else { "No" };
+    let Some(plugin) = plugin else {
+        let in_service = found.value.get("status") != Some(&json!(0));
+        let state = if in_service { "in service" } else { "out of service" };
+        return Ok(format!("{}: {key} is {state}.", word(in_service == serves)));
+    };
+    let mut text = if found.value.pointer(&format!("/plugins/{plugin}")).is_some() {
+        format!("Yes: {key} has {plugin}.")
+    } else {
+        format!("No: {key} has no {plugin} of its own.")
+    };
+    // A request meets plugins from elsewhere too.
+    if key.kind == Kind::Route {
+        for rule in with_plugin(turn, Kind::GlobalRule, plugin).await? {
+            text.push_str(&format!("\nEvery request meets it by global rule {}.", rule.id));
+        }
+        for (kind, member) in [(Kind::Service, "service_id"), (Kind::PluginConfig, "plugin_config_id")] {
+            let Some(id) = found.value.get(member).and_then(Value::as_str) else { continue };
+            let holder = super::names::get(turn.connection, kind, id).await?;
+            if holder.is_some_and(|holder| holder.value.pointer(&format!("/plugins/{plugin}")).is_some()) {
+                text.push_str(&format!("\nIt has it from {kind} {id}."));
+            }
+        }
+    }
+    Ok(text)
 }
 
 async fn list(turn: &mut Turn<'_>, kind: Kind, filter: Filter) -> Result<String, Stop> {
@@ -98,7 +144,7 @@ fn has_plugin(line: &str, plugin: &str) -> bool {
 }
 
 async fn listed(
-    turn: &Turn<'_>,
+    turn: &mut Turn<'_>,
     kind: Kind,
     text: Option<&str>,
     label: Option<&str>,
@@ -116,6 +162,11 @@ async fn listed(
             break;
         }
     }
+    // After a list, `it` is the only one of it or nothing.
+    turn.memory.object = match all.as_slice() {
+        [only] if cursor.is_none() => Some(Key::new(kind, only.id.as_str())),
+        _ => None,
+    };
     let word = kind.word();
     if all.is_empty() && cursor.is_none() {
         return Ok(if text.is_none() && label.is_none() {
@@ -138,7 +189,7 @@ async fn history(turn: &mut Turn<'_>, of: Option<&Reference>, last: Option<u64>)
     let (kind, id) = match of {
         None => (None, None),
         // An object that is gone has a history too.
-        Some(Reference { kind, called: Called::Name(name) }) => {
+        Some(Reference { kind, called: Called::Name(name) | Called::Id(name) }) => {
             let found = super::names::get(turn.connection, *kind, name).await?;
             (Some(*kind), Some(found.map_or_else(|| name.clone(), |found| found.key.id)))
         }

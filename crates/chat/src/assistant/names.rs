@@ -9,6 +9,8 @@ use super::turn::Turn;
 use crate::client::{ClientError, Connection};
 use crate::plain::intent::{Called, Reference};
 
+/// Pages that are read of those that may be meant.
+const PAGES: usize = 10;
 /// Candidates that are read one by one.
 const MOST: usize = 10;
 /// Names that are said where none fits.
@@ -44,6 +46,11 @@ pub(super) async fn resolve(turn: &mut Turn<'_>, reference: &Reference, sure: Su
     let connection = turn.connection;
     let found = match &reference.called {
         Called::Name(name) => named(connection, reference.kind, name, sure).await?,
+        Called::Id(id) => match exact(connection, reference.kind, id).await? {
+            Some(found) => found,
+            None => return Err(unknown(connection, reference.kind, id).await?),
+        },
+        Called::Anything(name) => anything(connection, name).await?,
         Called::Path { method, path } => taking(connection, method.as_deref(), path).await?,
         Called::It | Called::That => {
             let last = turn.memory.object.clone();
@@ -94,18 +101,23 @@ pub(super) async fn page(
 }
 
 async fn named(connection: &Connection, kind: Kind, name: &str, sure: Sure) -> Result<Found, Stop> {
-    if let Some(found) = get(connection, kind, name).await? {
-        return Ok(found);
+    let (items, complete) = candidates(connection, kind, name).await?;
+    let exact = exact(connection, kind, name).await?;
+    if let Some(found) = exact {
+        // Who says the id exactly means it, unless that is what another one is called.
+        if !items.iter().any(|item| item.id != name && item.name.as_deref() == Some(name)) {
+            return Ok(found);
+        }
     }
-    // The longest word finds what the whole name would miss for a hyphen.
-    let word = name.split(|c: char| !c.is_alphanumeric()).max_by_key(|word| word.len()).unwrap_or(name);
-    let (items, ..) = page(connection, kind, Some(word), None, None).await?;
-    let calls = |item: &Item, fits: &dyn Fn(&str) -> bool| {
-        fits(&plain(&item.id)) || item.name.as_deref().is_some_and(|name| fits(&plain(name)))
-    };
     let wanted = plain(name);
     let mut fitting: Vec<&Item> =
         items.iter().filter(|item| calls(item, &|called| called == wanted)).collect();
+    if !complete && fitting.len() < 2 {
+        return Err(Stop::Answer(format!(
+            "Too many {}s are like \"{name}\" to tell which is meant; say the id.",
+            kind.word()
+        )));
+    }
     if fitting.is_empty() && sure == Sure::Nearly {
         let words: Vec<String> = name.split_whitespace().map(plain).filter(|word| !word.is_empty()).collect();
         fitting = items
@@ -120,10 +132,60 @@ async fn named(connection: &Connection, kind: Kind, name: &str, sure: Sure) -> R
         }
         [] => Err(unknown(connection, kind, name).await?),
         several => Err(Stop::Answer(format!(
-            "Several {}s could be \"{name}\":\n{}\nSay the id.",
+            "Several {}s could be \"{name}\":\n{}\nSay the id, such as `{kind} with id {}`.",
             kind.word(),
-            lines(several.iter().take(NAMED).copied())
+            lines(several.iter().take(NAMED).copied()),
+            several.first().map_or(name, |item| item.id.as_str())
         ))),
+    }
+}
+
+/// The object with exactly this id.
+async fn exact(connection: &Connection, kind: Kind, id: &str) -> Result<Option<Found>, Stop> {
+    Ok(get(connection, kind, id).await?.filter(|found| found.key.id == id))
+}
+
+/// Objects that may be called so, and whether these are all.
+async fn candidates(connection: &Connection, kind: Kind, name: &str) -> Result<(Vec<Item>, bool), Stop> {
+    // The longest word finds what the whole name would miss for a hyphen.
+    let word = name.split(|c: char| !c.is_alphanumeric()).max_by_key(|word| word.len()).unwrap_or(name);
+    let mut all = Vec::new();
+    let mut cursor: Option<String> = None;
+    for _ in 0..PAGES {
+        let (items, _, next) = page(connection, kind, Some(word), None, cursor.as_deref()).await?;
+        all.extend(items);
+        cursor = next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    Ok((all, cursor.is_none()))
+}
+
+/// Whether an object's id or name fits.
+fn calls(item: &Item, fits: &dyn Fn(&str) -> bool) -> bool {
+    fits(&plain(&item.id)) || item.name.as_deref().is_some_and(|name| fits(&plain(name)))
+}
+
+/// The only object that is called so, of whatever kind.
+async fn anything(connection: &Connection, name: &str) -> Result<Found, Stop> {
+    let wanted = plain(name);
+    let mut kinds = Vec::new();
+    for kind in Kind::ALL {
+        let (items, _) = candidates(connection, kind, name).await?;
+        if items.iter().any(|item| calls(item, &|called| called == wanted)) {
+            kinds.push(kind);
+        }
+    }
+    match kinds.as_slice() {
+        [kind] => named(connection, *kind, name, Sure::Exactly).await,
+        [] => Err(Stop::Answer(format!(
+            "There is nothing called \"{name}\"; say the kind too, such as `route {name}`."
+        ))),
+        several => {
+            let called: Vec<String> = several.iter().map(|kind| format!("{kind} {name}")).collect();
+            Err(Stop::Answer(format!("Say which is meant: {}.", called.join(" or "))))
+        }
     }
 }
 

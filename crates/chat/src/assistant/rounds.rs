@@ -23,6 +23,8 @@ const CALLS: usize = 24;
 const THINKING: Duration = Duration::from_secs(10 * 60);
 /// How often the same call may fail.
 const SAME_FAILURE: usize = 3;
+/// How a result begins that says that the person did not agree: they know.
+const DECLINED: &str = "the person declined";
 /// Characters of one result that a model is shown.
 const RESULT: usize = 24_000;
 
@@ -42,6 +44,8 @@ struct Course {
     shown: Vec<String>,
     declined: Vec<String>,
     applied: bool,
+    /// Whether the last plan or change came to nothing.
+    failed: bool,
 }
 
 /// Works on one sentence with a model.
@@ -71,7 +75,7 @@ pub(super) async fn hold(model: &Client, turn: &mut Turn<'_>, sentence: &str) ->
                 .into());
             }
             turn.memory.keep(said);
-            return Ok(Outcome { done: course.applied || course.declined.is_empty() });
+            return Ok(Outcome { done: !course.failed && (course.applied || course.declined.is_empty()) });
         }
         for call in &answer.calls {
             course.calls += 1;
@@ -91,11 +95,22 @@ fn endless(bound: String) -> ModelError {
 
 fn speak(turn: &mut Turn<'_>, answer: &Answer) {
     if !answer.text.trim().is_empty() {
-        turn.say(answer.text.trim());
+        turn.say(&marked(answer.text.trim()));
     }
     if answer.is_cut {
         turn.say("(The model's answer was cut at its limit of length.)");
     }
+}
+
+/// A model's words, each line marked as its own: none of them can pass for what the program itself says.
+fn marked(text: &str) -> String {
+    let mut marked = String::with_capacity(text.len() + 16);
+    for (at, line) in text.split(['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}']).enumerate()
+    {
+        marked.push_str(if at == 0 { "model> " } else { "\n     | " });
+        marked.push_str(line);
+    }
+    marked
 }
 
 impl Course {
@@ -114,13 +129,20 @@ impl Course {
                 self.act(turn, &call.name, arguments).await?
             }
         };
+        if ["gateway_plan", "gateway_undo", "gateway_apply"].contains(&call.name.as_str()) {
+            self.failed = result.is_err()
+                || result.as_ref().is_ok_and(|value| value.get("in_force") == Some(&json!(false)));
+        }
         match result {
             Ok(value) => Ok(cut(value.to_string())),
             Err(sentence) => {
+                if !sentence.starts_with(DECLINED) {
+                    turn.say(&format!("{} failed: {}", clean(&call.name, 64), first_line(&sentence)));
+                }
                 let times = self.failures.entry((call.name.clone(), call.arguments.clone())).or_default();
                 *times += 1;
                 if *times >= SAME_FAILURE {
-                    let said = clean(&sentence, 300);
+                    let said = first_line(&sentence);
                     return Err(ModelError::Stuck { tool: clean(&call.name, 64), times: *times, said }.into());
                 }
                 Ok(cut(format!("error: {sentence}")))
@@ -146,7 +168,7 @@ impl Course {
                 clean(&text("path"), 200)
             );
             if !turn.connection.ask(&question).await {
-                return Ok(Err("the person did not want this request to be sent".to_owned()));
+                return Ok(Err("the person declined; this request was not sent".to_owned()));
             }
         }
         let reply = match turn.connection.call(tool, Value::Object(arguments)).await {
@@ -220,6 +242,11 @@ fn arguments(text: &str) -> Result<Map<String, Value>, String> {
             Err(format!("the arguments are no JSON ({error}): {begin}\nnext: the same call with valid JSON"))
         }
     }
+}
+
+/// What failed, without what the model can do about it.
+fn first_line(sentence: &str) -> String {
+    clean(sentence.lines().next().unwrap_or_default(), 300)
 }
 
 fn cut(mut text: String) -> String {

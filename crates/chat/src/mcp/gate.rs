@@ -2,7 +2,7 @@
 //!
 //! The library calls unreadable JSON an unsupported media type, which sends people looking at their headers.
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use rmcp::model::ClientJsonRpcMessage;
 use serde_json::{Value, json};
 
-use super::MOST_BODY;
+use crate::guard::whole;
 
 const PARSE_ERROR: i32 = -32_700;
 const INVALID_REQUEST: i32 = -32_600;
@@ -27,14 +27,13 @@ pub(crate) async fn admit(request: Request, next: Next) -> Response {
     if request.method() != Method::POST || !is_json(request.headers()) {
         return next.run(request).await;
     }
-    let (head, body) = request.into_parts();
-    // Only too long a body fails here, or a client that has gone and reads no answer.
-    let Ok(body) = to_bytes(body, MOST_BODY).await else {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    let request = match whole(request).await {
+        Ok(request) => request,
+        Err(refused) => return refused,
     };
-    match serde_json::from_slice::<ClientJsonRpcMessage>(&body) {
-        Ok(_) => next.run(Request::from_parts(head, Body::from(body))).await,
-        Err(error) => unreadable(&body, &error),
+    match serde_json::from_slice::<ClientJsonRpcMessage>(request.body()) {
+        Ok(_) => next.run(request.map(Body::from)).await,
+        Err(error) => unreadable(request.body(), &error),
     }
 }
 

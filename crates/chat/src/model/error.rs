@@ -36,14 +36,14 @@ pub enum ModelError {
         said: String,
     },
     /// It stays busy.
-    #[error("the model at {url} answered {status} and asks to wait {} s; try again later", wait.as_secs())]
+    #[error("the model at {url} answered {status}{}; try again later", waits(*wait))]
     Busy {
         /// Where.
         url: String,
         /// The HTTP status.
         status: u16,
-        /// How long it asks to wait.
-        wait: Duration,
+        /// How long it asks to wait, if it does.
+        wait: Option<Duration>,
     },
     /// No answer in time.
     #[error("the model at {url} did not answer within {} s; try again, or a faster model with --model", within.as_secs())]
@@ -61,6 +61,19 @@ pub enum ModelError {
         /// What was seen of it.
         reason: String,
     },
+    /// Its answer doesn't end.
+    #[error("the answer of the model at {url} is too large: at most {most} bytes are read; ask for less")]
+    TooLarge {
+        /// Where.
+        url: String,
+        /// How many bytes are read.
+        most: usize,
+    },
+    /// The key can't be sent.
+    #[error(
+        "the key for the model can't be sent: it has a line end or another character that no header takes; set USHER_MODEL_KEY anew"
+    )]
+    Key,
     /// Its answer makes no sense.
     #[error(
         "the model at {url} answered nothing that can be understood: {reason}; nothing was done because of it"
@@ -87,6 +100,10 @@ pub enum ModelError {
         /// The tool's sentence, cut.
         said: String,
     },
+}
+
+fn waits(wait: Option<Duration>) -> String {
+    wait.map(|wait| format!(" and asks to wait {} s", wait.as_secs())).unwrap_or_default()
 }
 
 const fn next_step(status: u16) -> &'static str {

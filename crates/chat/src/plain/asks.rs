@@ -11,6 +11,45 @@ use super::words::{Form, Word, Words};
 
 type Read = Result<Option<Intent>, Unknown>;
 
+/// `bye`; the conversation itself is ended by an empty line.
+pub(super) fn bye(words: &mut Words<'_>) -> Read {
+    let said = words.eat("exit|quit|bye|goodbye|leave|:q|logout") || words.eat("good bye");
+    Ok((said && words.is_done()).then_some(Intent::Ask(Question::Bye)))
+}
+
+/// `is route speaker disabled?`, `does route speaker need a key?`
+pub(super) fn trait_of(words: &mut Words<'_>) -> Read {
+    let mut probe = *words;
+    if !probe.eat("is|does|do|has") {
+        return Ok(None);
+    }
+    let Some((of, true)) = target::reference(&mut probe, Kind::Route) else { return Ok(None) };
+    let asked = |plugin, serves| Ok(Some(Intent::Ask(Question::Has { of: of.clone(), plugin, serves })));
+    if probe.eat("disabled|inactive|off|paused") || probe.eat("out of service") {
+        *words = probe;
+        return asked(None, false);
+    }
+    if probe.eat("enabled|active|on|live|up") || probe.eat("in service") {
+        *words = probe;
+        return asked(None, true);
+    }
+    if probe.eat("rate? limited|throttled") || probe.eat("rate-limited") {
+        *words = probe;
+        return asked(Some("limit-count".to_owned()), true);
+    }
+    if probe.eat("protected|secured") {
+        *words = probe;
+        return asked(Some("key-auth".to_owned()), true);
+    }
+    while probe.eat("need|require|have|use|ask|for|a|an|the|any|valid") {}
+    let Some(plugin) = kinds::plugin(&mut probe) else { return Ok(None) };
+    if !probe.is_done() {
+        return Ok(None);
+    }
+    *words = probe;
+    asked(Some(plugin), true)
+}
+
 pub(super) fn help(words: &mut Words<'_>) -> Read {
     let asked = words.eat("help me? with? sentences|everything?")
         || words.eat("what can you|i|one do|say|ask here?")
@@ -221,13 +260,13 @@ pub(super) fn show(words: &mut Words<'_>) -> Read {
     if !lead {
         return Ok(None);
     }
-    // A name alone could be anything: the kind or the path has to be said.
     let found: Option<(Reference, bool)> = target::reference(&mut probe, Kind::Route);
     probe.eat("look? like");
     // `give route x a limit` shows nothing.
-    let found = found.filter(|(_, explicit)| *explicit && probe.is_done());
-    Ok(found.map(|(reference, _)| {
+    let sure = words.sees("show|display|describe");
+    let found = found.filter(|(_, explicit)| (*explicit || sure) && probe.is_done());
+    Ok(found.map(|(reference, explicit)| {
         *words = probe;
-        Intent::Ask(Question::Show(reference))
+        Intent::Ask(Question::Show(if explicit { reference } else { target::anything(reference) }))
     }))
 }

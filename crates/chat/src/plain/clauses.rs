@@ -99,7 +99,7 @@ pub(crate) fn bad(part: &[Word], reason: &str) -> Unknown {
 const ENDS_NAME: &str = "with|for|on|at|under|below|behind|via|using|that|which|limit|limited|limiting|rate|throttled|allow|\
 allowing|only|deny|denying|block|blocking|require|requires|requiring|needs|strip|stripping|without|rewrite|rewriting|redirect|\
 redirecting|named|called|id|priority|host|hosts|protected|secured|from|to|weight|per|max|in|into|of|as|is|has|should|off|please|\
-timeout|label|labels|labelled|accept|accepts|take|takes|need|have|out|back|plus";
+timeout|label|labels|labelled|disabled|enabled|inactive|paused|accept|accepts|take|takes|need|have|out|back|plus";
 
 /// A name: a quoted one, or the words up to where something else begins.
 pub(crate) fn name(words: &mut Words<'_>) -> Option<String> {

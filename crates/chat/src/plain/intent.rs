@@ -35,18 +35,47 @@ pub(crate) enum Intent {
     Delete(Vec<Reference>),
 }
 
+impl Intent {
+    /// Whether it does more than look.
+    pub(crate) fn acts(&self) -> bool {
+        match self {
+            Self::Ask(Question::Probe(asked)) => !SAFE.contains(&asked.method.as_str()),
+            Self::Ask(_) => false,
+            _ => true,
+        }
+    }
+}
+
+/// Methods that only read.
+pub(crate) const SAFE: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
+
 /// What is asked without changing anything.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Question {
     Help,
     Overview,
-    List { kind: Kind, filter: Filter },
+    List {
+        kind: Kind,
+        filter: Filter,
+    },
     Show(Reference),
     Plugins,
     Plugin(String),
-    History { of: Option<Reference>, last: Option<u64> },
+    History {
+        of: Option<Reference>,
+        last: Option<u64>,
+    },
     Explain(Asked),
     Probe(Asked),
+    /// Whether an object is in service, or has a plugin.
+    Has {
+        of: Reference,
+        plugin: Option<String>,
+        serves: bool,
+    },
+    /// A question whether to change something; the order that would do it.
+    Order(String),
+    Bye,
 }
 
 /// Which objects of a kind.
@@ -77,6 +106,10 @@ pub(crate) struct Reference {
 pub(crate) enum Called {
     /// By id or name.
     Name(String),
+    /// By id alone.
+    Id(String),
+    /// By id or name, of whatever kind.
+    Anything(String),
     /// A route by what it takes.
     Path { method: Option<String>, path: String },
     /// The object that was spoken of last, of whatever kind.
@@ -144,6 +177,8 @@ pub(crate) struct Wish {
     pub(crate) plugin_config: Option<String>,
     /// Plugins with their bodies, in the order in which they were said.
     pub(crate) plugins: Vec<(String, Value)>,
+    /// The limit among them doesn't say what requests are told apart by.
+    pub(crate) counts_unsaid: bool,
     /// The route's own prefix is taken off before the upstream sees the path.
     pub(crate) strips_prefix: bool,
     /// A consumer's key.

@@ -115,6 +115,11 @@ pub(crate) fn part(words: &mut Words<'_>) -> Option<Part> {
 const METHODS: [&str; 10] =
     ["get", "post", "put", "delete", "patch", "head", "options", "connect", "trace", "purge"];
 
+/// Whether a word is a method of HTTP.
+pub(crate) fn is_method(word: &str) -> bool {
+    METHODS.iter().any(|method| method.eq_ignore_ascii_case(word))
+}
+
 /// A method of HTTP.
 pub(crate) fn method(words: &mut Words<'_>) -> Option<String> {
     let word =

@@ -36,19 +36,19 @@ pub(super) fn forward(words: &mut Words<'_>) -> Read {
         }
         redirect_to(&mut probe, &mut wish)?;
     } else {
-        let told = probe.eat("proxy|forward|route|map|send|direct|pass|expose|publish|serve|put|mount");
+        let told = probe.eat("proxy|forward|route|map|direct|pass|expose|publish|serve|put|mount");
         if !told || !at_path(&probe) {
             return Ok(None);
         }
         read_place(&mut probe, &mut wish)?;
-        // `send GET /x` without an aim is a request.
+        // `route GET /x` without an aim is none.
         if !probe.sees("to|towards|through|via|using|in|on|for|,|with") {
             return Ok(None);
         }
     }
     let led = probe;
     let read = clauses::read(&mut probe, &mut wish, Kind::Route);
-    // `send GET /x with header ...` is a request too.
+    // `serve GET /x with header ...` neither.
     let aimless = wish.backend.is_none()
         && wish.service.is_none()
         && wish.plugins.is_empty()

@@ -246,10 +246,10 @@ pub(super) fn remove(words: &mut Words<'_>) -> Read {
         let reason = "nothing is deleted in bulk: name each object, such as `delete route speaker`";
         return Err(unknown(words, Some(reason)));
     }
-    let Some((first, true)) = target::reference(&mut probe, Kind::Route) else {
+    let Some((first, explicit)) = target::reference(&mut probe, Kind::Route) else {
         return Err(unknown(words, Some("say the kind and the name, such as `delete route speaker`")));
     };
-    let mut gone = apart(first);
+    let mut gone = apart(if explicit { first } else { target::anything(first) });
     while probe.eat(",? and|,?") {
         let kind = gone.last().map_or(Kind::Route, |last| last.kind);
         match target::reference(&mut probe, kind) {
@@ -270,10 +270,13 @@ fn kinds_in_bulk(words: &Words<'_>) -> bool {
 /// `a and b` names two objects.
 fn apart(reference: Reference) -> Vec<Reference> {
     match &reference.called {
-        Called::Name(both) if both.contains(" and ") => both
-            .split(" and ")
-            .map(|one| Reference { kind: reference.kind, called: Called::Name(one.to_owned()) })
-            .collect(),
+        Called::Name(both) | Called::Anything(both) if both.contains(" and ") => {
+            let named = !matches!(reference.called, Called::Anything(_));
+            let called = |one: &str| {
+                if named { Called::Name(one.to_owned()) } else { Called::Anything(one.to_owned()) }
+            };
+            both.split(" and ").map(|one| Reference { kind: reference.kind, called: called(one) }).collect()
+        }
         _ => vec![reference],
     }
 }

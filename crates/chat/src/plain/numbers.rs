@@ -159,14 +159,27 @@ fn short_rate(words: &mut Words<'_>) -> Option<(u64, u64)> {
     let mut probe = *words;
     let word = probe.take().filter(|word| word.form == Form::Plain)?;
     let whole = match probe.peek() {
-        Some(next) if matches!(next.low.as_str(), "rps" | "rpm" | "rph") && digits(&word.low).is_some() => {
+        Some(next)
+            if (matches!(next.low.as_str(), "rps" | "rpm" | "rph")
+                || next.low.split_once('/').is_some_and(|(counted, _)| is_request(counted)))
+                && digits(&word.low).is_some() =>
+        {
             probe.take();
             format!("{}{}", word.low, next.low)
         }
         _ => word.low.clone(),
     };
     let (number, unit) = match whole.split_once('/') {
-        Some((number, unit)) => (number.trim_end_matches(['r', 'q', 'e', 's']), unit),
+        Some((number, unit)) => {
+            let end = number
+                .find(|letter: char| letter.is_ascii_alphabetic() && letter != 'k')
+                .unwrap_or(number.len());
+            let (number, counted) = number.split_at_checked(end)?;
+            if !counted.is_empty() && !is_request(counted) {
+                return None;
+            }
+            (number, unit)
+        }
         None => {
             let number = whole.strip_suffix("rps").map(|number| (number, "s"));
             let number = number.or_else(|| whole.strip_suffix("rpm").map(|number| (number, "min")));
@@ -176,6 +189,23 @@ fn short_rate(words: &mut Words<'_>) -> Option<(u64, u64)> {
     let found = (digits(number)?, unit_secs(unit)?);
     *words = probe;
     Some(found)
+}
+
+/// A word for what is counted, as it stands before a slash.
+fn is_request(word: &str) -> bool {
+    matches!(
+        word,
+        "r" | "req"
+            | "reqs"
+            | "request"
+            | "requests"
+            | "call"
+            | "calls"
+            | "hit"
+            | "hits"
+            | "query"
+            | "queries"
+    )
 }
 
 /// `ten requests a minute`, `10 every 30 seconds`, `once a second`.
@@ -283,6 +313,10 @@ mod tests {
             ("5 per second", Some((5, 1, Per::Client))),
             ("100/h", Some((100, 3_600, Per::Client))),
             ("100req/day", Some((100, 86_400, Per::Client))),
+            ("10 req/s", Some((10, 1, Per::Client))),
+            ("10 requests/min", Some((10, 60, Per::Client))),
+            ("10k requests/h", Some((10_000, 3_600, Per::Client))),
+            ("10 apples/s", None),
             ("10rpm", Some((10, 60, Per::Client))),
             ("10 rps in total", Some((10, 1, Per::Everybody))),
             ("once a second", Some((1, 1, Per::Client))),

@@ -1,7 +1,7 @@
 //! Sentences about one request: which way it would go and why, or that it be sent.
 
 use super::clauses::{address, domain, pair, unknown};
-use super::intent::{Asked, Intent, Question, Unknown};
+use super::intent::{Asked, Intent, Question, SAFE, Unknown};
 use super::kinds;
 use super::numbers;
 use super::words::{Word, Words};
@@ -114,9 +114,6 @@ fn wonder(words: &mut Words<'_>, asked: &mut Asked) -> bool {
     )
 }
 
-/// Methods that only read.
-const SAFE: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
-
 /// `send GET /speaker/1`, `GET /speaker/1`
 pub(super) fn probe(words: &mut Words<'_>) -> Read {
     let mut place = *words;
@@ -129,6 +126,11 @@ pub(super) fn probe(words: &mut Words<'_>) -> Read {
     // A bare request is a question as long as it only reads.
     if !told && (!SAFE.contains(&asked.method.as_str()) || words.peek().is_some_and(Word::is_path)) {
         return Ok(None);
+    }
+    if told && place.sees("to|towards|through|via|using") {
+        let reason = "requests are sent to this gateway only; to make a route, say for example `forward /speaker/* to \
+            http://127.0.0.1:3000`";
+        return Err(unknown(&place, Some(reason)));
     }
     modifiers(&mut place, &mut asked, false)?;
     *words = place;

@@ -1,5 +1,6 @@
 //! From a change that was said, and the object as it is, to a merge patch with nothing in it but that change.
 
+mod lists;
 mod parts;
 mod place;
 
@@ -34,12 +35,18 @@ impl Current<'_> {
 /// # Errors
 /// Why there is none, for people: what is to go isn't there, or all is so already.
 pub(crate) fn patch(current: Current<'_>, alteration: &Alteration, links: &Links) -> Result<Value, String> {
+    if lists::is_cut(current.value) && lists::touches(alteration) {
+        return Err(lists::refusal(current));
+    }
     let patch = match alteration {
         Alteration::Set(wish) => wished(current, wish, links, false)?,
         Alteration::Add(wish) => wished(current, wish, links, true)?,
         Alteration::Drop(wanted) => parts::dropped(current, wanted)?,
         Alteration::Serve(serves) => json!({ "status": u8::from(*serves) }),
     };
+    if lists::is_cut(current.value) && lists::is_cut(&patch) {
+        return Err(lists::refusal(current));
+    }
     checked(current, patch, alteration)
 }
 
@@ -48,6 +55,9 @@ pub(crate) fn patch(current: Current<'_>, alteration: &Alteration, links: &Links
 /// # Errors
 /// When it has no such node.
 pub(crate) fn weigh(current: Current<'_>, node: &Node) -> Result<Value, String> {
+    if lists::is_cut(current.value) {
+        return Err(lists::refusal(current));
+    }
     let inside = current.kind != Kind::Upstream;
     let upstream = if inside { current.member("upstream") } else { Some(current.value) };
     let upstream = upstream.ok_or_else(|| format!("{} has no nodes of its own", current.called()))?;
@@ -143,6 +153,13 @@ fn plugged(current: Current<'_>, wish: &Wish, adds: bool) -> Result<Map<String, 
         let before =
             current.member("plugins").and_then(|plugins| plugins.get(name)).and_then(Value::as_object);
         let (Some(before), Some(members)) = (before, body.as_object_mut()) else { continue };
+        if name == "limit-count" && !before.contains_key("rules") {
+            // What isn't spoken of stays.
+            members.remove("rejected_code");
+            if wish.counts_unsaid {
+                members.retain(|member, _| member != "key" && member != "key_type");
+            }
+        }
         for (_, either) in EITHER.iter().filter(|(plugin, _)| plugin == name) {
             if !either.iter().any(|member| members.contains_key(*member)) {
                 continue;

@@ -46,12 +46,15 @@ pub(crate) fn reference(words: &mut Words<'_>, kind: Kind) -> Option<(Reference,
     let mut probe = *words;
     let article = probe.eat("the|this|that|my|our");
     if let Some(kind) = kinds::one(&mut probe) {
+        let behind = probe;
         probe.eat("for|at|on|behind|matching|named|called|with? id?");
+        let by_id = probe.since(&behind).last().is_some_and(|word| word.low == "id");
         if let Some(called) = path(&mut probe) {
             *words = probe;
             return Some((Reference { kind: Kind::Route, called }, kind == Kind::Route));
         }
         let called = match name(&mut probe) {
+            Some(id) if by_id => Called::Id(id),
             Some(id) if kind == Kind::Credential => Called::Name(credential(id, &mut probe)),
             Some(name) => Called::Name(name),
             None if article => Called::That,
@@ -80,10 +83,18 @@ pub(crate) fn reference(words: &mut Words<'_>, kind: Kind) -> Option<(Reference,
     })
 }
 
+/// The same where no kind was said: one of whatever kind.
+pub(crate) fn anything(reference: Reference) -> Reference {
+    match reference.called {
+        Called::Name(name) => Reference { called: Called::Anything(name), ..reference },
+        _ => reference,
+    }
+}
+
 fn stands_alone(behind: &Words<'_>) -> bool {
     behind.is_done()
         || behind
-            .sees(",|to|with|so|from|and|require|requires|again|on|off|out|back|allow|have|a|an|accept|strip")
+            .sees("disabled|enabled|inactive|need|needs|in|,|to|with|so|from|and|require|requires|again|on|off|out|back|allow|have|a|an|accept|strip")
 }
 
 fn kind_word(word: &str) -> Option<Kind> {

@@ -49,6 +49,8 @@ fn what_is_not_understood_names_the_part_and_what_is_near() {
         ("add cors", "add cors", "route speaker"),
         ("explain", "", "explain GET /speaker/1"),
         ("create a route for /x to y with a limit of many", "limit", "10 requests a minute"),
+        ("create a route for /x on host speaker to http://127.0.0.1:1", "host speaker", ""),
+        ("update route speaker with host a.com and glitter", "glitter", ""),
         ("undo everything", "", "undo"),
         ("", "", "show all routes"),
         ("route", "route", ""),

@@ -39,6 +39,11 @@ impl Word {
         }
     }
 
+    /// Whether it parts two sentences: a semicolon or the end of a line.
+    pub(crate) fn is_break(&self) -> bool {
+        self.form == Form::Comma && self.text == ";"
+    }
+
     pub(crate) fn is_path(&self) -> bool {
         self.form != Form::Json && self.text.starts_with('/')
     }
@@ -68,7 +73,14 @@ pub(crate) fn split(sentence: &str) -> Vec<Word> {
             '“' => quoted(rest, '“', '”', &mut words),
             _ => None,
         };
-        rest = after.unwrap_or_else(|| plain(rest, &mut words)).trim_start();
+        let after = after.unwrap_or_else(|| plain(rest, &mut words));
+        rest = after.trim_start();
+        if after.strip_suffix(rest).is_some_and(|between| between.contains('\n')) {
+            words.push(Word::new(";", Form::Comma));
+        }
+    }
+    while words.last().is_some_and(Word::is_break) {
+        words.pop();
     }
     mark_secrets(&mut words);
     words
@@ -96,13 +108,13 @@ fn json<'a>(rest: &'a str, words: &mut Vec<Word>) -> Option<&'a str> {
 
 /// A comma right behind a word is a word of its own.
 fn comma<'a>(rest: &'a str, words: &mut Vec<Word>) -> &'a str {
-    match rest.strip_prefix([',', ';']) {
-        Some(after) => {
-            words.push(Word::new(",", Form::Comma));
-            after
+    for mark in [",", ";"] {
+        if let Some(after) = rest.strip_prefix(mark) {
+            words.push(Word::new(mark, Form::Comma));
+            return after;
         }
-        None => rest,
     }
+    rest
 }
 
 fn plain<'a>(rest: &'a str, words: &mut Vec<Word>) -> &'a str {
@@ -118,7 +130,7 @@ fn plain<'a>(rest: &'a str, words: &mut Vec<Word>) -> &'a str {
     let behind = word.rsplit_once(bare).map_or("", |(_, behind)| behind);
     match bare {
         "" | "-" | "–" | "—" if word.contains(['-', '–', '—', ',', ';']) => {
-            words.push(Word::new(",", Form::Comma));
+            words.push(Word::new(if word.contains(';') { ";" } else { "," }, Form::Comma));
         }
         "" => {}
         bare => {
@@ -128,14 +140,26 @@ fn plain<'a>(rest: &'a str, words: &mut Vec<Word>) -> &'a str {
                     words.push(Word::new(name, Form::Plain));
                     words.push(Word::new(value, Form::Plain));
                 }
-                _ => words.push(Word::new(bare, Form::Plain)),
+                _ => listed(bare, words),
             }
             if behind.contains([',', ';']) {
-                words.push(Word::new(",", Form::Comma));
+                words.push(Word::new(if behind.contains(';') { ";" } else { "," }, Form::Comma));
             }
         }
     }
     after
+}
+
+/// Pushes a word; methods without spaces between them, `GET,POST`, are several.
+fn listed(bare: &str, words: &mut Vec<Word>) {
+    let parts: Vec<&str> = bare.split([',', ';', '|']).collect();
+    let apart = parts.len() > 1 && parts.iter().all(|part| super::kinds::is_method(part));
+    for (at, part) in if apart { parts } else { vec![bare] }.into_iter().enumerate() {
+        if at > 0 {
+            words.push(Word::new(",", Form::Comma));
+        }
+        words.push(Word::new(part, Form::Plain));
+    }
 }
 
 fn is_key_word(low: &str) -> bool {
@@ -309,6 +333,9 @@ mod tests {
             ("plugin cors {\"a\": \"x } y\"}, and", vec!["plugin", "cors", "{\"a\": \"x } y\"}", ",", "and"]),
             ("to [::1]:3000 (weight 2)", vec!["to", "[::1]:3000", "weight", "2"]),
             ("a - b", vec!["a", ",", "b"]),
+            ("GET,POST /x", vec!["GET", ",", "POST", "/x"]),
+            ("a; b", vec!["a", ";", "b"]),
+            ("a\n\n b;\n", vec!["a", ";", "b"]),
             ("{ no json", vec!["{", "no", "json"]),
             ("key=abc", vec!["key", "abc"]),
             ("???", vec![]),

@@ -15,8 +15,9 @@ use super::repair;
 use super::text::{clean, clean_lines};
 use super::{Answer, Call, MOST_ITEMS};
 
-/// Characters of a plan's text in an answer. A longer one isn't cut: nobody can agree to what they don't see.
-const MOST_TEXT: usize = 12_000;
+/// Bytes of a plan's text, and of the lists beside it, in an answer: with addresses, which are dearest, about 6,000 tokens. A longer plan isn't
+/// cut: nobody can agree to what they don't see.
+const MOST_TEXT: usize = 9_500;
 /// Characters of an intent; more the history doesn't keep.
 const MOST_INTENT: usize = 500;
 /// Fields that are named in one line of the history.
@@ -88,9 +89,9 @@ fn told(plan: &Plan) -> Result<Answer, Refusal> {
     let shown = shown(plan).ok_or_else(|| {
         let changes = plan.changes.len();
         let refusal = Refusal::new(format!(
-            "the plan is too long to be shown whole: {changes} changed objects in more than {MOST_TEXT} characters"
+            "the plan is too long to be shown whole: {changes} changed objects in more than {MOST_TEXT} bytes of text"
         ));
-        refusal.next(if changes > 1 {
+        refusal.next(if changes > 1 && plan.undoes.is_none() {
             "split it into smaller plans"
         } else {
             "change it in smaller steps, or let the person do it on the Admin API"
@@ -111,10 +112,12 @@ fn told(plan: &Plan) -> Result<Answer, Refusal> {
     Ok(Answer { text, structured })
 }
 
-/// A plan's text, where it isn't too long for one answer.
+/// A plan's text, where it and what stands beside it aren't too long for one answer.
 fn shown(plan: &Plan) -> Option<String> {
     let text = clean_lines(&plan.text(), usize::MAX);
-    (text.chars().count() <= MOST_TEXT).then_some(text)
+    let beside = capped(&plan.affected).into_iter().chain(capped(&plan.warnings));
+    let bytes = text.len() + beside.map(|line| line.len()).sum::<usize>();
+    (bytes <= MOST_TEXT).then_some(text)
 }
 
 /// The refusal of a plan that somebody was faster than, with the plan to apply instead.

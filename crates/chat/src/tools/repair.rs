@@ -31,7 +31,7 @@ pub(super) struct Hint {
 
 /// What can be said about the refusal of `value` with this sentence at this pointer.
 pub(super) fn hint(registry: &Registry, key: &Key, value: &Value, sentence: &str, pointer: &str) -> Hint {
-    if let Some(name) = pointer.strip_prefix("/plugins/").map(|name| unescaped(name)) {
+    if let Some(name) = pointer.strip_prefix("/plugins/").map(unescaped) {
         let body = value.get("plugins").and_then(|plugins| plugins.get(&name));
         return body.and_then(|body| in_plugin(registry, key.kind, &name, body, pointer)).unwrap_or_default();
     }

@@ -110,7 +110,7 @@ async fn no_answer_is_larger_than_a_model_can_afford() {
         ("gateway_plugin_help", json!({})),
         (
             "gateway_plan",
-            json!({ "intent": "", "changes": [{ "op": "delete", "kind": "upstream", "id": "huge" }] }),
+            json!({ "intent": "", "changes": [{ "op": "delete", "kind": "route", "id": "route-0001" }] }),
         ),
     ];
     for (tool, arguments) in calls {
@@ -120,6 +120,35 @@ async fn no_answer_is_larger_than_a_model_can_afford() {
             .max(tokens(&result.structured_content.unwrap().to_string()));
         assert!(size <= 6_000, "{tool} answered {size} tokens");
     }
+    let change = json!({ "intent": "", "changes": [{ "op": "delete", "kind": "upstream", "id": "huge" }] });
+    let result = client.result("gateway_plan", change).await;
+    let size = tokens(&crate::client::text(&result));
+    assert!(size <= 6_000, "a plan that is long was answered with {size} tokens");
+}
+
+#[tokio::test]
+async fn a_plan_is_shown_whole_or_refused_and_never_larger_than_a_model_can_afford() {
+    let side = Side::start().await;
+    let client = Client::open(&side, Era::Stateless, Person::Nobody).await;
+    let (mut shown, mut refused) = (0, 0);
+    for number in (50..=650).step_by(50) {
+        let nodes: serde_json::Map<String, Value> =
+            (0..number).map(|node| (format!("10.1.{}.{}:8080", node / 250, node % 250), json!(1))).collect();
+        let changes = json!([{ "op": "create", "kind": "upstream", "id": "n", "body_json": { "type": "roundrobin", "nodes": nodes } }]);
+        let result = client.result("gateway_plan", json!({ "intent": "", "changes": changes })).await;
+        let text = crate::client::text(&result);
+        let structured = result.structured_content.unwrap_or_default();
+        let size = tokens(&text).max(tokens(&structured.to_string()));
+        assert!(size <= 6_000, "{number} nodes were answered with {size} tokens");
+        if result.is_error == Some(true) {
+            assert!(text.contains("too long to be shown whole"), "{text}");
+            refused += 1;
+        } else {
+            assert!(nodes.keys().all(|node| text.contains(node.as_str())), "{number} nodes were cut: {text}");
+            shown += 1;
+        }
+    }
+    assert!(shown > 3 && refused > 0, "{shown} shown, {refused} refused");
 }
 
 #[tokio::test]

@@ -34,6 +34,8 @@ pub(crate) enum Person {
     OverlooksTheBox,
     /// Declines.
     Declines,
+    /// Is asked and never answers.
+    Silent,
 }
 
 pub(crate) struct Handler {
@@ -73,6 +75,7 @@ impl ClientHandler for Handler {
             Person::OverlooksTheBox => {
                 ElicitResult::new(ElicitationAction::Accept).with_content(json!({ "agree": false }))
             }
+            Person::Silent => std::future::pending().await,
             Person::Nobody | Person::Declines => ElicitResult::new(ElicitationAction::Decline),
         })
     }

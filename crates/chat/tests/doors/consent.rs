@@ -1,5 +1,7 @@
 //! Who has to agree: a person for what is dangerous, in both eras, and nobody instead of them.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use usher_admin::service::Rules;
 use usher_model::kind::Kind;
@@ -56,6 +58,45 @@ async fn high_risk_needs_the_yes_of_a_person_who_saw_the_plan() {
                     "{question}"
                 );
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_nobody_answers_ends_after_five_minutes() {
+    let side = with_a_route(Rules::default()).await;
+    let client = Client::open(&side, Era::Sessions, Person::Silent).await;
+    let plan = client.plan(delete()).await;
+    let before = side.revision();
+    let call = client.refusal("gateway_apply", json!({ "plan_id": plan["plan_id"] }));
+    let patience = async {
+        while client.questions.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(5 * 60 + 1)).await;
+        tokio::time::resume();
+    };
+    let (refused, ()) = tokio::join!(call, patience);
+    assert!(refused.contains("nobody answered within 5 minutes"), "{refused}");
+    assert!(refused.contains("gateway_apply"), "the plan can still be applied: {refused}");
+    assert_eq!(side.revision(), before);
+}
+
+#[tokio::test]
+async fn without_anybody_to_ask_the_refusal_names_the_ways_that_work() {
+    let side = with_a_route(Rules::default()).await;
+    for era in ERAS {
+        let client = Client::open(&side, era, Person::Nobody).await;
+        let plan = client.plan(delete()).await;
+        let id = plan["plan_id"].as_str().unwrap();
+        let refused = client.refusal("gateway_apply", json!({ "plan_id": id })).await;
+        for part in [
+            "say the same change in `usher chat`",
+            "on the Admin API with an admin key",
+            &format!("plan {id} itself can only be applied through a client that can ask a person"),
+        ] {
+            assert!(refused.contains(part), "{era:?}: {refused:?} lacks {part:?}");
         }
     }
 }

@@ -82,6 +82,43 @@ async fn the_document_keeps_to_the_limits_of_actions() {
     }
 }
 
+#[tokio::test]
+async fn the_document_says_what_can_go_wrong_and_within_which_bounds() {
+    let side = Side::start().await;
+    let document: Value = get(&side, "/openapi.json").await.json().await.unwrap();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let answers = operation["responses"].as_object().unwrap();
+            let has_body = operation.get("requestBody").is_some();
+            for status in ["413", "415"] {
+                assert_eq!(answers.contains_key(status), has_body, "{method} {path} {status}");
+            }
+            let is_list = method == "get" && !path.contains("{id}");
+            assert!(!is_list || answers.contains_key("400"), "{method} {path}");
+            if is_list {
+                let bounds: Vec<&Value> =
+                    operation["parameters"].as_array().unwrap().iter().map(|page| &page["schema"]).collect();
+                assert_eq!(bounds[0], &json!({ "type": "integer", "minimum": 1 }), "{path}");
+                assert_eq!(bounds[1], &json!({ "type": "integer", "minimum": 10, "maximum": 500 }), "{path}");
+            }
+            if method == "patch" {
+                let to = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].clone();
+                let schema = document.pointer(to.as_str().unwrap().strip_prefix('#').unwrap()).unwrap();
+                for (name, member) in schema["properties"].as_object().unwrap() {
+                    assert_eq!(member["type"][1], "null", "{name}");
+                    assert!(
+                        member.get("enum").is_none_or(|all| all.as_array().unwrap().contains(&Value::Null)),
+                        "{name}"
+                    );
+                }
+            }
+        }
+    }
+    for (query, status) in [("page=1&page_size=9", 400), ("page=1&page_size=10", 200)] {
+        assert_eq!(get(&side, &format!("/apisix/admin/routes?{query}")).await.status(), status, "{query}");
+    }
+}
+
 /// Every reference leads somewhere.
 fn resolve(document: &Value, place: &Value) {
     match place {

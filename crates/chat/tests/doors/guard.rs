@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use reqwest::header::HeaderMap;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::Side;
 
@@ -98,6 +98,26 @@ async fn bodies_have_a_bound() {
             .await
             .unwrap();
         assert_eq!(response.status(), 413, "{path}");
+        let said: Value = response.json().await.unwrap();
+        assert!(said["error_msg"].as_str().unwrap().contains("1048576 bytes"), "{path}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_unsaid_length_has_the_same_bound() {
+    let side = Side::start().await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let pieces = || futures_util::stream::iter((0..40).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1 << 15])));
+    for path in ["/mcp", "/apisix/admin/routes"] {
+        let request = client
+            .post(format!("{}{path}", side.url()))
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream")
+            .body(reqwest::Body::wrap_stream(pieces()));
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 413, "{path}");
+        let said: Value = response.json().await.unwrap();
+        assert!(said["error_msg"].as_str().unwrap().contains("bytes"), "{path}: {said}");
     }
 }
 

@@ -243,21 +243,6 @@ async fn refusals_say_where_what_is_allowed_and_what_comes_next() {
 }
 
 #[tokio::test]
-async fn plans_about_the_same_object_go_stale_and_come_back_fresh() {
-    let side = Side::start().await;
-    side.put(Kind::Route, "a", route("/a")).await;
-    let client = Client::open(&side, Era::Stateless, Person::Nobody).await;
-    let merge =
-        |name: &str| json!([{ "op": "merge", "kind": "route", "id": "a", "body_json": { "desc": name } }]);
-    let (first, second) = (client.plan(merge("first")).await, client.plan(merge("second")).await);
-    client.call("gateway_apply", json!({ "plan_id": first["plan_id"] })).await;
-    let refused = client.refusal("gateway_apply", json!({ "plan_id": second["plan_id"] })).await;
-    assert!(refused.contains("next:"), "{refused}");
-    let value = client.call("gateway_get", json!({ "kind": "route", "id": "a" })).await;
-    assert_eq!(value["value"]["desc"], "first");
-}
-
-#[tokio::test]
 async fn secrets_and_invisible_letters_stay_inside() {
     const CANARY: &str = "canary-5e1f";
     let side = Side::start().await;

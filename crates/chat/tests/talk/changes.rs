@@ -275,3 +275,82 @@ async fn undo_goes_back_step_by_step() {
     let conflict = other.refused(&format!("undo revision {last}")).await;
     assert!(!conflict.said.is_empty(), "{conflict:?}");
 }
+
+#[tokio::test]
+async fn a_name_that_fits_two_is_asked_back_and_a_whole_id_is_not() {
+    let side = Side::start().await;
+    let route = |uri: &str, name: &str| json!({ "uri": uri, "name": name, "upstream_id": "conference-api" });
+    side.put(Kind::Route, "speaker", route("/a", "first")).await;
+    side.put(Kind::Route, "speaker-two", route("/b", "Speaker")).await;
+    side.put(Kind::Route, "twin", route("/c", "t")).await;
+    side.put(Kind::Route, "other", route("/d", "twin")).await;
+    side.put(Kind::Upstream, "orders", node_of("127.0.0.1:3001", "orders")).await;
+    side.put(Kind::Service, "orders", json!({ "upstream_id": "orders" })).await;
+    let talk = side.talk().await;
+    let before = side.revision();
+    for (sentence, wanted) in [
+        ("delete route Speaker", "Several routes could be \"Speaker\""),
+        ("disable route SPEAKER", "Several routes could be"),
+        ("delete the twin route", "Several routes could be \"twin\""),
+        ("delete orders", "Say which is meant: service orders or upstream orders"),
+        ("delete nothing-at-all", "There is nothing called"),
+        ("delete route with id Speaker", "There is no route \"Speaker\""),
+        ("should I delete route speaker?", "That is a question"),
+        ("send GET /a to http://127.0.0.1:1", "this gateway only"),
+    ] {
+        let heard = talk.refused(sentence).await;
+        assert!(heard.said.contains(wanted) && heard.plans.is_empty(), "{sentence}: {heard:?}");
+    }
+    assert_eq!(side.revision(), before);
+    talk.ask("delete route with id twin").await;
+    talk.ask("delete the speaker route").await;
+    assert!(
+        side.get(Kind::Route, "speaker").await.is_none() && side.get(Kind::Route, "twin").await.is_none()
+    );
+    talk.ask("delete other").await;
+    assert_eq!(side.routes().await, 1);
+}
+
+#[tokio::test]
+async fn a_list_leaves_it_to_the_only_one_in_it() {
+    let side = Side::start().await;
+    for (id, uri) in [("a", "/a"), ("b", "/b")] {
+        side.put(Kind::Route, id, json!({ "uri": uri, "upstream_id": "conference-api" })).await;
+    }
+    let talk = side.talk().await;
+    talk.ask("show route a").await;
+    talk.ask("show all routes").await;
+    let unclear = talk.refused("delete it").await;
+    assert!(unclear.said.contains("I don't know which object you mean"), "{unclear:?}");
+    talk.ask("show routes for /b").await;
+    talk.ask("delete it").await;
+    assert!(side.get(Kind::Route, "a").await.is_some() && side.get(Kind::Route, "b").await.is_none());
+}
+
+#[tokio::test]
+async fn a_list_that_is_too_long_to_be_seen_is_not_written_back() {
+    let side = Side::start().await;
+    let hosts: Vec<String> = (0..900).map(|n| format!("host-{n}.example.com")).collect();
+    side.put(Kind::Route, "wide", json!({ "uri": "/wide", "hosts": hosts, "upstream_id": "conference-api" }))
+        .await;
+    let talk = side.talk().await;
+    for sentence in ["add host b.test to route wide", "remove host host-1.example.com from route wide"] {
+        let heard = talk.refused(sentence).await;
+        assert!(heard.said.contains("too large to be read whole") && heard.plans.is_empty(), "{heard:?}");
+    }
+    talk.ask("rename route wide to broad").await;
+    let wide = side.route("wide").await;
+    assert_eq!((wide["hosts"].as_array().unwrap().len(), &wide["name"]), (900, &json!("broad")));
+}
+
+#[tokio::test]
+async fn whom_a_limit_counts_stays_where_it_is_not_spoken_of() {
+    let side = Side::start().await;
+    let limit = json!({ "count": 10, "time_window": 60, "rejected_code": 503, "key_type": "var", "key": "consumer_name" });
+    let route = json!({ "uri": "/a", "upstream_id": "conference-api", "plugins": { "limit-count": limit } });
+    side.put(Kind::Route, "a", route).await;
+    let talk = side.talk().await;
+    talk.ask("change the limit of route a to 100/h").await;
+    let wanted = json!({ "count": 100, "time_window": 3_600, "rejected_code": 503, "key_type": "var", "key": "consumer_name" });
+    assert_eq!(side.route("a").await["plugins"]["limit-count"], wanted);
+}

@@ -31,6 +31,9 @@ async fn where_nobody_answers_the_error_says_where_and_what_to_do() {
         text.contains(&free.to_string()) && text.contains("usher serve") && text.contains("--url"),
         "{text}"
     );
+    assert!(text.contains("could not reach") && text.contains("refused"), "{text}");
+    let secret = error_at(&format!("http://jack:s3cret@{free}")).await.to_string();
+    assert!(!secret.contains("s3cret"), "{secret}");
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ async fn a_model_looks_plans_applies_and_reports_streamed_or_whole() {
         assert_eq!(heard.tools, ["gateway_find", "gateway_plan", "gateway_apply"]);
         assert_eq!((heard.plans.len(), heard.applied.len()), (1, 1), "shown once, applied once");
         assert!(
-            heard.said.contains("Done. GET /speaker/1 answers 200.\nThe route speaker is there now."),
+            heard.said.contains("Done. GET /speaker/1 answers 200.\nmodel> The route speaker is there now."),
             "{heard:?}"
         );
         assert_eq!(side.person.asked(), ["Apply this plan?"]);
@@ -62,6 +62,10 @@ async fn a_wrong_plugin_name_and_bad_arguments_are_repaired() {
     let talk = side.talk_with(model.options(true)).await;
     let heard = talk.ask("put the conference API behind /speaker/*").await;
     assert_eq!(heard.applied.len(), 1);
+    for failure in ["gateway_plan failed: ", "gateway_plann failed: "] {
+        assert!(heard.said.contains(failure), "the person sees it: {}", heard.said);
+    }
+    assert!(!heard.said.contains("next:") && !heard.said.contains("\\u{a}"), "{}", heard.said);
     let requests = model.requests();
     for (at, wanted) in [(1, "limit-count"), (2, "no JSON"), (3, "did you mean: gateway_plan")] {
         let read = last(&requests[at]);

@@ -68,7 +68,7 @@ async fn a_request_that_writes_is_asked_about() {
     assert_eq!(side.person.asked(), ["Send DELETE /x through the gateway?"]);
     assert_eq!(side.gateway.requests(), 1, "only the GET was sent");
     let requests = model.requests();
-    assert!(last(&requests[1]).contains("did not want"));
+    assert!(last(&requests[1]).contains("the person declined; this request was not sent"));
     assert!(
         last(&requests[2]).contains("untrusted"),
         "what a backend says is marked: {}",
@@ -82,7 +82,7 @@ async fn an_answer_that_breaks_off_is_asked_for_once_more() {
         let side = Side::start().await;
         let model = Model::start(vec![cut(), say("Hello.")]).await;
         let heard = side.talk_with(model.options(stream)).await.ask("hi").await;
-        assert_eq!(heard.said, "Hello.\n", "the broken half is not said");
+        assert_eq!(heard.said, "model> Hello.\n", "the broken half is not said");
         assert_eq!(model.requests().len(), 2);
 
         let model = Model::start(vec![cut(), cut()]).await;
@@ -104,6 +104,13 @@ async fn a_busy_model_is_asked_again_within_bounds() {
     let error = side.talk_with(model.options(true)).await.try_say("hi").await.unwrap_err().to_string();
     assert!(error.contains("answered 429") && error.contains("try again later"), "{error}");
     assert_eq!(model.requests().len(), 3);
+
+    // Who didn't ask to wait isn't said to have.
+    let silent = || http(500, None, "");
+    let model = Model::start(vec![silent(), silent(), silent()]).await;
+    let error = side.talk_with(model.options(true)).await.try_say("hi").await.unwrap_err().to_string();
+    assert!(error.contains("answered 500; try again later"), "{error}");
+    model.requests();
 
     // An hour is not waited.
     let model = Model::start(vec![http(429, Some(("retry-after", "3600")), "")]).await;
@@ -159,6 +166,7 @@ async fn loops_come_to_an_end() {
     let model = Model::start(vec![failing(), failing(), failing()]).await;
     let error = side.talk_with(model.options(true)).await.try_say("loop").await.unwrap_err().to_string();
     assert!(error.contains("same failing call of gateway_get 3 times"), "{error}");
+    assert!(!error.contains("\\u{a}") && !error.contains("next:"), "its first line says it: {error}");
     model.requests();
     // Rounds without end.
     let model = Model::start((0..12).map(|_| call_raw("gateway_overview", "")).collect()).await;
@@ -188,5 +196,47 @@ async fn what_a_model_says_does_not_rule_the_terminal() {
     let side = Side::start().await;
     let model = Model::start(vec![say("\u{1b}[2Jgone\u{202e}")]).await;
     let heard = side.talk_with(model.options(true)).await.ask("hi").await;
-    assert_eq!(heard.said, "\\u{1b}[2Jgone\\u{202e}\n");
+    assert_eq!(heard.said, "model> \\u{1b}[2Jgone\\u{202e}\n");
+}
+
+#[tokio::test]
+async fn a_models_words_are_marked_line_by_line() {
+    let side = Side::start().await;
+    let model =
+        Model::start(vec![say("Here:\nplan 3f9c2a  risk low\n  applied, in force since revision 4\rDone.")])
+            .await;
+    let heard = side.talk_with(model.options(false)).await.ask("hi").await;
+    let wanted = "model> Here:\n     | plan 3f9c2a  risk low\n     |   applied, in force since revision 4\n     | Done.\n";
+    assert_eq!(heard.said, wanted);
+}
+
+#[tokio::test]
+async fn a_call_that_is_too_large_goes_back_to_the_model_and_is_not_done() {
+    let side = Side::start().await;
+    let body = json!({ "uri": "/x", "desc": "x".repeat(1 << 20) }).to_string();
+    let change = json!({ "op": "create", "kind": "route", "id": "x", "body_json": body });
+    let plan = call("gateway_plan", json!({ "changes": [change], "intent": "large" }));
+    let model = Model::start(vec![plan, say("It was too large.")]).await;
+    let heard = side.talk_with(model.options(false)).await.say("make it large").await;
+    assert!(!heard.done && heard.said.contains("gateway_plan failed: the call is too large"), "{heard:?}");
+    assert!(last(&model.requests()[1]).contains("next: gateway_plan"));
+}
+
+#[tokio::test]
+async fn an_answer_without_end_and_a_key_that_can_not_be_sent_are_named() {
+    let side = Side::start().await;
+    let endless = format!("{{\"choices\": [{{\"message\": {{\"content\": \"{}\"}}}}]}}", "x".repeat(5 << 20));
+    for kind in [None, Some(("content-type", "text/event-stream"))] {
+        let body = if kind.is_some() { format!("data: {endless}\n\n") } else { endless.clone() };
+        let model = Model::start(vec![http(200, kind, &body)]).await;
+        let error = side.talk_with(model.options(true)).await.try_say("hi").await.unwrap_err().to_string();
+        assert!(error.contains("is too large"), "{error}");
+        assert_eq!(model.requests().len(), 1, "it is not asked for again");
+    }
+    let model = Model::start(Vec::new()).await;
+    let mut options = model.options(true);
+    options.api_key = Some(usher_model::secret::Secret::new("sk-canary\n".to_owned()));
+    let error = side.talk_with(options).await.try_say("hi").await.unwrap_err().to_string();
+    assert!(error.contains("can't be sent") && !error.contains("canary"), "{error}");
+    assert!(model.requests().is_empty());
 }

@@ -1,6 +1,6 @@
 //! Starting, stopping, and what is still there afterwards.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -37,6 +37,27 @@ fn a_damaged_data_file_is_told_by_name_and_the_last_good_state_is_served() {
     assert_eq!(usher.get("/kept/x", &[]).status, 200);
     let told = std::fs::read_to_string(&log).unwrap();
     assert!(told.contains("usher.redb.damaged-") && told.contains("revision"), "{told}");
+}
+
+#[test]
+fn a_lost_keyring_is_never_replaced_beside_its_store() {
+    let usher = Usher::start(&[]);
+    usher.put("/consumers/jack", &json!({ "username": "jack", "plugins": { "key-auth": { "key": "k" } } }));
+    let folder = usher.kill();
+    let data = folder.path().join("data");
+    let keyring = std::fs::read(data.join("keyring.key")).unwrap();
+    std::fs::remove_file(data.join("keyring.key")).unwrap();
+    let output = run(&["serve", "--data", data.to_str().unwrap(), "--proxy-listen", "127.0.0.1:0"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("keyring.key is missing"), "{text}");
+    assert!(!data.join("keyring.key").exists());
+    std::fs::write(data.join("keyring.key"), keyring).unwrap();
+    std::fs::set_permissions(data.join("keyring.key"), PermissionsExt::from_mode(0o600)).unwrap();
+    let usher = Usher::start_in(folder, &[]);
+    assert_eq!(
+        usher.admin("GET", "/consumers/jack", None).json()["value"]["plugins"]["key-auth"]["key"],
+        "k"
+    );
 }
 
 #[test]

@@ -53,14 +53,11 @@ pub(super) fn hosts(words: &mut Words<'_>, wish: &mut Wish, kind: Kind) -> Resul
     if !lead && !called {
         return Ok(false);
     }
-    // Behind `host` the first one may be anything; what is listed further has to look like one.
-    let host =
-        |word: &Word, first| !word.is_path() && (domain(&word.low) || (called && first && is_name(word)));
-    let hosts = series(&mut probe, |words, first| {
-        take_if(words, |word| host(word, first)).map(|word| word.low.clone())
-    });
+    let host = |word: &Word| domain(&word.low) || (called && host_word(word));
+    let hosts = series(&mut probe, |words, _| take_if(words, host).map(|word| word.low.clone()));
     if hosts.is_empty() {
-        return if called { Err(unknown(words, Some("which host is missing"))) } else { Ok(false) };
+        let reason = "a host is a domain such as a.example.com or *.example.com, localhost, or an address";
+        return if called { Err(unknown(words, Some(reason))) } else { Ok(false) };
     }
     if !matches!(kind, Kind::Route | Kind::Service) {
         return Err(bad(probe.since(&former), "only routes and services have hosts"));
@@ -70,8 +67,19 @@ pub(super) fn hosts(words: &mut Words<'_>, wish: &mut Wish, kind: Kind) -> Resul
     Ok(true)
 }
 
-fn is_name(word: &Word) -> bool {
-    word.form != Form::Comma && word.form != Form::Json && !word.low.contains('/')
+/// Whether a word behind `host` can be one: with a dot, `localhost`, `*`, an address, or anything in quotes.
+fn host_word(word: &Word) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'*');
+    let bare = word.low.trim_matches(['[', ']']);
+    match word.form {
+        Form::Comma | Form::Json => false,
+        Form::Quoted => !word.low.is_empty() && word.low.bytes().all(fits),
+        Form::Plain => {
+            matches!(word.low.as_str(), "localhost" | "*")
+                || bare.parse::<IpAddr>().is_ok()
+                || (word.low.contains('.') && word.low.bytes().all(fits))
+        }
+    }
 }
 
 /// Whether it looks like a domain: letters, digits, dots and hyphens, with a dot, and ending in letters.

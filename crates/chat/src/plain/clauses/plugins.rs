@@ -28,11 +28,15 @@ fn add(wish: &mut Wish, name: &str, body: Value, part: &[Word]) -> Result<bool, 
 
 /// `ten requests a minute per client`, `limited to 5 per second`, `limit each client to 100/h`.
 pub(super) fn limit(words: &mut Words<'_>, wish: &mut Wish, kind: Kind) -> Result<bool, Unknown> {
+    const LIMIT: &str =
+        "a|the? rate? limit|limits|limited|limiting|rate-limit|rate-limited|throttle|throttled|cap|capped";
     let mut probe = *words;
     let former = probe;
-    let called = probe.eat(
-        "a|the? rate? limit|limits|limited|limiting|rate-limit|rate-limited|throttle|throttled|cap|capped",
-    );
+    let mut led = probe;
+    if led.eat("with|having|plus") && led.sees(LIMIT) {
+        probe = led;
+    }
+    let called = probe.eat(LIMIT);
     let mut each = None;
     if called {
         let mut whom = probe;
@@ -54,7 +58,9 @@ pub(super) fn limit(words: &mut Words<'_>, wish: &mut Wish, kind: Kind) -> Resul
         Some(mut rate) => {
             // A consumer's own limit counts the consumer, wherever it calls from.
             let own = (kind == Kind::Consumer).then_some(numbers::Per::Consumer);
-            rate.per = each.or(rate.per).or(own);
+            rate.per = each.or(rate.per);
+            wish.counts_unsaid = rate.per.is_none();
+            rate.per = rate.per.or(own);
             add(wish, "limit-count", rate.body(), probe.since(&former))?;
             *words = probe;
             Ok(true)

@@ -106,7 +106,96 @@ fn sentences_take_back_and_delete() {
     ] {
         assert_eq!(intent(sentence), wanted, "{sentence}");
     }
-    assert!(parse("delete \"route with odd name\"").is_err(), "the kind has to be said");
+    let odd = Reference { kind: Kind::Route, called: Called::Anything("route with odd name".to_owned()) };
+    assert_eq!(
+        intent("delete \"route with odd name\""),
+        Intent::Delete(vec![odd]),
+        "quotes hold a name together"
+    );
     let everything = intent("deny 203.0.113.7 for everything");
     assert!(matches!(everything, Intent::Change { target: Target::Everything, .. }), "{everything:?}");
+}
+
+#[test]
+fn a_question_whether_to_change_something_changes_nothing() {
+    for sentence in [
+        "should I delete route speaker?",
+        "shall we delete route speaker",
+        "would you delete route speaker",
+        "will you delete route speaker",
+        "can we delete route speaker",
+        "please, should I delete route speaker",
+        "delete route speaker?",
+        "delete route \"speaker\"?",
+        "delete route speaker ?",
+        "remove key auth from route topic?",
+        "undo that?",
+        "should I send DELETE /speaker/1",
+        "create a route for /x to http://127.0.0.1:1? thanks",
+    ] {
+        let asked = intent(sentence);
+        assert!(matches!(&asked, Intent::Ask(Question::Order(_))), "{sentence}: {asked:?}");
+    }
+    for sentence in [
+        "delete route speaker",
+        "could you delete route speaker?",
+        "can you please delete route speaker",
+        "would you please delete route speaker?",
+        "hey usher, could you delete route speaker?",
+        "please delete route \"what now?\"",
+        "i would like you to delete route speaker",
+    ] {
+        assert!(matches!(intent(sentence), Intent::Delete(_)), "{sentence}: {:?}", intent(sentence));
+    }
+}
+
+#[test]
+fn requests_are_sent_to_this_gateway_only() {
+    for sentence in [
+        "send GET /speaker/1 to http://127.0.0.1:1",
+        "send /speaker/1 to the conference API",
+        "probe GET /speaker/1 via http://127.0.0.1:1",
+        "try /speaker/1 through upstream conference-api",
+        "call GET /speaker/1 to http://127.0.0.1:1",
+    ] {
+        let text = parse(sentence).map(|said| said.intent).expect_err(sentence).to_string();
+        assert!(text.contains("this gateway only"), "{sentence}: {text}");
+    }
+}
+
+#[test]
+fn one_sentence_is_taken_at_a_time() {
+    for sentence in [
+        "show all routes\ndelete route speaker",
+        "show all routes; delete route speaker",
+        "show routes for speaker ; delete route speaker",
+    ] {
+        let text = parse(sentence).map(|said| said.intent).expect_err(sentence).to_string();
+        assert!(text.contains("one sentence at a time"), "{sentence}: {text}");
+    }
+    for sentence in ["show all routes;\n", "create route raw {\"uri\":\n\"/raw\"}", "show route \"a; b\""] {
+        assert!(parse(sentence).is_ok(), "{sentence:?}");
+    }
+}
+
+#[test]
+fn more_of_what_people_type_is_understood() {
+    let has = |plugin: Option<&str>, serves| {
+        Intent::Ask(Question::Has { of: route("speaker"), plugin: plugin.map(str::to_owned), serves })
+    };
+    let anything = || Reference { kind: Kind::Route, called: Called::Anything("speaker".to_owned()) };
+    let by_id = Reference { kind: Kind::Route, called: Called::Id("speaker".to_owned()) };
+    for (sentence, wanted) in [
+        ("is route speaker disabled?", has(None, false)),
+        ("is the speaker route in service?", has(None, true)),
+        ("does route speaker need a key?", has(Some("key-auth"), true)),
+        ("does route speaker have a rate limit?", has(Some("limit-count"), true)),
+        ("delete speaker", Intent::Delete(vec![anything()])),
+        ("delete route with id speaker", Intent::Delete(vec![by_id])),
+        ("describe speaker", Intent::Ask(Question::Show(anything()))),
+        ("quit", Intent::Ask(Question::Bye)),
+        ("bye!", Intent::Ask(Question::Bye)),
+    ] {
+        assert_eq!(intent(sentence), wanted, "{sentence}");
+    }
 }

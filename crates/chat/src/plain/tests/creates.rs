@@ -135,6 +135,42 @@ fn sentences_create_objects() {
             json!({ "plugins": { "key-auth": {}, "limit-count": limit(10, 60, "consumer_name") } }),
         ),
         (
+            "create a route for GET /x/* to the conference api on host a.com with key auth",
+            Kind::Route,
+            "x",
+            json!({ "methods": ["GET"], "uri": "/x/*", "host": "a.com", "upstream_id": "conference-api", "plugins": { "key-auth": {} } }),
+        ),
+        (
+            "create a route for /x on host a.com to http://127.0.0.1:1",
+            Kind::Route,
+            "x",
+            json!({ "uri": "/x", "host": "a.com", "upstream": node("127.0.0.1:1") }),
+        ),
+        (
+            "create a service s on host a.com to upstream conference-api",
+            Kind::Service,
+            "s",
+            json!({ "hosts": ["a.com"], "upstream_id": "conference-api" }),
+        ),
+        (
+            "create a route for GET,POST /x to http://127.0.0.1:1 with a rate limit of ten requests per minute",
+            Kind::Route,
+            "x",
+            json!({ "methods": ["GET", "POST"], "uri": "/x", "upstream": node("127.0.0.1:1"), "plugins": { "limit-count": limit(10, 60, "remote_addr") } }),
+        ),
+        (
+            "create a route for /x to http://127.0.0.1:1, max 10 requests/min",
+            Kind::Route,
+            "x",
+            json!({ "uri": "/x", "upstream": node("127.0.0.1:1"), "plugins": { "limit-count": limit(10, 60, "remote_addr") } }),
+        ),
+        (
+            "create a route for /x to http://127.0.0.1:1 with 10 req/s",
+            Kind::Route,
+            "x",
+            json!({ "uri": "/x", "upstream": node("127.0.0.1:1"), "plugins": { "limit-count": limit(10, 1, "remote_addr") } }),
+        ),
+        (
             "create a global rule with metrics",
             Kind::GlobalRule,
             "prometheus",

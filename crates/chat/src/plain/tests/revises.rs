@@ -38,13 +38,25 @@ fn sentences_change_routes() {
         "uri": "/speaker/*", "host": "a.example.com", "methods": ["GET"], "upstream_id": "conference-api", "desc": "x",
         "plugins": { "limit-count": limit(10, 60, "remote_addr"), "ip-restriction": { "blacklist": ["1.2.3.4"] }, "redirect": { "http_to_https": true } },
     });
-    let limited = |count, secs, key| json!({ "plugins": { "limit-count": limit(count, secs, key) } });
+    // Whom the limit counts stays, unless the sentence says it.
+    let limited = |count: u64, secs: u64| json!({ "plugins": { "limit-count": { "count": count, "time_window": secs } } });
     let cases = [
-        ("add a limit of 5 requests a second to route speaker", limited(5, 1, "remote_addr")),
-        ("limit route speaker to 100 requests an hour per consumer", limited(100, 3_600, "consumer_name")),
-        ("change the limit of route speaker to 100/h", limited(100, 3_600, "remote_addr")),
-        ("make route speaker allow only five requests a minute", limited(5, 60, "remote_addr")),
-        ("give the speaker route a limit of 5/s", limited(5, 1, "remote_addr")),
+        ("add a limit of 5 requests a second to route speaker", limited(5, 1)),
+        (
+            "limit route speaker to 100 requests an hour per consumer",
+            json!({ "plugins": { "limit-count": { "count": 100, "time_window": 3_600, "key_type": "var", "key": "consumer_name" } } }),
+        ),
+        ("change the limit of route speaker to 100/h", limited(100, 3_600)),
+        ("make route speaker allow only five requests a minute", limited(5, 60)),
+        ("give the speaker route a limit of 5/s", limited(5, 1)),
+        (
+            "add host c.example.com and method POST to route speaker",
+            json!({ "methods": ["GET", "POST"], "hosts": ["a.example.com", "c.example.com"], "host": null }),
+        ),
+        (
+            "update route speaker with hosts *.b.test, localhost and 10.0.0.1 and priority 5",
+            json!({ "priority": 5, "hosts": ["*.b.test", "localhost", "10.0.0.1"], "host": null }),
+        ),
         ("remove the limit from route speaker", json!({ "plugins": { "limit-count": null } })),
         (
             "remove the limit and the description from speaker",
@@ -140,4 +152,24 @@ fn sentences_change_nodes() {
     }
     let refused = patched("remove node 127.0.0.1:9 from upstream orders", "orders", &named).unwrap_err();
     assert!(refused.contains("127.0.0.1:3000, 127.0.0.1:3001"), "{refused}");
+}
+
+#[test]
+fn what_is_not_seen_whole_is_not_written_back() {
+    let route = json!({
+        "uri": "/speaker/*", "hosts": ["a.test", "\u{2026} 1975 more"], "upstream": { "nodes": { "a:1": 1, "\u{2026}": "9 more" } },
+    });
+    for sentence in [
+        "add host b.test to route speaker",
+        "remove host a.test from route speaker",
+        "add method POST to route speaker",
+        "add node http://127.0.0.1:1 to route speaker",
+        "remove node a:1 from route speaker",
+        "point route speaker to http://127.0.0.1:1",
+    ] {
+        let refused = patched(sentence, "speaker", &route).unwrap_err();
+        assert!(refused.contains("too large to be read whole"), "{sentence}: {refused}");
+    }
+    let renamed = patched("rename route speaker to talks", "speaker", &route).unwrap();
+    assert_eq!(renamed, json!({ "name": "talks" }));
 }
