@@ -138,7 +138,7 @@ impl Api {
             }
             (Place::Schema(name), Verb::Get) => {
                 self.given(head, body, &args, verb).await?;
-                Ok(schemas::one(name.as_deref().unwrap_or_default()).versioned())
+                Ok(schemas::one(self.service.registry(), name.as_deref().unwrap_or_default()).versioned())
             }
             (Place::Validate(collection), Verb::Post) => {
                 schemas::validate(&collection, body.json(&head.headers, self.json_only).await?)

@@ -118,7 +118,7 @@ impl Service {
         })
     }
 
-    /// One resource: clear for an admin on the Admin API, masked for everybody else.
+    /// One resource. Plugin fields are clear for an admin on the Admin API, masked for everybody else; an upstream's private key is always masked.
     ///
     /// # Errors
     /// The store can't be read, or what it holds is damaged.

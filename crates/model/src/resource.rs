@@ -4,6 +4,7 @@
 
 mod node;
 mod upstream;
+mod whole;
 
 use std::net::IpAddr;
 
@@ -62,7 +63,7 @@ pub struct Route {
     #[serde(default)]
     uris: Vec<String>,
     /// Decides among routes with the same path; higher first.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole::priority")]
     pub priority: i64,
     /// The methods taken; empty takes all.
     #[serde(default)]
@@ -94,7 +95,7 @@ pub struct Route {
     pub service_id: Option<String>,
     /// Whether WebSocket upgrades pass; the service's unless set.
     pub enable_websocket: Option<bool>,
-    #[serde(default = "one")]
+    #[serde(default = "one", deserialize_with = "whole::status")]
     status: u8,
 }
 

@@ -3,6 +3,7 @@
 //! A connection keeps one exchange and refills it for each request, so that the frame allocates nothing per request.
 
 use std::any::{Any, TypeId};
+use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub struct Exchange {
     /// When things happened, and how much was moved.
     pub times: Times,
     identity: Option<Identity>,
+    shown: RefCell<Shown>,
     directory: Rc<dyn Directory>,
     worker: Rc<dyn Worker>,
     slots: Vec<Slot>,
@@ -109,6 +111,20 @@ pub struct Times {
     pub body_bytes: u64,
 }
 
+/// The last credential that was found: the plugin, and the unique attribute. Empty where there is none. Keeps its room from request to request.
+#[derive(Default)]
+struct Shown {
+    plugin: String,
+    unique: Vec<u8>,
+}
+
+impl Shown {
+    fn clear(&mut self) {
+        self.plugin.clear();
+        self.unique.clear();
+    }
+}
+
 struct Slot {
     owner: usize,
     kind: TypeId,
@@ -138,6 +154,7 @@ impl Exchange {
                 body_bytes: 0,
             },
             identity: None,
+            shown: RefCell::default(),
             directory,
             worker,
             slots: Vec::new(),
@@ -165,6 +182,7 @@ impl Exchange {
             body_bytes: 0,
         };
         self.identity = None;
+        self.shown.get_mut().clear();
         if !Rc::ptr_eq(&self.directory, directory) {
             self.directory = Rc::clone(directory);
         }
@@ -194,7 +212,27 @@ impl Exchange {
     /// Finds a credential of `plugin` by its unique attribute.
     #[must_use]
     pub fn find_credential(&self, plugin: &str, unique: &[u8]) -> Option<Found> {
-        self.directory.credential(plugin, unique)
+        let found = self.directory.credential(plugin, unique);
+        if found.is_some() {
+            let mut shown = self.shown.borrow_mut();
+            shown.clear();
+            shown.plugin.push_str(plugin);
+            shown.unique.extend_from_slice(unique);
+        }
+        found
+    }
+
+    /// Whether the caller is still known to `directory`, that of a later configuration: the consumer is there, and so is the credential that named
+    /// it. True where nobody was named.
+    #[must_use]
+    pub fn is_still_known(&self, directory: &dyn Directory) -> bool {
+        let Some(Identity { consumer, .. }) = &self.identity else { return true };
+        let shown = self.shown.borrow();
+        if shown.plugin.is_empty() {
+            return directory.consumer(&consumer.name).is_some();
+        }
+        let found = directory.credential(&shown.plugin, &shown.unique);
+        found.is_some_and(|found| found.consumer.name == consumer.name)
     }
 
     /// Whether there is an upstream of this id.
@@ -211,6 +249,7 @@ impl Exchange {
     /// Names the consumer `name` as the caller without a credential, for `anonymous_consumer`. `false` when there is none.
     pub fn attach_anonymous(&mut self, name: &str) -> bool {
         let Some(consumer) = self.directory.consumer(name) else { return false };
+        self.shown.get_mut().clear();
         self.attach_consumer(&consumer, None);
         true
     }

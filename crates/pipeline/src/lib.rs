@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod harness;
 pub mod meta;
 pub mod plugin;
+mod read;
 pub mod registry;
 pub mod reply;
 pub mod request;

@@ -181,11 +181,16 @@ impl Request {
 /// How many query arguments are looked at; the rest matches nothing (reliability rule: bounded everything).
 const MAX_ARGUMENTS: usize = 256;
 
-/// Percent-encodes what may not stand in a request target; what is already encoded stays as it is.
+/// Percent-encodes what may not stand in a request target, also a percent sign that begins no escape; what is already encoded stays as it is.
 fn encode_into(text: &str, out: &mut String) {
     use std::fmt::Write as _;
-    for byte in text.bytes() {
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let mut ahead = bytes.clone();
+        let mut digit = || ahead.next().is_some_and(|byte| byte.is_ascii_hexdigit());
+        let is_lone_percent = byte == b'%' && !(digit() && digit());
         if byte.is_ascii_graphic()
+            && !is_lone_percent
             && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | b'#')
         {
             out.push(char::from(byte));
@@ -256,5 +261,24 @@ mod tests {
         assert_eq!(request.path(), "/new%20one%0D%0AX:%20y/%41");
         assert_eq!(request.original_path(), "/old");
         assert!(request.is_rewritten());
+    }
+
+    #[test]
+    fn a_percent_sign_that_begins_no_escape_is_encoded_and_an_escape_is_not() {
+        for (path, wanted) in [
+            ("/a b/\u{e9}%zz", "/a%20b/%C3%A9%25zz"),
+            ("/%41%c3%A9", "/%41%c3%A9"),
+            ("/100%", "/100%25"),
+            ("/%4", "/%254"),
+            ("/%%41", "/%25%41"),
+            ("/%2g%2G", "/%252g%252G"),
+            ("/%25zz", "/%25zz"),
+        ] {
+            let mut request = request("/old", None);
+            request.set_path(path);
+            assert_eq!(request.path(), wanted, "{path}");
+            request.set_query(Some(path));
+            assert_eq!(request.query(), Some(wanted), "{path} as a query");
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::body::BodyStep;
 use crate::env::{Env, Process};
 use crate::exchange::Exchange;
 use crate::plugin::{BuildError, Flow, Hook, Plugin};
+use crate::read::read;
 use crate::reply::Reply;
 use crate::schema;
 
@@ -168,16 +169,13 @@ impl Spec {
     }
 }
 
-fn build<P: Plugin>(mut body: Value, env: &Env<'_>) -> Result<Arc<dyn Running>, BuildError> {
-    schema::whole_numbers(&mut body);
-    let config: P::Config =
-        serde_json::from_value(body).map_err(|error| BuildError::new(error.to_string()))?;
+fn build<P: Plugin>(body: Value, env: &Env<'_>) -> Result<Arc<dyn Running>, BuildError> {
+    let config: P::Config = read(body)?;
     Ok(Arc::new(Built(P::build(config, env)?)))
 }
 
-fn parse_credential<C: Credential>(mut body: Value) -> Result<ParsedCredential, BuildError> {
-    schema::whole_numbers(&mut body);
-    let config: C = serde_json::from_value(body).map_err(|error| BuildError::new(error.to_string()))?;
+fn parse_credential<C: Credential>(body: Value) -> Result<ParsedCredential, BuildError> {
+    let config: C = read(body)?;
     Ok(ParsedCredential { unique: config.unique().to_owned(), config: Arc::new(config) })
 }
 

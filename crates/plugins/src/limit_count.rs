@@ -147,8 +147,8 @@ fn limits_of(config: &Config) -> Result<Limits, BuildError> {
         let run = |(at, rule): (usize, &config::Rule)| {
             let prefix = rule.header_prefix.clone().unwrap_or_else(|| (at + 1).to_string());
             Ok(RunningRule {
-                count: Number::new(&rule.count),
-                window: Number::new(&rule.time_window),
+                count: Number::new(&format!("rules[{at}].count"), &rule.count)?,
+                window: Number::new(&format!("rules[{at}].time_window"), &rule.time_window)?,
                 key: Text::parse(&rule.key),
                 headers: Headers::new(Some(&prefix))?,
             })
@@ -159,8 +159,8 @@ fn limits_of(config: &Config) -> Result<Limits, BuildError> {
         return Err(BuildError::new("count and time_window are required where there are no rules"));
     };
     Ok(Limits::One {
-        count: Number::new(count),
-        window: Number::new(window),
+        count: Number::new("count", count)?,
+        window: Number::new("time_window", window)?,
         key: Key::new(config.key_type, &config.key),
         headers: Headers::new(None)?,
     })

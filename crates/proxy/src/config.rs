@@ -17,7 +17,7 @@ mod workshop;
 
 pub(crate) use follow::{Follower, start};
 pub(crate) use forbidden::forbidden;
-pub(crate) use route::{Origin, Route};
+pub(crate) use route::{Origin, Refused, Route};
 pub(crate) use router::{Asked, Candidate};
 pub(crate) use shared::Shared;
 pub(crate) use snapshot::{GlobalRule, Snapshot};

@@ -84,8 +84,8 @@ fn finds(pattern: &Pattern, argument: &str, text: &str) -> Result<bool, Answer> 
 /// One page of a list.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Page {
-    number: f64,
-    size: f64,
+    number: usize,
+    size: usize,
 }
 
 impl Page {
@@ -97,20 +97,17 @@ impl Page {
         let (Some(number), Some(size)) = (args.number("page"), args.number("page_size")) else {
             return Ok(None);
         };
-        if !(10.0..=500.0).contains(&size) {
+        // What is behind a point says nothing. Saturating, so that a page far beyond the end is empty.
+        let (number, size) = (number as usize, size as usize);
+        if !(10..=500).contains(&size) {
             return Err(Answer::text(StatusCode::BAD_REQUEST, "page_size must be between 10 and 500"));
         }
-        Ok(Some(Self { number: number.max(1.0), size }))
+        Ok(Some(Self { number: number.max(1), size }))
     }
 
-    /// The items of this page. Half a page begins where Lua has no item.
+    /// The items of this page.
     pub(super) fn cut<T>(self, items: Vec<T>) -> Vec<T> {
-        let skipped = (self.number - 1.0) * self.size;
-        if skipped.fract() != 0.0 {
-            return Vec::new();
-        }
-        // Saturating, so that a page far beyond the end is empty.
-        items.into_iter().skip(skipped as usize).take(self.size as usize).collect()
+        items.into_iter().skip((self.number - 1).saturating_mul(self.size)).take(self.size).collect()
     }
 }
 
@@ -157,12 +154,12 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_cut_where_lua_cuts_them() {
+    fn pages_are_whole_and_cut_where_lua_cuts_them() {
         let page = |query: &str| Page::of(&Args::of(Some(query)));
         for nothing in ["", "page=1", "page_size=10", "page=x&page_size=10", "page=1&page_size=ten"] {
             assert_eq!(page(nothing).unwrap(), None, "{nothing}");
         }
-        for refused in ["page=1&page_size=9", "page=1&page_size=501", "page=1&page_size=-1"] {
+        for refused in ["page=1&page_size=9.9", "page=1&page_size=501", "page=1&page_size=-1"] {
             assert_eq!(page(refused).unwrap_err().status(), 400, "{refused}");
         }
         let items: Vec<usize> = (0..25).collect();
@@ -173,8 +170,9 @@ mod tests {
             ("page=-5&page_size=10", 0..10),
             ("page=4&page_size=10", 0..0),
             ("page=1e300&page_size=10", 0..0),
-            ("page=1.5&page_size=10", 5..15),
-            ("page=1.25&page_size=10", 0..0),
+            ("page=1.5&page_size=10.5", 0..10),
+            ("page=2.9&page_size=10", 10..20),
+            ("page=0.5&page_size=10", 0..10),
         ] {
             let cut = page(query).unwrap().unwrap().cut(items.clone());
             assert_eq!(cut, wanted.collect::<Vec<_>>(), "{query}");

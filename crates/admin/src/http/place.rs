@@ -58,7 +58,7 @@ pub(super) enum Place {
     PluginReload,
     /// `plugins/{name}` and `schema/plugins/{name}`.
     Plugin(Option<String>),
-    /// `schema/{name}`.
+    /// `schema/{name}`, where `plugins` is a name too.
     Schema(Option<String>),
     /// `schema/validate/{collection}`.
     Validate(String),
@@ -99,6 +99,7 @@ impl Place {
             [] => Self::Root,
             ["plugins", "list"] => Self::PluginList,
             ["plugins", "reload"] => Self::PluginReload,
+            ["schema", name @ "plugins"] => Self::Schema(Some((*name).to_owned())),
             ["plugins", rest @ ..] | ["schema", "plugins", rest @ ..] => Self::Plugin(first(rest)),
             ["schema", "validate", collection, ..] => Self::Validate((*collection).to_owned()),
             ["schema", rest @ ..] => Self::Schema(first(rest)),
@@ -242,6 +243,7 @@ mod tests {
             ("/plugins/reload", Place::PluginReload),
             ("/plugins/cors", Place::Plugin(Some(text("cors")))),
             ("/schema/plugins/cors", Place::Plugin(Some(text("cors")))),
+            ("/schema/plugins", Place::Schema(Some(text("plugins")))),
             ("/schema", Place::Schema(None)),
             ("/schema/route", Place::Schema(Some(text("route")))),
             ("/schema/validate", Place::Schema(Some(text("validate")))),

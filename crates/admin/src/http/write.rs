@@ -68,7 +68,11 @@ impl Call<'_> {
         let edits = vec![Edit { key: key.clone(), after: None }];
         match self.write(Wanted { edits, expect, force, ..Wanted::default() }).await {
             Ok(applied) => {
-                in_force(&applied)?;
+                // It is gone either way; what can't do without it was deleted from under by `force`.
+                if !applied.in_force {
+                    let reasons = applied.warnings.join("; ");
+                    tracing::warn!(%key, revision = applied.revision, %reasons, "a deletion left others unusable");
+                }
                 Ok(Answer::json(StatusCode::OK, &json!({ "key": key.path(), "deleted": "1" })))
             }
             Err(error) if condition.is_set() && is_conflict(&error) => Err(condition::overtaken(&key)),

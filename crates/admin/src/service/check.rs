@@ -3,6 +3,7 @@
 //! Nothing is written here, and nothing is looked at that the edits don't touch, refer to or collide with: a check costs what the edit
 //! touches, not what the table holds.
 
+mod calls;
 mod collect;
 mod deletions;
 mod duplicates;

@@ -1,4 +1,4 @@
-//! Reading: clear for an admin on the Admin API, masked for everybody else.
+//! Reading: plugin fields clear for an admin on the Admin API, everything secret masked for everybody else.
 
 use std::sync::Arc;
 
@@ -83,6 +83,8 @@ impl Service {
         } else if !self.vault.open(key, &mut value) {
             tracing::warn!(%key, "a secret can't be opened; it is shown masked");
             self.vault.mask(key, &mut value);
+        } else {
+            self.vault.mask_own(key, &mut value);
         }
         value
     }

@@ -54,6 +54,15 @@ impl Place {
     }
 }
 
+/// The secret that a resource holds outside its plugins.
+fn own_place(kind: Kind) -> Option<Place> {
+    match kind {
+        Kind::Upstream => Some(Place::below(&[], "tls.client_key")),
+        Kind::Route | Kind::Service => Some(Place::below(&["upstream"], "tls.client_key")),
+        _ => None,
+    }
+}
+
 /// Each place once, and none inside another: what is masked twice has another mask.
 fn distinct(mut places: Vec<Place>) -> Vec<Place> {
     if places.len() > 1 {
@@ -74,12 +83,7 @@ impl Vault {
     }
 
     fn places(&self, kind: Kind, value: &Value) -> Vec<Place> {
-        let mut places = Vec::new();
-        match kind {
-            Kind::Upstream => places.push(Place::below(&[], "tls.client_key")),
-            Kind::Route | Kind::Service => places.push(Place::below(&["upstream"], "tls.client_key")),
-            _ => {}
-        }
+        let mut places = Vec::from_iter(own_place(kind));
         let carries_credentials = matches!(kind, Kind::Consumer | Kind::Credential);
         for (name, body) in value.get("plugins").and_then(Value::as_object).into_iter().flatten() {
             let parents = ["plugins", name.as_str()];
@@ -105,6 +109,13 @@ impl Vault {
                 *text = mask(&self.keyring, &self.keyring.open(&record, text).unwrap_or_default());
             }
         });
+    }
+
+    /// Masks what no reader at all is shown: an upstream's private key.
+    pub(super) fn mask_own(&self, key: &Key, value: &mut Value) {
+        if let Some(place) = own_place(key.kind) {
+            mask_at(&self.keyring, &key.path(), value, &[place.path]);
+        }
     }
 
     /// The value as readers without a right to secrets see it.

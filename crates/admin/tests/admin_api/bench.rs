@@ -16,7 +16,7 @@ use usher_model::secret::Secret;
 use usher_pipeline::env::Process;
 use usher_pipeline::registry::Registry;
 
-use crate::fakes::{FakeLive, Moods, Moody, NoTargets};
+use crate::fakes::{FakeLive, Keyed, Moods, Moody};
 
 /// The admin's key and the viewer's.
 pub(crate) const ADMIN: &str = "the-key-of-the-admin";
@@ -55,7 +55,7 @@ impl Bench {
             store: Arc::new(store),
             live: Arc::new(FakeLive(Arc::clone(&moods))),
             registry: Arc::new(Registry::new(crate::plugins::ALL)),
-            process: Arc::new(Process::new(Map::new(), compat, Box::new(NoTargets))),
+            process: Arc::new(Process::new(Map::new(), compat, Box::new(Keyed))),
             keyring: Arc::new(ephemeral_keyring().unwrap()),
             rules,
         };

@@ -61,3 +61,13 @@ async fn an_object_that_the_gateway_can_not_use_is_told() {
         seen.error()
     );
 }
+
+#[tokio::test]
+async fn a_deletion_that_leaves_others_unusable_is_done_all_the_same() {
+    let bench = Bench::new().await;
+    bench.put("/upstreams/1", json!({ "nodes": {} })).await;
+    bench.moods.set_live(CANT_USE);
+    let seen = bench.call("DELETE", "/upstreams/1?force=true", Value::Null).await;
+    assert_eq!((seen.status, seen.json()), (200, json!({ "key": "/apisix/upstreams/1", "deleted": "1" })));
+    assert_eq!(bench.call("GET", "/upstreams/1", Value::Null).await.status, 404);
+}

@@ -23,6 +23,7 @@ async fn lists_are_in_the_order_of_keys_and_pages_in_the_order_of_creation() {
         ("page=3&page_size=10", (1..=3).rev().collect()),
         ("page=0&page_size=10", (14..=23).rev().collect()),
         ("page=4&page_size=10", vec![]),
+        ("page=1.5&page_size=10.5", (14..=23).rev().collect()),
         ("page=1&page_size=500", (1..=23).rev().collect()),
     ] {
         let seen = bench.call("GET", &format!("/upstreams?{query}"), Value::Null).await;

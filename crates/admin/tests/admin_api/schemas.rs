@@ -111,6 +111,13 @@ async fn schemas_of_plugins_are_shown() {
             "{path}"
         );
     }
+    let whole = bench.call("GET", "/schema/plugins", Value::Null).await;
+    assert_eq!((whole.status, whole.header("x-api-version")), (200, Some("v3")));
+    assert_eq!(whole.json()["type"], "object");
+    for spec in registry.list() {
+        let schema = registry.public_schema(spec.name).unwrap();
+        assert_eq!(whole.json()["properties"][spec.name], schema, "{}", spec.name);
+    }
     assert_eq!(
         bench.call("GET", "/plugins/limit-count", Value::Null).await.json()["properties"]["_meta"]["type"],
         "object"
@@ -118,7 +125,7 @@ async fn schemas_of_plugins_are_shown() {
     for (path, status, wanted) in [
         ("/plugins/nope", 404, "plugin not found in subsystem http"),
         ("/plugins", 404, "plugin not found in subsystem http"),
-        ("/schema/plugins", 404, "plugin not found in subsystem http"),
+        ("/schema/plugins/nope", 404, "plugin not found in subsystem http"),
         ("/plugins/notes?subsystem=stream", 404, "plugin not found in subsystem stream"),
         ("/plugins/notes?subsystem=x", 400, "unsupported subsystem: x"),
         ("/plugins?all=true&subsystem=x", 400, "unsupported subsystem: x"),

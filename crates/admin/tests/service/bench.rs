@@ -1,5 +1,6 @@
 //! The bench: a service with a handful of plugins, a store, and a proxy that says what a test wants it to say.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -145,12 +146,23 @@ static KEY_AUTH: Spec = Spec::of::<KeyAuth>().auth::<KeyAuthCredential>();
 static CALLER: Spec = Spec::of::<Caller>();
 static SPLIT: Spec = Spec::of::<Split>();
 
-/// No plugin of the bench asks for a target.
-struct NoTargets;
+/// Makes every upstream, unless its private key says that it is none.
+struct Keyed;
 
-impl Targets for NoTargets {
-    fn target(&self, _: &str, _: &Value, _: Compat) -> Result<Arc<dyn Target>, String> {
-        Err("the bench has no targets".to_owned())
+impl Target for Keyed {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Targets for Keyed {
+    fn target(&self, _: &str, upstream: &Value, _: Compat) -> Result<Arc<dyn Target>, String> {
+        let key = upstream.pointer("/tls/client_key").and_then(Value::as_str).unwrap_or_default();
+        if key.contains("no-key") {
+            // A sentence that repeats what it should not.
+            return Err(format!("`tls.client_key` is no private key in PEM, but {key}"));
+        }
+        Ok(Arc::new(Self))
     }
 }
 
@@ -224,7 +236,7 @@ impl Bench {
                 &FORWARD_AUTH,
                 &IP_RESTRICTION,
             ])),
-            process: Arc::new(Process::new(Map::new(), Compat::NONE, Box::new(NoTargets))),
+            process: Arc::new(Process::new(Map::new(), Compat::NONE, Box::new(Keyed))),
             keyring: Arc::clone(&keyring),
             rules,
         };

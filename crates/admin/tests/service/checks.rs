@@ -1,7 +1,7 @@
 //! What is refused, with the contract's sentence, and that a refused set changes nothing.
 
 use serde_json::json;
-use usher_admin::service::{ServiceError, Wanted};
+use usher_admin::service::{Rules, ServiceError, Wanted};
 use usher_model::change::Edit;
 use usher_model::kind::{Key, Kind};
 
@@ -173,6 +173,62 @@ async fn every_refusal_has_its_sentence_and_changes_nothing() {
     );
     assert_eq!(bench.bytes().await, before);
     assert_eq!(bench.service.revision(), 3);
+}
+
+#[tokio::test]
+async fn what_the_gateway_could_not_use_is_refused_before_it_is_stored() {
+    let own = "127.0.0.1:9180".parse().unwrap();
+    let bench = Bench::with_rules(Rules { forbidden_nodes: vec![own], ..Rules::default() }).await;
+    bench.put(consumer("bob"), json!({ "username": "bob" })).await.unwrap();
+    let keyless = json!({ "nodes": {}, "scheme": "https",
+        "tls": { "client_cert": "c".repeat(140), "client_key": "no-key".repeat(20) } });
+    let no_key = "`tls.client_key` is no private key in PEM, but ***";
+    let inside = format!("invalid configuration: property \"upstream\" validation failed: {no_key}");
+    let elsewhere = |start: &str| {
+        format!(
+            "{start} refers to a secret that is kept elsewhere, which is not supported by this version \
+        of Usher for the attribute that tells consumers apart; give the value itself"
+        )
+    };
+    let retries = "`retries` has to be a whole number from 0 to 4294967295, not 1099511627776";
+    for (key, value, sentence, at) in [
+        (upstream("1"), keyless.clone(), format!("invalid configuration: {no_key}"), ""),
+        (service("1"), json!({ "upstream": keyless }), inside.clone(), "/upstream"),
+        (route("1"), json!({ "uri": "/a", "upstream": keyless }), inside, "/upstream"),
+        (
+            consumer("jack"),
+            jack("jack", "$env://KEY"),
+            elsewhere("invalid plugins configuration: `plugins.key-auth.key`"),
+            "/plugins/key-auth",
+        ),
+        (
+            Key::credential("bob", "c"),
+            json!({ "plugins": { "key-auth": { "key": "$secret://vault/1/a" } } }),
+            elsewhere("invalid plugins configuration: `plugins.key-auth.key`"),
+            "/plugins/key-auth",
+        ),
+        (
+            upstream("1"),
+            json!({ "nodes": {}, "retries": 1_099_511_627_776_u64 }),
+            format!("invalid configuration: {retries}"),
+            "",
+        ),
+        (
+            route("1"),
+            json!({ "uri": "/a", "plugins": { "forward-auth": { "uri": "http://x:y@localhost:9180/auth" } } }),
+            "`uri` points at localhost:9180, which is refused: it is a listener of Usher itself that is no gateway; \
+             name a server of your own"
+                .to_owned(),
+            "/plugins/forward-auth/uri",
+        ),
+    ] {
+        let error = bench.put(key.clone(), value).await.unwrap_err();
+        assert_eq!(error.to_string(), sentence);
+        let ServiceError::Invalid { key: blamed, pointer, .. } = error else { panic!("{error}") };
+        assert_eq!((blamed, pointer.as_str()), (Some(key), at));
+    }
+    assert_eq!(bench.service.revision(), 1, "nothing was stored");
+    bench.put(route("1"), json!({ "uri": "/a", "priority": 1.0, "upstream": nodes() })).await.unwrap();
 }
 
 #[tokio::test]

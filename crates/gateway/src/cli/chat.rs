@@ -89,18 +89,23 @@ async fn converse(assistant: &Assistant, style: Style) -> anyhow::Result<()> {
     let terminal = std::io::stdin().is_terminal();
     if terminal {
         say(
-            "Talk to the gateway. `help` lists what can be said without a model; an empty line or Ctrl-D ends.",
+            "Talk to the gateway. `help` lists what can be said without a model; `quit`, an empty line or Ctrl-D ends.",
         )?;
     }
     loop {
         let line = tokio::task::spawn_blocking(move || read_line(terminal))
             .await
             .context("the line reader stopped")??;
-        let Some(line) = line.filter(|line| !line.trim().is_empty()) else { return Ok(()) };
+        let Some(line) = line.filter(|line| !is_goodbye(line)) else { return Ok(()) };
         if let Err(error) = hear(assistant, line.trim(), style).await {
             say(&format!("{error:#}"))?;
         }
     }
+}
+
+/// Whether a line ends the conversation.
+fn is_goodbye(line: &str) -> bool {
+    matches!(line.trim().to_lowercase().as_str(), "" | "exit" | "quit" | "bye")
 }
 
 fn read_line(terminal: bool) -> anyhow::Result<Option<String>> {

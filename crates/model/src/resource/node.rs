@@ -1,7 +1,9 @@
 //! A node of an upstream, in the two forms in which APISIX writes nodes.
 
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use super::whole::whole;
 
 /// One server of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,65 +18,40 @@ pub struct Node {
     pub priority: i64,
 }
 
-#[derive(Deserialize)]
-struct Listed {
-    host: String,
-    port: Option<u16>,
-    weight: u32,
-    #[serde(default)]
-    priority: i64,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Written {
-    Map(Map<String, Value>),
-    List(Vec<Listed>),
-}
-
 pub(super) fn nodes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Node>, D::Error> {
-    match Written::deserialize(deserializer)? {
-        Written::Map(map) => map
-            .iter()
-            .map(|(address, weight)| {
-                let weight = weight.as_f64().filter(|weight| {
-                    weight.fract() == 0.0 && *weight >= 0.0 && *weight <= f64::from(u32::MAX)
-                });
-                let weight = weight.ok_or_else(|| {
-                    serde::de::Error::custom(format!("the weight of {address} is no whole number from 0 on"))
-                })?;
-                let (host, port) = split(address).map_err(serde::de::Error::custom)?;
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "checked to be a whole number in range"
-                )]
-                let weight = weight as u32;
-                Ok(Node { host, port, weight, priority: 0 })
-            })
-            .collect(),
-        Written::List(list) => {
-            let bare = |host: String| {
-                host.strip_prefix('[')
-                    .and_then(|host| host.strip_suffix(']'))
-                    .map(str::to_owned)
-                    .unwrap_or(host)
-            };
-            Ok(list
-                .into_iter()
-                .map(|node| Node {
-                    host: bare(node.host),
-                    port: node.port,
-                    weight: node.weight,
-                    priority: node.priority,
-                })
-                .collect())
-        }
-    }
+    let nodes = match Value::deserialize(deserializer)? {
+        Value::Object(map) => map.iter().map(|(address, weight)| mapped(address, weight)).collect(),
+        Value::Array(list) => list.iter().enumerate().map(|(at, node)| listed(at, node)).collect(),
+        _ => Err("`nodes` has to be an object of addresses and weights, or a list of objects".to_owned()),
+    };
+    nodes.map_err(serde::de::Error::custom)
+}
+
+fn mapped(address: &str, weight: &Value) -> Result<Node, String> {
+    let weight = whole(format_args!("the weight of {address:?}"), weight)?;
+    let (host, port) = split(address)?;
+    Ok(Node { host, port, weight, priority: 0 })
+}
+
+fn listed(at: usize, node: &Value) -> Result<Node, String> {
+    let member = |name: &str| node.get(name).filter(|value| !value.is_null());
+    let missing = |name: &str| format!("`nodes[{at}].{name}` is missing");
+    let host = member("host").ok_or_else(|| missing("host"))?;
+    let host = host.as_str().ok_or_else(|| format!("`nodes[{at}].host` has to be a text"))?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let port = member("port").map(|port| whole(format_args!("`nodes[{at}].port`"), port)).transpose()?;
+    let weight = member("weight").ok_or_else(|| missing("weight"))?;
+    let priority = member("priority").map(|priority| whole(format_args!("`nodes[{at}].priority`"), priority));
+    Ok(Node {
+        host: bare.to_owned(),
+        port,
+        weight: whole(format_args!("`nodes[{at}].weight`"), weight)?,
+        priority: priority.transpose()?.unwrap_or_default(),
+    })
 }
 
 fn split(address: &str) -> Result<(String, Option<u16>), String> {
-    let bad = || format!("\"{address}\" is no host or host:port");
+    let bad = || format!("{address:?} is no host or host:port");
     let (host, port) = match address.strip_prefix('[') {
         Some(rest) => {
             let (host, rest) = rest.split_once(']').ok_or_else(bad)?;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::BadResource;
 use super::node::{Node, nodes};
+use super::{BadResource, whole};
 use crate::secret::Secret;
 
 /// A set of nodes, how one is chosen and how it is spoken to.
@@ -18,6 +18,7 @@ pub struct Upstream {
     #[serde(deserialize_with = "nodes")]
     pub nodes: Vec<Node>,
     /// Further tries after a failed one; nodes - 1 when absent.
+    #[serde(default, deserialize_with = "whole::retries")]
     pub retries: Option<u32>,
     /// Seconds after which no further try is made; 0 sets no bound.
     #[serde(default)]
@@ -126,10 +127,12 @@ pub enum PassHost {
 #[serde(default)]
 pub struct KeepalivePool {
     /// Idle connections at most.
+    #[serde(deserialize_with = "whole::pool_size")]
     pub size: usize,
     /// Seconds an idle connection is kept; 0 keeps it.
     pub idle_timeout: f64,
     /// Requests that one connection serves at most.
+    #[serde(deserialize_with = "whole::pool_requests")]
     pub requests: u64,
 }
 

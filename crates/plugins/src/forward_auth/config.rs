@@ -112,6 +112,14 @@ impl Config {
                 ))
             })?;
         }
+        for (name, text) in self.extra_headers.iter().flatten() {
+            // A value with variables is looked at again when they are known.
+            if Head::empty().set("x", text).is_err() {
+                return Err(BuildError::new(format!(
+                    "property \"extra_headers\" validation failed: the value of {name:?} has a character that can't be sent, such as a line break; write visible text, spaces and tabs"
+                )));
+            }
+        }
         let extra = self.extra_headers.iter().flat_map(BTreeMap::keys);
         let lists = [
             ("request_headers", &self.request_headers),

@@ -204,6 +204,14 @@ fn bodies_that_can_not_work_are_refused_by_name() {
             "property \"upstream_headers\" validation failed: \"X User\" is not",
         ),
         (json!({ "extra_headers": { "X\nY": "1" } }), "property \"extra_headers\""),
+        (
+            json!({ "extra_headers": { "X": "a\r\nX-Admin: yes" } }),
+            "property \"extra_headers\" validation failed: the value of \"X\" has a character that can't be sent",
+        ),
+        (
+            json!({ "extra_headers": { "X": "$host\0" } }),
+            "property \"extra_headers\" validation failed: the value",
+        ),
         (json!({ "extra_headers": {} }), "property \"extra_headers\""),
         (json!({ "extra_headers": { "X": 1 } }), "property \"extra_headers\""),
         (json!({ "timeout": 0 }), "property \"timeout\""),

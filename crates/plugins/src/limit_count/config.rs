@@ -74,7 +74,10 @@ const fn never() -> f64 {
 
 /// A number, or a text that makes one.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a whole number from 1 to 18446744073709551615, or a text with a variable that makes one"
+)]
 pub(super) enum Amount {
     Fixed(u64),
     Varying(String),

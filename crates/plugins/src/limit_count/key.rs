@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use usher_model::variables::Variables;
 use usher_pipeline::exchange::Exchange;
+use usher_pipeline::plugin::BuildError;
 
 use super::config::{Amount, KeyType};
 use super::counters::Counters;
@@ -81,10 +82,22 @@ pub(super) enum Number {
 const MAX_NUMBER: f64 = 9_007_199_254_740_991.0;
 
 impl Number {
-    pub(super) fn new(amount: &Amount) -> Self {
-        match amount {
-            Amount::Fixed(number) => Self::Fixed(*number),
-            Amount::Varying(text) => Self::Varying(Text::parse(text)),
+    /// The number that the member of this name says.
+    ///
+    /// # Errors
+    /// A text that has no variable and is no whole number above 0.
+    pub(super) fn new(member: &str, amount: &Amount) -> Result<Self, BuildError> {
+        let text = match amount {
+            Amount::Fixed(number) => return Ok(Self::Fixed(*number)),
+            Amount::Varying(text) => text,
+        };
+        match Text::parse(text) {
+            Text::Constant(constant) => whole(&constant).map(Self::Fixed).ok_or_else(|| {
+                BuildError::new(format!(
+                    "property \"{member}\" validation failed: {text:?} is neither a whole number above 0 nor a text with a variable, such as \"${{http_x_quota ?? 10}}\""
+                ))
+            }),
+            varying @ Text::Varying(_) => Ok(Self::Varying(varying)),
         }
     }
 
@@ -97,12 +110,13 @@ impl Number {
             Self::Fixed(number) => return Ok(*number),
             Self::Varying(text) => text.render(exchange),
         };
-        let number = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse::<f64>().ok());
-        match number {
-            Some(number) if (1.0..=MAX_NUMBER).contains(&number) && number.fract() == 0.0 => {
-                Ok(number as u64)
-            }
-            _ => Err(format!("{:?} is not a whole number above 0", String::from_utf8_lossy(&text))),
-        }
+        let number = std::str::from_utf8(&text).ok().and_then(whole);
+        number.ok_or_else(|| format!("{:?} is not a whole number above 0", String::from_utf8_lossy(&text)))
     }
+}
+
+/// The whole number above 0 that a text spells, as Lua reads it: `5`, `5.0` and `5e0` are one.
+fn whole(text: &str) -> Option<u64> {
+    let number = text.trim().parse::<f64>().ok()?;
+    ((1.0..=MAX_NUMBER).contains(&number) && number.fract() == 0.0).then_some(number as u64)
 }

@@ -157,6 +157,12 @@ fn a_group_counts_together_and_has_one_body() {
 }
 
 #[test]
+fn a_number_may_be_written_as_a_text() {
+    let mut bench = harness(&PLUGIN, json!({ "count": "2", "time_window": " 60.0 " }));
+    assert_eq!(quota(bench.get("/").expect_status(200), ""), said("2", "1", "60"));
+}
+
+#[test]
 fn refuses_bodies_that_can_not_work() {
     for (body, sentence) in [
         (json!({}), ""),
@@ -180,6 +186,27 @@ fn refuses_bodies_that_can_not_work() {
         (
             json!({ "rules": [{ "count": 1, "time_window": 1, "key": "$uri", "header_prefix": "a b" }] }),
             "is not a header name",
+        ),
+        (
+            json!({ "count": "x", "time_window": 60 }),
+            "property \"count\" validation failed: \"x\" is neither a whole number above 0 nor a text with a variable, such as \"${http_x_quota ?? 10}\"",
+        ),
+        (
+            json!({ "count": "0", "time_window": 60 }),
+            "property \"count\" validation failed: \"0\" is neither",
+        ),
+        (json!({ "count": "", "time_window": 60 }), "property \"count\" validation failed: \"\" is neither"),
+        (
+            json!({ "count": 1, "time_window": "1.5" }),
+            "property \"time_window\" validation failed: \"1.5\" is neither",
+        ),
+        (
+            json!({ "rules": [{ "count": "\\$x", "time_window": 1, "key": "$uri" }] }),
+            "property \"rules[0].count\" validation failed: \"\\\\$x\" is neither",
+        ),
+        (
+            json!({ "count": 1e30, "time_window": 60 }),
+            "property \"count\" validation failed: expected a whole number from 1 to 18446744073709551615, or a text",
         ),
     ] {
         let error = try_harness(&PLUGIN, body.clone()).err().unwrap_or_else(|| panic!("{body} was taken"));

@@ -63,7 +63,7 @@ fn upstream(_: &mut SchemaGenerator) -> Schema {
 
 /// An object's id: a text, or a number that stands for its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text, or a whole number from 1 to 18446744073709551615")]
 pub(super) enum Id {
     Text(Arc<str>),
     Number(u64),

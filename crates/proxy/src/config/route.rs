@@ -22,6 +22,8 @@ pub(crate) struct Route {
     pub(crate) timeouts: Option<Timeouts>,
     /// Whether WebSocket upgrades pass.
     pub(crate) websocket: bool,
+    /// Why it can't be served, for a route that only keeps its place: its pipeline answers every request, so that none falls to a wider route.
+    pub(crate) refused: Option<Refused>,
     /// What it has served.
     pub(crate) traffic: Arc<Traffic>,
     /// What it asks of requests.
@@ -39,6 +41,14 @@ pub(crate) enum Origin {
     Own(Arc<Upstream>),
     /// To the upstream of this id, looked up at each request: its edit touches no route.
     Id(Arc<str>),
+}
+
+/// How a route that can't be served answers.
+pub(crate) struct Refused {
+    /// The status of its answers: 404 where its service is not there, 503 otherwise.
+    pub(crate) status: u16,
+    /// Why it can't be served.
+    pub(crate) reason: String,
 }
 
 impl Route {

@@ -118,7 +118,7 @@ impl Router {
                 priority: route.rule.priority,
                 order: route.rule.order,
             };
-            self.change(&route.rule, path.slot, path.text, &|found| {
+            self.change(&route.rule, path.slot, &path.text, &|found| {
                 found.get_or_insert_default().insert(candidate.clone());
             });
         }
@@ -128,7 +128,7 @@ impl Router {
     pub(super) fn remove(&mut self, route: &Route) {
         for uri in &route.rule.uris {
             let path = PathPattern::of(uri);
-            self.change(&route.rule, path.slot, path.text, &|found| {
+            self.change(&route.rule, path.slot, &path.text, &|found| {
                 let Some(candidates) = found else { return };
                 candidates.0.retain(|candidate| candidate.order != route.rule.order);
                 if candidates.0.is_empty() {

@@ -39,8 +39,10 @@ impl Trial {
     }
 
     pub(crate) async fn start_with(options: Options) -> Self {
-        let store = Arc::new(Memory::new());
-        let keyring = Arc::new(Keyring::generate().unwrap().0);
+        Self::over(options, Arc::new(Memory::new()), Arc::new(Keyring::generate().unwrap().0)).await
+    }
+
+    async fn over(options: Options, store: Arc<Memory>, keyring: Arc<Keyring>) -> Self {
         let kept: Arc<Memory> = Arc::clone(&store);
         let (shared, follower) =
             super::start(&options, registry(), process(), kept, Arc::clone(&keyring)).await.unwrap();
@@ -75,14 +77,37 @@ impl Trial {
     pub(crate) fn taken(&self, path: &str) -> Option<Arc<Route>> {
         let exchange =
             exchange(&Sketch { method: "GET".into(), target: path.into(), ..Sketch::default() }).unwrap();
-        let asked =
-            Asked { host: "", path, method: "GET", client: exchange.client.ip(), variables: &exchange };
+        let asked = Asked {
+            host: "",
+            path: exchange.request.path(),
+            method: "GET",
+            client: exchange.client.ip(),
+            variables: &exchange,
+        };
         self.shared.current().route(&asked).cloned()
     }
 
     /// What the plugins `mark-a` and `mark-b` say on the route that a GET of this path takes.
     pub(crate) fn marks(&self, path: &str) -> String {
         self.taken(path).map_or_else(|| "no route".to_owned(), |route| marks(&route.pipeline))
+    }
+
+    /// The status that the route answers by itself on which a GET of this path is taken: 0 where it does not, `None` where there is no route.
+    pub(crate) fn answered(&self, path: &str) -> Option<u16> {
+        let route = self.taken(path)?;
+        let mut exchange =
+            exchange(&Sketch { method: "GET".into(), target: path.into(), ..Sketch::default() }).unwrap();
+        match route.pipeline.rewrite(&mut exchange).now_or_never() {
+            Some(Flow::Reply(reply)) => Some(reply.head.status()),
+            _ => Some(0),
+        }
+    }
+
+    /// The same store, behind a restart of the proxy.
+    pub(crate) async fn restart(self) -> Self {
+        self.follower.stop().await;
+        let Self { store, keyring, .. } = self;
+        Self::over(Options { workers: 2, ..Options::default() }, store, keyring).await
     }
 
     pub(crate) fn live_problems(&self) -> Vec<Problem> {

@@ -1,10 +1,12 @@
 //! Where the next snapshot is made: everything that is known of the store's objects, and which of them lean on which.
 //!
 //! Owned by the follower alone, so nothing here is locked. What a change touches is built anew; an object that can't be built stays as it was,
-//! and is listed as a problem until a good version or its deletion comes.
+//! and is listed as a problem until a good version or its deletion comes. A route that never could be built, or whose service or plugin config is
+//! gone, keeps its place and refuses its requests.
 
 mod crowd;
 mod leaning;
+mod refusal;
 mod routes;
 mod services;
 mod tools;

@@ -47,7 +47,12 @@ async fn refuse(course: &mut Course<'_>, reject: &Reject) -> Next {
     state.exchange.answer.clear();
     state.exchange.answer.set_status(reject.status);
     state.exchange.answered_by = AnsweredBy::Gateway;
-    let answer = reject.answer(&settings.server, settings.product);
+    let mut answer = reject.answer(&settings.server, settings.product);
+    let head = memchr::memmem::find(&answer, b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
+    if course.is_head {
+        answer.truncate(head);
+    }
+    state.body_bytes = answer.len().saturating_sub(head) as u64;
     state.down.write(|text| text.extend_from_slice(&answer));
     let client = course.client;
     let down = &mut state.down;
@@ -154,7 +159,8 @@ async fn send(course: &mut Course<'_>, source: Source, must_close: bool) -> Next
     let switching = matches!(source, Source::Upstream) && course.state.far.head.switching;
     let bodiless = course.is_head || matches!(status, 100..=199 | 204 | 304);
     let mut steps = BodySteps::default();
-    if !bodiless {
+    // Of the body that HEAD asks about, plugins say whether they would change it.
+    if !matches!(status, 100..=199 | 204 | 304) {
         course.plugins.body_filter(exchange, &mut steps);
     }
     let version = exchange.request.head.version();
@@ -165,7 +171,15 @@ async fn send(course: &mut Course<'_>, source: Source, must_close: bool) -> Next
             return Next::Cut;
         }
     };
-    let mut framing = whole.framing(&course.state.far.head, bodiless, steps.keep_length());
+    let untouched = steps.keep_length();
+    if bodiless {
+        steps = BodySteps::default();
+    }
+    let mut framing = whole.framing(&course.state.far.head, bodiless, untouched);
+    if bodiless && !untouched {
+        // The length that the upstream said is that of another body.
+        framing = Framing::UntilClose;
+    }
     if framing == Framing::Chunked && !takes_chunks(version) {
         framing = Framing::UntilClose;
     }

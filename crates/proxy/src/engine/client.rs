@@ -171,7 +171,10 @@ impl Client {
                         return Poll::Ready(Ok(decoded));
                     }
                     Ok(None) => {}
-                    Err(reject) => return Poll::Ready(Err(NoHead::Refused(reject))),
+                    Err(reject) => {
+                        self.received.set(before as u64);
+                        return Poll::Ready(Err(NoHead::Refused(reject)));
+                    }
                 }
             }
             if io.buffer.capacity() == 0 {
@@ -185,6 +188,7 @@ impl Client {
                 Poll::Ready(Ok(came)) => came,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(NoHead::Gone)),
                 Poll::Pending if self.alarm.rang(Wait::ClientRead) => {
+                    self.received.set(io.buffer.len() as u64);
                     return Poll::Ready(Err(NoHead::TimedOut(!io.buffer.is_empty())));
                 }
                 Poll::Pending => {

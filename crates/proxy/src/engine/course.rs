@@ -171,6 +171,7 @@ impl<'a> Course<'a> {
         let settled = refill(&head, state);
         let exchange = &mut state.exchange;
         exchange.request.head = head;
+        self.is_head = exchange.request.method() == "HEAD";
         settled.map_err(Failure::Refused)?;
         client.local.ingress.settle(client, exchange, &mut state.said, &state.authority);
         // Before any answer: what is left of the body must never be taken for the next request.
@@ -180,9 +181,7 @@ impl<'a> Course<'a> {
         if self.wants.asterisk {
             return Err(Reply::new(200).with("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS").into());
         }
-        let method = exchange.request.method();
-        self.is_head = method == "HEAD";
-        if method == "TRACE" {
+        if exchange.request.method() == "TRACE" {
             // It would show the client what the gateway adds.
             return Err(Reply::new(405).into());
         }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use usher_http1::body::BodyDecoder;
+use usher_http1::body::{BodyDecoder, BodyEvent};
 use usher_http1::limits::Limits;
 use usher_http1::request::Framing;
 use usher_http1::response::ResponseHead;
@@ -97,6 +97,17 @@ impl Far {
                 Poll::Pending
             }
         }
+    }
+
+    /// Throws away a body that the client isn't to have, as it is where a plugin made another method of `HEAD`. `false`, with the connection
+    /// closed, where more of it is to come: nobody waits for that.
+    pub(super) fn skip_body(&mut self) -> bool {
+        while matches!(self.decoder.decode(&mut self.buffer), Ok(BodyEvent::Data(_))) {}
+        let done = self.decoder.is_done();
+        if !done {
+            self.cut();
+        }
+        done
     }
 
     /// Lets go of the connection: it is kept if it can carry another request (reliability rule D11), and closed otherwise.

@@ -186,15 +186,18 @@ impl Ingress {
         if (!trusted || said.host.is_empty()) && !authority.is_empty() {
             put("X-Forwarded-Host", authority.as_bytes());
         }
-        let address =
-            if is_peer { &*client.peer_text } else { said.written(exchange.client.ip().to_canonical()) };
-        put("X-Real-IP", address.as_bytes());
+        if !is_peer {
+            said.written(exchange.client.ip().to_canonical());
+        }
+        let Said { forwarded_for, scratch, .. } = &mut *said;
+        let address = if is_peer { client.peer_text.as_bytes() } else { scratch.as_bytes() };
+        put("X-Real-IP", address);
         if chained {
-            said.forwarded_for.extend_from_slice(b", ");
-            said.forwarded_for.extend_from_slice(client.peer_text.as_bytes());
-            put("X-Forwarded-For", &said.forwarded_for);
+            forwarded_for.extend_from_slice(b", ");
+            forwarded_for.extend_from_slice(address);
+            put("X-Forwarded-For", forwarded_for);
         } else {
-            put("X-Forwarded-For", client.peer_text.as_bytes());
+            put("X-Forwarded-For", address);
         }
         if !trusted || said.proto.is_empty() {
             put("X-Forwarded-Proto", scheme.as_bytes());

@@ -40,6 +40,14 @@ pub(super) enum Relayed {
     ClientGone,
 }
 
+/// How far the queue was filled.
+enum Gathered {
+    /// With everything that was there.
+    All,
+    /// As far as it may be, or to the body's end.
+    Full,
+}
+
 enum Piece {
     Data(Bytes),
     End(Option<Head>),
@@ -130,7 +138,7 @@ impl<'a> Relay<'a> {
         framing: Framing,
         bodiless: bool,
     ) -> Self {
-        if bodiless && !matches!(source, Source::Upstream) {
+        if bodiless && !(matches!(source, Source::Upstream) && state.far.skip_body()) {
             source = Source::Nothing;
         }
         let owed = match framing {
@@ -152,14 +160,17 @@ impl<'a> Relay<'a> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Relayed> {
         self.send_request(context);
         loop {
-            if let Err(error) = self.gather() {
-                self.complain(&error);
+            let gathered = self.gather();
+            if let Err(error) = &gathered {
+                self.complain(error);
                 // What came before goes out, as far as it does at once.
                 let _ = self.client.poll_send(context, self.down);
                 return Poll::Ready(Relayed::Cut);
             }
             match self.client.poll_send(context, self.down) {
                 Poll::Ready(Ok(())) if self.gathered => return Poll::Ready(Relayed::Done),
+                // The queue was full, and now it is not: there may be more of what was read, or the body's end.
+                Poll::Ready(Ok(())) if matches!(gathered, Ok(Gathered::Full)) => continue,
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Relayed::ClientGone),
                 Poll::Pending => return Poll::Pending,
@@ -192,13 +203,13 @@ impl<'a> Relay<'a> {
     }
 
     /// Puts what is there into the queue.
-    fn gather(&mut self) -> Result<(), BodyError> {
+    fn gather(&mut self) -> Result<Gathered, BodyError> {
         while !self.gathered && self.down.has_room() {
             if self.steps.is_empty() && matches!(self.source, Source::Upstream) && self.copy_small() {
                 continue;
             }
             match self.source.next(self.far)? {
-                None => return Ok(()),
+                None => return Ok(Gathered::All),
                 Some(Piece::Data(piece)) if self.steps.is_empty() => self.push(piece)?,
                 Some(Piece::Data(piece)) => {
                     for piece in self.steps.chunk(piece)? {
@@ -208,7 +219,7 @@ impl<'a> Relay<'a> {
                 Some(Piece::End(trailers)) => self.end(trailers)?,
             }
         }
-        Ok(())
+        Ok(Gathered::Full)
     }
 
     /// A small piece that goes on as it is.

@@ -1,6 +1,7 @@
 //! WebSocket pass-through: the handshake is checked, then bytes go both ways through bounded buffers until both sides have ended.
 
 mod frames;
+mod permit;
 mod tunnel;
 
 use usher_http1::head::Head;
@@ -17,14 +18,20 @@ const KEY_LENGTH: usize = 24;
 /// # Errors
 /// 400 for a handshake that is none, 426 for another version.
 pub(super) fn check(head: &Head) -> Result<(), Failure> {
-    let has_key = head.get("sec-websocket-key").is_some_and(|key| key.len() == KEY_LENGTH);
+    let has_key = only(head, "sec-websocket-key").is_some_and(|key| key.len() == KEY_LENGTH);
     if head.method() != "GET" || !has_key {
         return Err(Reply::new(400).into());
     }
-    if head.get("sec-websocket-version") != Some(b"13") {
+    if only(head, "sec-websocket-version") != Some(b"13") {
         return Err(Reply::new(426).with("Sec-WebSocket-Version", "13").into());
     }
     Ok(())
+}
+
+/// The value of a field that has to be there once: of two, the upstream might take the other one.
+fn only<'a>(head: &'a Head, name: &'a str) -> Option<&'a [u8]> {
+    let mut all = head.get_all(name);
+    all.next().filter(|_| all.next().is_none())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use usher_model::live::{Explanation, PassedOver, RouteName, Sketch, UpstreamName
 use usher_pipeline::compile::Pipeline;
 
 use super::sketch;
-use crate::config::{Asked, Candidate, Origin, Snapshot, Upstream};
+use crate::config::{Asked, Candidate, Origin, Refused, Snapshot, Upstream};
 
 /// Routes passed over that are told of at most.
 const MOST_PASSED_OVER: usize = 10;
@@ -34,9 +34,14 @@ pub(super) fn explain(snapshot: &Snapshot, request: &Sketch) -> Explanation {
     match found {
         Some(candidate) => {
             explanation.route = Some(name(candidate));
-            explanation.plugins.extend(plugins(&candidate.route.pipeline));
-            let (upstream, answer) = destination(snapshot, &candidate.route.upstream);
-            (explanation.upstream, explanation.answer) = (upstream, answer);
+            match &candidate.route.refused {
+                Some(refused) => explanation.answer = Some(refusal(refused)),
+                None => {
+                    explanation.plugins.extend(plugins(&candidate.route.pipeline));
+                    let (upstream, answer) = destination(snapshot, &candidate.route.upstream);
+                    (explanation.upstream, explanation.answer) = (upstream, answer);
+                }
+            }
         }
         None => {
             explanation.answer = Some("404 Route Not Found".to_owned());
@@ -104,6 +109,13 @@ fn name(candidate: &Candidate) -> RouteName {
 /// Each `name (phases)`.
 fn plugins(pipeline: &Pipeline) -> impl Iterator<Item = String> {
     pipeline.specs().map(|spec| format!("{} ({})", spec.name, spec.phases.names().join(", ")))
+}
+
+/// What a route answers that can't be served.
+fn refusal(refused: &Refused) -> String {
+    let Refused { status, reason } = refused;
+    let phrase = if *status == 404 { "Not Found" } else { "Service Temporarily Unavailable" };
+    format!("{status} {phrase}: the route can't be served: {reason}")
 }
 
 /// Where a request goes, or what the gateway answers by itself.

@@ -69,6 +69,60 @@ fn large_bodies_pass_whole() {
 }
 
 #[test]
+fn a_body_that_fills_the_queue_to_the_brim_still_ends() {
+    for size in [65_535, 65_536, 65_537, 131_072, 196_608] {
+        for chunked in [false, true] {
+            let origin = Origin::start(move |_, stream| {
+                let framing = if chunked {
+                    "Transfer-Encoding: chunked".to_owned()
+                } else {
+                    format!("Content-Length: {size}")
+                };
+                write!(stream, "HTTP/1.1 200 OK\r\n{framing}\r\n\r\n").unwrap();
+                // The head has to be read alone, so that the body begins at the start of a buffer.
+                std::thread::sleep(Duration::from_millis(30));
+                let body = vec![b'x'; size];
+                if !chunked {
+                    return stream.write_all(&body).is_ok();
+                }
+                let line = format!("{size:x}\r\n");
+                stream.write_all(&[line.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat()).is_ok()
+            });
+            let mut upstream = origin.upstream();
+            upstream["timeout"] = json!({ "connect": 5, "send": 5, "read": 1 });
+            let answer = Gateway::to(upstream).get("/");
+            assert_eq!((answer.status, answer.body.len()), (200, size), "chunked: {chunked}");
+        }
+    }
+}
+
+#[test]
+fn the_connection_is_closed_behind_the_last_byte_whatever_the_body_s_size() {
+    let head = |size: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n");
+    for size in [65_536 - head(65_000).len(), 65_536, 131_072, 200_000, 1 << 20] {
+        let origin = Origin::start(move |_, stream| {
+            stream.set_nodelay(true).unwrap();
+            stream.write_all(head(size).as_bytes()).unwrap();
+            vec![b'x'; size].chunks(64 << 10).all(|piece| stream.write_all(piece).is_ok())
+        });
+        let gateway = Gateway::to(origin.upstream());
+        for request in [
+            "GET / HTTP/1.0\r\nHost: a.test\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n",
+        ] {
+            for _ in 0..40 {
+                let mut client = gateway.connect();
+                client.write(request);
+                client.head().unwrap();
+                let (body, orderly) = client.rest();
+                assert!(orderly, "{size}: not closed after {} bytes of the body", body.len());
+                assert_eq!(body.len(), size);
+            }
+        }
+    }
+}
+
+#[test]
 fn an_answer_that_ends_with_its_connection_is_framed_for_the_client() {
     let origin = Origin::last_bytes("HTTP/1.1 200 OK\r\n\r\nuntil the end");
     let gateway = Gateway::to(origin.upstream());

@@ -194,6 +194,29 @@ fn every_request_has_its_line_in_the_access_log() {
 }
 
 #[test]
+fn what_was_no_request_is_logged_as_none_with_what_was_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let format = "\"$request\" $server_protocol $status $body_bytes_sent $bytes_sent $request_length";
+    let log = AccessLog { path: Some(path.clone()), format: Some(format.to_owned()) };
+    let gateway = gateway(Options { access_log: Some(log), ..options() }, &Origin::fixed("ok"));
+    let mut wanted = String::new();
+    for (sent, line) in [
+        ("nonsense\r\n\r\n", "\"-\" - 400"),
+        ("GET / HTTP/1.1\r\nHost : a.test\r\n\r\n", "\"-\" - 400"),
+        ("GET /% HTTP/1.1\r\nHost: a.test\r\n\r\n", "\"GET /% HTTP/1.1\" HTTP/1.1 400"),
+    ] {
+        let mut client = gateway.connect();
+        client.write(sent);
+        let (answer, _) = client.rest();
+        let body = String::from_utf8(answer.clone()).unwrap().split_once("\r\n\r\n").unwrap().1.len();
+        wanted += &format!("{line} {body} {} {}\n", answer.len(), sent.len());
+    }
+    gateway.drain(Duration::from_secs(5)).join().unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), wanted);
+}
+
+#[test]
 fn a_taken_address_is_refused_even_by_a_second_usher() {
     let first = gateway(options(), &Origin::fixed("ok"));
     let options = Options { listen: vec![first.address], ..options() };

@@ -76,7 +76,7 @@ fn a_trusted_proxy_is_believed_and_others_are_not() {
     gateway.send("GET", "/", fields, b"");
     let seen = origin.last();
     assert_eq!(seen.fields("x-real-ip"), ["1.2.3.4"], "the first hop from the right that isn't trusted");
-    assert_eq!(seen.fields("x-forwarded-for"), ["6.6.6.6, 1.2.3.4, 10.1.1.1, 127.0.0.1"]);
+    assert_eq!(seen.fields("x-forwarded-for"), ["6.6.6.6, 1.2.3.4, 10.1.1.1, 1.2.3.4"]);
     assert_eq!(seen.fields("x-forwarded-proto"), ["https"]);
     assert_eq!(seen.fields("x_forwarded_proto").len(), 0);
     assert_eq!(seen.fields("x-forwarded-host"), ["real.test"]);
@@ -97,10 +97,22 @@ fn a_trusted_proxy_is_believed_and_others_are_not() {
 
 #[test]
 fn a_loopback_client_names_its_own_address_only_under_compat() {
-    for (options, wanted) in [(options(), "127.0.0.1"), (apisix(), "9.9.9.9")] {
+    let elsewhere = Options { trusted_addresses: vec![network("10.0.0.0/8").unwrap()], ..apisix() };
+    for (options, wanted, chain) in [
+        (options(), "127.0.0.1", "1.2.3.4, 127.0.0.1"),
+        (apisix(), "9.9.9.9", "1.2.3.4, 9.9.9.9"),
+        (elsewhere, "9.9.9.9", "9.9.9.9"),
+    ] {
         let (gateway, origin) = to_echo(options);
         gateway.send("GET", "/", "X-Real-IP: 9.9.9.9\r\n", b"");
         assert_eq!(origin.last().fields("x-real-ip"), [wanted]);
+        assert_eq!(origin.last().fields("x-forwarded-for"), [wanted], "remote_addr, whatever it is");
+        gateway.send("GET", "/", "X-Real-IP: 9.9.9.9\r\nX-Forwarded-For: 1.2.3.4\r\n", b"");
+        assert_eq!(
+            origin.last().fields("x-forwarded-for"),
+            [chain],
+            "the client's own value, then remote_addr"
+        );
     }
 }
 

@@ -6,6 +6,7 @@ mod bodies;
 mod corpus;
 mod ends;
 mod headers;
+mod methods;
 mod origin;
 mod plugins;
 mod retries;

@@ -69,9 +69,17 @@ impl Gateway {
 
     /// Writes objects and waits until they are in force.
     pub(crate) fn put(&self, objects: &[(&str, Value)]) {
+        self.change(objects, &[]);
+    }
+
+    /// Writes objects and deletes others in one transaction, and waits until it is in force.
+    pub(crate) fn change(&self, objects: &[(&str, Value)], gone: &[&str]) {
         let mut transaction = Transaction::default();
         for (key, value) in objects {
             transaction = transaction.put(format!("/apisix/{key}"), value.to_string());
+        }
+        for key in gone {
+            transaction = transaction.delete(format!("/apisix/{key}"));
         }
         self.runtime.block_on(async {
             let revision = self.store.commit(transaction).await.unwrap().revision;

@@ -4,29 +4,35 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use rustls::pki_types::PrivateKeyDer;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 use crate::origin::{answer, read_request};
 use crate::support::{Gateway, apisix};
 
-/// An https origin with a certificate that no root vouches for.
+/// An https origin.
 struct Secure {
     address: SocketAddr,
     names: Arc<Mutex<Vec<Option<String>>>>,
 }
 
 impl Secure {
+    /// With a certificate that no root vouches for.
     fn start() -> Self {
         let made = rcgen::generate_simple_self_signed(vec!["a.test".to_owned()]).unwrap();
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        Self::with(made.cert.der().clone(), &made.signing_key)
+    }
+
+    fn with(cert: CertificateDer<'static>, key: &KeyPair) -> Self {
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
+            .with_single_cert(vec![cert], key)
             .unwrap();
         let config = Arc::new(config);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -78,6 +84,51 @@ fn a_certificate_that_nobody_vouches_for_is_refused_unless_told_otherwise() {
     assert_eq!(Gateway::to(origin.upstream(json!({ "tls": { "verify": false } }))).get("/").status, 200);
     let route = json!({ "uri": "/*", "upstream": origin.upstream(json!({})) });
     assert_eq!(Gateway::start_with(apisix(), &[("routes/1", route)]).get("/").status, 200);
+}
+
+/// The test that is run again, in a process whose system knows one root more.
+const AGAIN: &str = "tls::a_certificate_of_a_known_root_is_taken_for_its_own_names_only";
+
+#[test]
+fn a_certificate_of_a_known_root_is_taken_for_its_own_names_only() {
+    let Ok(roots) = std::env::var("USHER_PROXY_TEST_ROOTS") else {
+        let folder = tempfile::tempdir().unwrap();
+        let roots = folder.path().join("roots.pem");
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([AGAIN, "--exact"])
+            .env("USHER_PROXY_TEST_ROOTS", &roots)
+            .env("SSL_CERT_FILE", &roots)
+            .env_remove("SSL_CERT_DIR")
+            .status();
+        assert!(status.unwrap().success());
+        return;
+    };
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "a root");
+    let key = KeyPair::generate().unwrap();
+    std::fs::write(roots, params.self_signed(&key).unwrap().pem()).unwrap();
+    let root = Issuer::new(params, key);
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["a.test".to_owned(), "localhost".to_owned()]).unwrap();
+    let cert = params.signed_by(&key, &root).unwrap();
+    let origin = Secure::with(cert.der().clone(), &key);
+
+    let rewrite = |host: &str| json!({ "pass_host": "rewrite", "upstream_host": host });
+    let named = json!({ "nodes": { format!("localhost:{}", origin.address.port()): 1 } });
+    for (members, wanted) in [
+        (rewrite("a.test"), 200),
+        (rewrite("b.test"), 502),
+        // The node is an address, so the client's Host names it.
+        (json!({}), 200),
+        (json!({ "pass_host": "node" }), 502),
+        // The node is a name.
+        (named, 200),
+    ] {
+        assert_eq!(Gateway::to(origin.upstream(members.clone())).get("/").status, wanted, "{members}");
+    }
+    let gateway = Gateway::to(origin.upstream(json!({})));
+    assert_eq!(gateway.send("GET", "/", "Host: b.test\r\n", b"").status, 502);
 }
 
 #[test]

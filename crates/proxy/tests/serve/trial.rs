@@ -37,6 +37,8 @@ pub(crate) fn specs() -> &'static [&'static Spec] {
 pub(crate) struct Config {
     /// Added to the request as `X-Mark`.
     mark: Option<String>,
+    /// Makes this the method in access.
+    method: Option<String>,
     /// Answers in access.
     reply: Option<u16>,
     /// The body of that answer.
@@ -129,6 +131,9 @@ impl<const N: u8> Trial<N> {
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> LocalBoxFuture<'a, Flow> {
         async move {
             let config = &self.config;
+            if let Some(method) = &config.method {
+                exchange.request.head.set_method(method).unwrap();
+            }
             if let Some(mark) = &config.mark {
                 exchange.request.head.append("X-Mark", mark).unwrap();
             }

@@ -2,11 +2,12 @@
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::Shutdown;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::origin::{Origin, answer, read_head};
-use crate::support::Gateway;
+use crate::support::{Client, Gateway};
 
 const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nHost: a.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -149,9 +150,118 @@ fn a_stopping_gateway_says_good_bye_between_two_frames() {
     client.write(format!("{HANDSHAKE}\r\n"));
     client.head().unwrap();
     assert_eq!(client.bytes(4), b"\x82\x04ha");
-    let drained = gateway.drain(std::time::Duration::from_secs(60));
+    let drained = gateway.drain(Duration::from_secs(60));
     go.send(()).unwrap();
     assert_eq!(client.rest(), (b"lf\x88\x02\x03\xe9".to_vec(), true));
     drop(client);
     drained.join().unwrap();
+}
+
+#[test]
+fn a_handshake_with_two_keys_is_refused() {
+    let origin = echoing();
+    let gateway = Gateway::start(&[("routes/1", route(origin.upstream()))]);
+    for twice in
+        ["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"]
+    {
+        let mut client = gateway.connect();
+        client.write(format!("{HANDSHAKE}{twice}\r\n"));
+        assert_eq!(client.answer().unwrap().status, 400, "{twice}");
+    }
+    assert_eq!(origin.connections(), 0);
+}
+
+/// A whole frame, so that the gateway may speak behind it.
+const FRAME: &[u8] = b"\x82\x01x";
+
+fn open(gateway: &Gateway, target: &str, fields: &str) -> Client {
+    let mut client = gateway.connect();
+    client.write(format!("{}{fields}\r\n", HANDSHAKE.replace("/chat", target)));
+    let head = client.head().unwrap();
+    assert!(head.starts_with("HTTP/1.1 101 "), "{target}: {head}");
+    client.write(FRAME);
+    assert_eq!(client.bytes(FRAME.len()), FRAME);
+    client
+}
+
+fn consumer(name: &str, key: &str) -> Value {
+    json!({ "username": name, "plugins": { "door": { "key": key } } })
+}
+
+#[test]
+fn a_tunnel_ends_when_what_let_it_in_is_gone_and_no_other_does() {
+    let origin = echoing();
+    let at = |uri: &str| {
+        let mut route = route(origin.upstream());
+        route["uri"] = json!(uri);
+        route
+    };
+    let mut guarded = at("/door");
+    guarded["plugins"] = json!({ "door": {} });
+    let gateway = Gateway::start(&[
+        ("routes/door", guarded),
+        ("routes/goes", at("/goes")),
+        ("routes/moves", at("/moves")),
+        ("routes/posts", at("/posts")),
+        ("routes/shuts", at("/shuts")),
+        ("routes/stays", at("/stays")),
+        ("routes/edited", at("/edited")),
+        ("consumers/deleted", consumer("deleted", "1")),
+        ("consumers/rekeyed", consumer("rekeyed", "2")),
+        ("consumers/owner", json!({ "username": "owner" })),
+        ("consumers/owner/credentials/main", json!({ "plugins": { "door": { "key": "3" } } })),
+        ("consumers/kept", consumer("kept", "4")),
+        ("consumers/relabelled", consumer("relabelled", "5")),
+    ]);
+    let by_key = |key: &str| open(&gateway, "/door", &format!("X-Door: {key}\r\n"));
+    let doomed: Vec<_> = ["1", "2", "3"].map(|key| (key, by_key(key))).into();
+    let doomed = doomed
+        .into_iter()
+        .chain(["/goes", "/moves", "/posts", "/shuts"].map(|target| (target, open(&gateway, target, ""))));
+    let doomed: Vec<_> = doomed.collect();
+    let mut spared = vec![by_key("4"), by_key("5")];
+    spared.extend(["/stays", "/edited"].map(|target| open(&gateway, target, "")));
+
+    let mut posts = at("/posts");
+    posts["methods"] = json!(["POST"]);
+    let mut shuts = at("/shuts");
+    shuts["enable_websocket"] = json!(false);
+    let mut edited = at("/edited");
+    edited["desc"] = json!("something else is said of it");
+    let mut relabelled = consumer("relabelled", "5");
+    relabelled["labels"] = json!({ "a": "b" });
+    let start = Instant::now();
+    gateway.change(
+        &[
+            ("routes/moves", at("/elsewhere")),
+            ("routes/posts", posts),
+            ("routes/shuts", shuts),
+            ("routes/edited", edited),
+            ("consumers/rekeyed", consumer("rekeyed", "another")),
+            ("consumers/relabelled", relabelled),
+        ],
+        &["routes/goes", "consumers/deleted", "consumers/owner/credentials/main"],
+    );
+    for (what, mut client) in doomed {
+        assert_eq!(client.rest(), (b"\x88\x02\x03\xf0".to_vec(), true), "{what}");
+        assert!(start.elapsed() < Duration::from_secs(5), "{what}");
+    }
+    // Long enough for each of them to be looked at.
+    while start.elapsed() < Duration::from_millis(2_500) {
+        for client in &mut spared {
+            client.write(FRAME);
+            assert_eq!(client.bytes(FRAME.len()), FRAME);
+        }
+    }
+}
+
+#[test]
+fn a_tunnel_in_the_middle_of_a_frame_ends_too() {
+    let origin = echoing();
+    let gateway = Gateway::start(&[("routes/1", route(origin.upstream()))]);
+    let mut client = open(&gateway, "/chat", "");
+    client.write(b"\x82\x05ha");
+    assert_eq!(client.bytes(4), b"\x82\x05ha");
+    gateway.change(&[], &["routes/1"]);
+    assert!(client.is_closed());
 }

@@ -47,6 +47,14 @@ fn upstream(own: &[SocketAddr], value: &Value, pointer: &str) -> Result<(), (Str
     // Whatever else has a member `nodes` inside a plugin's body is no upstream.
     let Ok(upstream) = Upstream::from_value(value) else { return Ok(()) };
     for node in &upstream.nodes {
+        if node.host.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+            let sentence = format!(
+                "the upstream node {:?} is refused: a host holds no blanks and no control characters; \
+                 name a host or an address",
+                node.host
+            );
+            return Err((sentence, format!("{pointer}/nodes")));
+        }
         let port = node.port.unwrap_or_else(|| upstream.scheme.port());
         if let Some(reason) = refused(own, &node.host, port) {
             let address =
@@ -60,7 +68,8 @@ fn upstream(own: &[SocketAddr], value: &Value, pointer: &str) -> Result<(), (Str
     Ok(())
 }
 
-fn refused(own: &[SocketAddr], host: &str, port: u16) -> Option<&'static str> {
+/// Why the gateway may not send requests to a host and port, if it may not.
+pub(super) fn refused(own: &[SocketAddr], host: &str, port: u16) -> Option<&'static str> {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     if METADATA_NAMES.contains(&name.as_str()) {
         return Some("a cloud metadata service");
@@ -193,6 +202,26 @@ mod tests {
         ] {
             let upstream = json!({ "nodes": [{ "host": host, "port": port, "weight": 1 }] });
             assert_eq!(check(&own(), Kind::Upstream, &upstream).is_ok(), good, "{host}:{port}");
+        }
+    }
+
+    #[test]
+    fn hosts_with_blanks_or_control_characters_are_refused_and_shown_on_one_line() {
+        for (host, shown) in [
+            ("a b", r#""a b""#),
+            ("a\r\nb", r#""a\r\nb""#),
+            ("a\u{0}", r#""a\0""#),
+            (" a", r#"" a""#),
+            ("a\u{a0}b", r#""a\u{a0}b""#),
+        ] {
+            for nodes in
+                [json!({ format!("{host}:80"): 1 }), json!([{ "host": host, "port": 80, "weight": 1 }])]
+            {
+                let (sentence, at) =
+                    check(&[], Kind::Route, &json!({ "upstream": { "nodes": nodes } })).unwrap_err();
+                assert_eq!(at, "/upstream/nodes");
+                assert!(sentence.starts_with(&format!("the upstream node {shown} is refused")), "{sentence}");
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 use usher_model::kind::{Key, Kind};
+use usher_model::mask::is_reference;
 use usher_model::resource::{BadResource, Consumer, Plugins, Route, Service as ServiceResource, Upstream};
 use usher_model::schema::{self, unsupported};
 use usher_pipeline::env::Env;
@@ -13,7 +14,7 @@ use super::super::vault::sealed_inside;
 use super::super::wish::{Times, Wish};
 use super::super::world::Held;
 use super::super::{Service, ServiceError};
-use super::{invalid, nodes};
+use super::{calls, invalid, nodes};
 
 /// How deep a value may be nested; the history wraps it a little deeper, and has to be read again.
 const DEEPEST: usize = 64;
@@ -75,8 +76,28 @@ fn judge(
     }
     plugins(service, key, value)?;
     readable(key.kind, value).map_err(|error| invalid(format!("invalid configuration: {error}"), key, ""))?;
-    nodes::check(&service.parts.rules.forbidden_nodes, key.kind, value)
-        .map_err(|(sentence, pointer)| invalid(sentence, key, pointer))
+    let own = &service.parts.rules.forbidden_nodes;
+    nodes::check(own, key.kind, value)
+        .and_then(|()| calls::check(own, value))
+        .map_err(|(sentence, pointer)| invalid(sentence, key, pointer))?;
+    buildable(service, key, value)
+}
+
+/// Whether the proxy can make the upstream that is written here: what its certificate and key are worth is known by nothing less.
+fn buildable(service: &Service, key: &Key, value: &Value) -> Result<(), ServiceError> {
+    let (upstream, pointer, inside) = match key.kind {
+        Kind::Upstream => (Some(value), "", ""),
+        Kind::Route | Kind::Service => {
+            (value.get("upstream"), "/upstream", "property \"upstream\" validation failed: ")
+        }
+        _ => return Ok(()),
+    };
+    let Some(upstream) = upstream else { return Ok(()) };
+    let path = key.path();
+    let env = Env::new(service.process(), service.registry(), &path);
+    env.target(&path, upstream)
+        .map(drop)
+        .map_err(|error| invalid(format!("invalid configuration: {inside}{}", error.message), key, pointer))
 }
 
 /// Puts the id into the value, or checks that it is the same; its JSON type is kept.
@@ -136,6 +157,15 @@ fn plugins(service: &Service, key: &Key, value: &Value) -> Result<(), ServiceErr
         if key.kind == Kind::Credential && !spec.is_auth() {
             let sentence = "only supports auth type plugins in consumer credential";
             return Err(invalid(sentence, key, plugin_pointer(name)));
+        }
+        if in_consumer
+            && let Some(attribute) = registry.unique_attribute(name)
+            && body.get(attribute).and_then(Value::as_str).is_some_and(is_reference)
+        {
+            return refused(format!(
+                "`plugins.{name}.{attribute}` refers to a secret that is kept elsewhere, which is not supported by this version \
+                 of Usher for the attribute that tells consumers apart; give the value itself"
+            ));
         }
         let judged = if in_consumer && spec.is_auth() {
             registry.check_credential(name, body)

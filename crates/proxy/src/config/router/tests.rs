@@ -24,6 +24,7 @@ fn route(id: &str, order: u64, mode: RouterMode, value: &Value) -> Arc<Route> {
         upstream: Origin::None,
         timeouts: None,
         websocket: false,
+        refused: None,
         traffic: Arc::new(Traffic::new(1)),
         rule,
         build: order,

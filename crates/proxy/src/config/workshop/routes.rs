@@ -11,8 +11,10 @@ use usher_pipeline::exchange::RouteFacts;
 use usher_store::Revision;
 
 use super::leaning::Leaning;
+use super::refusal::{Flaw, place_of, refusing};
+use super::services::Service;
 use super::{Moved, Workshop};
-use crate::config::route::{Origin, Route};
+use crate::config::route::{Origin, Refused, Route};
 use crate::config::router::Rule;
 
 /// What is known of all routes.
@@ -78,24 +80,45 @@ impl Workshop {
             let value = tools.read(moved, bytes)?;
             resource::Route::from_value(&value).map_err(|error| error.to_string())
         });
-        let leans_on = read.as_ref().map(leans_on).unwrap_or_default();
-        let (id, order, served) = self.enter(moved, leans_on);
-        let built = read.and_then(|written| {
-            if written.is_on() { self.build_route(moved, &id, &written, order).map(Some) } else { Ok(None) }
-        });
-        let verdict = built.map(|route| {
-            if let Some(served) = served {
-                self.router.remove(&served);
+        let (written, unread) = match read {
+            Ok(written) => (written, None),
+            Err(reason) => (place_of(bytes), Some(reason)),
+        };
+        let (id, order, served) = self.enter(moved, leans_on(&written));
+        let built = match unread {
+            Some(reason) => Err(reason.into()),
+            None if written.is_on() => self.build_route(moved, &id, &written, order).map(Some),
+            None => Ok(None),
+        };
+        let verdict = match built {
+            Ok(route) => {
+                self.serve(&id, served.as_ref(), route);
+                Ok(())
             }
-            let route = route.map(Arc::new);
-            if let Some(route) = &route {
-                self.router.insert(route);
+            Err(flaw) => {
+                let serves = served.as_ref().is_some_and(|served| served.refused.is_none());
+                if flaw.missing.is_some() || !serves {
+                    let refusing = written.is_on().then(|| self.refuse_route(&id, &written, order, &flaw));
+                    self.serve(&id, served.as_ref(), refusing.flatten());
+                }
+                Err(flaw.reason)
             }
-            if let Some(known) = self.routes.known.get_mut(&id) {
-                known.served = route;
-            }
-        });
+        };
         self.note(&moved.path, revision, verdict);
+    }
+
+    /// Puts a route in the place of its last build, or leaves that empty.
+    fn serve(&mut self, id: &Arc<str>, before: Option<&Arc<Route>>, route: Option<Route>) {
+        if let Some(before) = before {
+            self.router.remove(before);
+        }
+        let route = route.map(Arc::new);
+        if let Some(route) = &route {
+            self.router.insert(route);
+        }
+        if let Some(known) = self.routes.known.get_mut(id) {
+            known.served = route;
+        }
     }
 
     /// Notes what a route leans on, and gives its id, its place and the build that is served.
@@ -120,10 +143,13 @@ impl Workshop {
         id: &Arc<str>,
         written: &resource::Route,
         order: u64,
-    ) -> Result<Route, String> {
+    ) -> Result<Route, Flaw> {
+        let plugin_config = written.plugin_config_id.as_deref();
+        // In this order: it decides what a route without both answers.
+        let over = self.bases.plugin_config(plugin_config)?;
         let service = self.bases.service(written.service_id.as_deref())?;
         let service = service.as_deref();
-        let base = self.bases.pipeline(service, written.plugin_config_id.as_deref())?;
+        let base = self.bases.pipeline(service, plugin_config.zip(over));
         let pipeline = self.tools.guard(|tools| {
             if written.plugins.is_empty() {
                 return Ok(Arc::clone(&base));
@@ -139,19 +165,8 @@ impl Workshop {
         };
         let hosts = service.map_or(&[][..], |service| &service.hosts);
         let rule = Rule::of(written, hosts, self.tools.router, order)?;
-        let routes = &mut self.routes;
-        routes.next_build += 1;
-        let blank = || Arc::clone(&routes.blank);
-        let facts = RouteFacts {
-            id: Arc::clone(id),
-            name: written.name.as_deref().map_or_else(blank, Arc::from),
-            uri: rule.uris.first().map_or_else(blank, Arc::clone),
-            host: rule.hosts.first().map_or_else(blank, Arc::clone),
-            service_id: service.map_or_else(blank, |service| Arc::clone(&service.id)),
-            service_name: service.map_or_else(blank, |service| Arc::clone(&service.name)),
-        };
         Ok(Route {
-            facts: Arc::new(facts),
+            facts: Arc::new(self.facts(id, written, &rule, service)),
             pipeline,
             upstream,
             timeouts: written.timeout,
@@ -159,10 +174,66 @@ impl Workshop {
                 .enable_websocket
                 .or(service.and_then(|service| service.websocket))
                 .unwrap_or(false),
+            refused: None,
             traffic: self.traffic.of(id),
             rule,
-            build: routes.next_build,
+            build: self.next_build(),
         })
+    }
+
+    /// The route that keeps the place of one that can't be built; `None` where no request could ever take it.
+    fn refuse_route(
+        &mut self,
+        id: &Arc<str>,
+        written: &resource::Route,
+        order: u64,
+        flaw: &Flaw,
+    ) -> Option<Route> {
+        let status = flaw.status();
+        let hosts = self.bases.hosts(written.service_id.as_deref());
+        let rule = Rule::of(written, hosts, self.tools.router, order);
+        // A condition that can't be read holds nobody off.
+        let bare = || {
+            let mut bare = written.clone();
+            bare.vars = None;
+            bare
+        };
+        let rule = rule.or_else(|_| Rule::of(&bare(), hosts, self.tools.router, order)).ok()?;
+        let pipeline = self.tools.guard(|tools| refusing(status, &tools.process)).ok()?;
+        Some(Route {
+            facts: Arc::new(self.facts(id, written, &rule, None)),
+            pipeline: Arc::new(pipeline),
+            upstream: Origin::None,
+            timeouts: None,
+            websocket: false,
+            refused: Some(Refused { status, reason: flaw.reason.clone() }),
+            traffic: self.traffic.of(id),
+            rule,
+            build: self.next_build(),
+        })
+    }
+
+    fn facts(
+        &self,
+        id: &Arc<str>,
+        written: &resource::Route,
+        rule: &Rule,
+        service: Option<&Service>,
+    ) -> RouteFacts {
+        let blank = || Arc::clone(&self.routes.blank);
+        RouteFacts {
+            id: Arc::clone(id),
+            name: written.name.as_deref().map_or_else(blank, Arc::from),
+            uri: rule.uris.first().map_or_else(blank, Arc::clone),
+            host: rule.hosts.first().map_or_else(blank, Arc::clone),
+            service_id: service.map_or_else(blank, |service| Arc::clone(&service.id)),
+            service_name: service.map_or_else(blank, |service| Arc::clone(&service.name)),
+        }
+    }
+
+    const fn next_build(&mut self) -> u64 {
+        self.routes.next_build += 1;
+        self.routes.next_build
     }
 
     fn own_upstream(&self, id: &str, value: &Value) -> Result<Origin, String> {

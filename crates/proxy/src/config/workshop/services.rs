@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde_json::Value;
 use usher_model::kind::Kind;
 use usher_model::resource;
 use usher_pipeline::compile::Pipeline;
 
+use super::refusal::Flaw;
 use super::{Moved, Tools, Workshop};
 use crate::config::route::Origin;
 use crate::config::router::hosts_of;
@@ -19,13 +21,16 @@ pub(super) struct Service {
     pub(super) origin: Origin,
     pub(super) websocket: Option<bool>,
     pipeline: Arc<Pipeline>,
+    /// Whether it could ever be built; of one that could not, only the hosts are known.
+    usable: bool,
 }
 
 /// All services and plugin configs.
 #[derive(Default)]
 pub(super) struct Bases {
     services: HashMap<String, Arc<Service>>,
-    plugin_configs: HashMap<String, Arc<Pipeline>>,
+    /// `None` for one that could never be built.
+    plugin_configs: HashMap<String, Option<Arc<Pipeline>>>,
     /// A service's plugins with a plugin config's laid over them, for routes that have both.
     pairs: HashMap<(String, String), Arc<Pipeline>>,
     /// For routes that have neither.
@@ -36,33 +41,43 @@ impl Bases {
     /// The service that a route names.
     ///
     /// # Errors
-    /// There is none.
-    pub(super) fn service(&self, id: Option<&str>) -> Result<Option<Arc<Service>>, String> {
-        let found = id.map(|id| {
-            self.services
-                .get(id)
-                .cloned()
-                .ok_or_else(|| format!("the service {id}, which it refers to, does not exist"))
-        });
-        found.transpose()
+    /// There is none, or it could never be built.
+    pub(super) fn service(&self, id: Option<&str>) -> Result<Option<Arc<Service>>, Flaw> {
+        let Some(id) = id else { return Ok(None) };
+        match self.services.get(id) {
+            None => Err(Flaw::missing(404, format!("the service {id}, which it refers to, does not exist"))),
+            Some(service) if !service.usable => Err(unusable("service", id)),
+            Some(service) => Ok(Some(Arc::clone(service))),
+        }
+    }
+
+    /// The hosts of a service, as far as they are known.
+    pub(super) fn hosts(&self, id: Option<&str>) -> &[Arc<str>] {
+        id.and_then(|id| self.services.get(id)).map_or(&[], |service| &service.hosts)
+    }
+
+    /// The plugins of the plugin config that a route names.
+    ///
+    /// # Errors
+    /// There is none, or it could never be built.
+    pub(super) fn plugin_config(&self, id: Option<&str>) -> Result<Option<Arc<Pipeline>>, Flaw> {
+        let Some(id) = id else { return Ok(None) };
+        match self.plugin_configs.get(id) {
+            None => {
+                Err(Flaw::missing(503, format!("the plugin config {id}, which it refers to, does not exist")))
+            }
+            Some(None) => Err(unusable("plugin config", id)),
+            Some(found) => Ok(found.clone()),
+        }
     }
 
     /// The plugins that a route has from its service and plugin config; the plugin config's win.
-    ///
-    /// # Errors
-    /// The plugin config does not exist.
     pub(super) fn pipeline(
         &mut self,
         service: Option<&Service>,
-        plugin_config: Option<&str>,
-    ) -> Result<Arc<Pipeline>, String> {
-        let over = plugin_config.map(|id| {
-            let found = self.plugin_configs.get(id).cloned();
-            let found =
-                found.ok_or_else(|| format!("the plugin config {id}, which it refers to, does not exist"))?;
-            Ok::<_, String>((id, found))
-        });
-        Ok(match (service, over.transpose()?) {
+        plugin_config: Option<(&str, Arc<Pipeline>)>,
+    ) -> Arc<Pipeline> {
+        match (service, plugin_config) {
             (None, None) => Arc::clone(&self.empty),
             (Some(service), None) => Arc::clone(&service.pipeline),
             (None, Some((_, over))) => over,
@@ -72,8 +87,12 @@ impl Bases {
                     self.pairs.entry(pair).or_insert_with(|| Arc::new(service.pipeline.under(&over)));
                 Arc::clone(joined)
             }
-        })
+        }
     }
+}
+
+fn unusable(kind: &str, id: &str) -> Flaw {
+    Flaw::missing(503, format!("the {kind} {id}, which it refers to, can't be used; mend that one first"))
 }
 
 impl Workshop {
@@ -92,16 +111,22 @@ impl Workshop {
             }
             Some((bytes, _)) if is_service => {
                 let built = self.tools.guard(|tools| build_service(tools, moved, bytes));
-                built.map(|service| drop(self.bases.services.insert(id.to_owned(), Arc::new(service))))
+                let services = &mut self.bases.services;
+                if built.is_err() && services.get(id).is_none_or(|known| !known.usable) {
+                    services.insert(id.to_owned(), Arc::new(hosts_alone(id, bytes)));
+                }
+                built.map(|service| drop(services.insert(id.to_owned(), Arc::new(service))))
             }
             Some((bytes, _)) => {
                 let built = self.tools.guard(|tools| {
                     let plugins = resource::Plugins::from_value(&tools.read(moved, bytes)?);
                     tools.compile(moved, &plugins.map_err(|error| error.to_string())?.plugins)
                 });
-                built.map(|pipeline| {
-                    drop(self.bases.plugin_configs.insert(id.to_owned(), Arc::new(pipeline)));
-                })
+                let plugin_configs = &mut self.bases.plugin_configs;
+                if built.is_err() {
+                    plugin_configs.entry(id.to_owned()).or_default();
+                }
+                built.map(|pipeline| drop(plugin_configs.insert(id.to_owned(), Some(Arc::new(pipeline)))))
             }
         };
         self.bases.pairs.retain(|(service, over), _| id != if is_service { service } else { over });
@@ -125,5 +150,22 @@ fn build_service(tools: &Tools, moved: &Moved, bytes: &[u8]) -> Result<Service, 
         origin,
         websocket: written.enable_websocket,
         pipeline: Arc::new(tools.compile(moved, &written.plugins)?),
+        usable: true,
     })
+}
+
+/// What keeps the routes of a service that can't be built in their places.
+fn hosts_alone(id: &str, bytes: &[u8]) -> Service {
+    let value: Option<Value> = serde_json::from_slice(bytes).ok();
+    let hosts = value.as_ref().and_then(|value| value.get("hosts")).and_then(Value::as_array);
+    let hosts = hosts_of(hosts.into_iter().flatten().filter_map(Value::as_str));
+    Service {
+        id: id.into(),
+        name: Arc::default(),
+        hosts: hosts.unwrap_or_default(),
+        origin: Origin::None,
+        websocket: None,
+        pipeline: Arc::default(),
+        usable: false,
+    }
 }

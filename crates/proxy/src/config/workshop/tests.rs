@@ -1,5 +1,7 @@
 //! What becomes of the store's objects: merging, what is built anew, and what stays when something can't be built.
 
+mod refusing;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -105,14 +107,6 @@ async fn what_cannot_be_built_keeps_its_last_good_version_and_is_listed() {
         (json!({ "uri": "/a", "plugins": plugins("refuse", "") }), "plugin mark-a: this text is refused"),
         (json!({ "uri": "/a", "plugins": plugins("panic", "") }), "a bug"),
         (json!({ "uri": "/a", "plugins": { "mark-a": {} } }), "property \"text\" is required"),
-        (
-            json!({ "uri": "/a", "service_id": "none" }),
-            "the service none, which it refers to, does not exist",
-        ),
-        (
-            json!({ "uri": "/a", "plugin_config_id": "none" }),
-            "the plugin config none, which it refers to, does not exist",
-        ),
         (json!({ "uri": "/a", "upstream": { "nodes": { "169.254.169.254:80": 1 } } }), "link-local"),
         (json!({ "uri": "/a", "plugins": plugins(&foreign, "") }), "sealed for another record"),
     ] {
@@ -173,7 +167,7 @@ async fn every_kind_keeps_its_last_good_version() {
 async fn a_route_waits_for_what_it_refers_to() {
     let trial = Trial::start().await;
     trial.put("routes/1", json!({ "uri": "/a", "service_id": "s" })).await;
-    assert_eq!((trial.problems().len(), trial.marks("/a")), (1, "no route".to_owned()));
+    assert_eq!((trial.problems().len(), trial.answered("/a")), (1, Some(404)));
     trial.put("services/s", json!({ "plugins": plugins("s", "") })).await;
     assert_eq!((trial.problems().len(), trial.marks("/a")), (0, "a=s".to_owned()));
     // Both at once, whatever their order in the transaction.
@@ -186,9 +180,9 @@ async fn a_route_waits_for_what_it_refers_to() {
         .await;
     assert_eq!(trial.marks("/b"), "a=t");
     trial.delete("services/s").await;
-    assert_eq!((trial.problems().len(), trial.marks("/a")), (1, "a=s".to_owned()));
+    assert_eq!((trial.problems().len(), trial.answered("/a")), (1, Some(404)));
     trial.put("routes/1", json!({ "uri": "/a", "plugins": {} })).await;
-    assert_eq!(trial.problems(), []);
+    assert_eq!((trial.problems(), trial.answered("/a")), (Vec::new(), Some(0)));
 }
 
 #[tokio::test]

@@ -58,6 +58,8 @@ impl Line<'_> {
                 }
             }
             "remote_user" => user(&self.exchange.request.head)?,
+            // Of what couldn't be read as a request nothing is made up.
+            "request" | "server_protocol" if self.exchange.request.method().is_empty() => return None,
             _ => return self.exchange.variable(name),
         };
         Some(text.into_bytes().into())

@@ -127,7 +127,7 @@ impl Client {
         Body::Stream(Box::new(ClientBody { client: Rc::clone(self), trailers: None }))
     }
 
-    /// What is left of the body; `answering` a request whose client still waits for `100 Continue` may leave it unsent.
+    /// What is left of the body. A client that still waits for `100 Continue` may never send it.
     pub(in crate::engine) fn unread(&self) -> Unread {
         let io = self.io.borrow();
         let body = &io.body;

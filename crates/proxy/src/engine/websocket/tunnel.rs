@@ -1,6 +1,7 @@
 //! The tunnel behind a `101`: each direction has one buffer, and reads on only when what it read has left.
 //!
-//! A tunnel has no end of its own, so a worker that stops says good-bye to its client: a close frame, between two of the upstream's frames.
+//! A tunnel has no end of its own, so a worker that stops says good-bye to its client: a close frame, between two of the upstream's frames. So it is
+//! where what let the tunnel in was taken back, but then nothing is waited for.
 
 use std::future::poll_fn;
 use std::io;
@@ -16,18 +17,23 @@ use crate::engine::client::Client;
 use crate::engine::clock::millis;
 use crate::engine::course::{Course, Next};
 use crate::engine::socket::Socket;
+use crate::engine::state::State;
 
 use super::frames::Frames;
+use super::permit::Permit;
 
 /// A close frame that says that this end is going away (RFC 6455, section 7.4.1: 1001).
 const GOING_AWAY: [u8; 4] = [0x88, 2, 0x03, 0xe9];
+
+/// One that says that the rules don't allow this (1008).
+const NOT_ALLOWED: [u8; 4] = [0x88, 2, 0x03, 0xf0];
 
 /// How a tunnel ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// Both sides have ended, or one broke, or nothing moved for too long.
     Over,
-    /// The worker stops; the client has been told.
+    /// The worker stops, or the tunnel is no longer allowed; the client has been told.
     Told,
 }
 
@@ -48,10 +54,12 @@ impl Way {
     }
 }
 
-/// Moves bytes both ways until both sides have ended, one breaks, nothing has moved for the upstream's read timeout, or the worker stops.
+/// Moves bytes both ways until both sides have ended, one breaks, nothing has moved for the upstream's read timeout, the worker stops, or what let
+/// the tunnel in was taken back.
 pub(in crate::engine) async fn tunnel(course: &mut Course<'_>) -> Next {
     let client = course.client;
-    let far = &mut course.state.far;
+    let mut permit = Permit::of(course);
+    let State { far, exchange, body_bytes, .. } = &mut *course.state;
     let Some(link) = &mut far.link else { return Next::Close };
     let patience = millis(far.timeouts.read.min(far.timeouts.send));
     let mut up = Way::new(client.take_ahead());
@@ -68,9 +76,13 @@ pub(in crate::engine) async fn tunnel(course: &mut Course<'_>) -> Next {
             // Who broke it has no use for a word about it, and the other side sees the end.
             Err(_) | Ok(true) => Poll::Ready(End::Over),
             Ok(false) if client.alarm.rang(Wait::UpstreamRead) => Poll::Ready(End::Over),
+            Ok(false) if permit.is_withdrawn(client, exchange) => {
+                tracing::debug!(peer = %client.peer, "closed a tunnel whose caller or route is gone");
+                let between = down.buffer.is_empty() && frames.is_between();
+                Poll::Ready(if between { say(context, client, &NOT_ALLOWED) } else { End::Over })
+            }
             Ok(false) if client.local.is_draining() && down.buffer.is_empty() && frames.is_between() => {
-                let said = client.poll_tunnel_write(context, &GOING_AWAY);
-                Poll::Ready(if matches!(said, Poll::Ready(Ok(4))) { End::Told } else { End::Over })
+                Poll::Ready(say(context, client, &GOING_AWAY))
             }
             Ok(false) => {
                 client.alarm.arm(Wait::UpstreamRead, client.local.clock.ms() + patience);
@@ -80,12 +92,18 @@ pub(in crate::engine) async fn tunnel(course: &mut Course<'_>) -> Next {
     })
     .await;
     client.alarm.disarm_all();
-    course.state.exchange.times.upstream_end = Some(client.local.clock.now());
-    course.state.body_bytes += down.moved;
+    exchange.times.upstream_end = Some(client.local.clock.now());
+    *body_bytes += down.moved;
     for way in [up, down] {
         client.local.buffers.give_back(way.buffer);
     }
     if end == End::Told { Next::Linger } else { Next::Close }
+}
+
+/// Says a last word to the client, if it is taken at once.
+fn say(context: &mut Context<'_>, client: &Client, word: &[u8; 4]) -> End {
+    let said = client.poll_tunnel_write(context, word);
+    if matches!(said, Poll::Ready(Ok(4))) { End::Told } else { End::Over }
 }
 
 /// Moves what can be moved; `true` once both directions are at their end.
