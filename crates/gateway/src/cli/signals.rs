@@ -1,4 +1,4 @@
-//! The signals that end a server: SIGTERM, SIGINT, and SIGHUP when its terminal is closed.
+//! The signals that end a server: SIGTERM, SIGINT, and SIGHUP when its terminal is closed. SIGUSR1, which log rotation sends, doesn't.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -7,6 +7,7 @@ pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    rotate: Signal,
 }
 
 impl Signals {
@@ -16,15 +17,21 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            rotate: signal(SignalKind::user_defined1())?,
         })
     }
 
     /// The next one.
     pub(crate) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-            _ = self.hangup.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => return,
+                _ = self.rotate.recv() => {
+                    tracing::warn!("SIGUSR1 does nothing yet: rotate the access log with copytruncate");
+                }
+            }
         }
     }
 }
