@@ -25,7 +25,7 @@ pub(crate) struct Chat {
     /// Agree to every plan without being asked: for scripts
     #[arg(long)]
     pub(crate) yes: bool,
-    /// An OpenAI-compatible endpoint, such as https://api.openai.com/v1; without it plain sentences are understood
+    /// An OpenAI-compatible endpoint, such as `https://api.openai.com/v1`; without it plain sentences are understood
     #[arg(long, value_name = "URL", env = "USHER_MODEL_URL")]
     pub(crate) model_url: Option<String>,
     /// The model's name there

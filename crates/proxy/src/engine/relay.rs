@@ -91,7 +91,7 @@ impl Source {
         }
     }
 
-    /// What is there without waiting; `None` asks for [`Source::poll_more`].
+    /// What is there without waiting; `None` asks for [`Far::poll_more`].
     fn next(&mut self, far: &mut Far) -> Result<Option<Piece>, BodyError> {
         match self {
             Self::Nothing => Ok(Some(Piece::End(None))),
