@@ -2,7 +2,7 @@
 //!
 //! Every OPTIONS request is answered here, before any plugin that authenticates: browsers send preflights without credentials.
 //!
-//! Example: {"allow_origins": "https://app.example.com", "allow_methods": "GET,POST", "allow_headers": "Authorization", "allow_credential": true}
+//! Example: `{"allow_origins": "https://app.example.com", "allow_methods": "GET,POST", "allow_headers": "Authorization", "allow_credential": true}`
 
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -4,7 +4,7 @@
 //! service that is away, slow or talks nonsense refuses unless `allow_degradation` says otherwise. What the service may tell the upstream comes
 //! from the service alone: a client's own copies of `upstream_headers` are dropped on every path, also where `_meta.filter` passes the plugin over.
 //!
-//! Example: {"uri": "http://127.0.0.1:9000/auth", "request_headers": ["Authorization"], "upstream_headers": ["X-User-ID"], "client_headers": ["Location"]}
+//! Example: `{"uri": "http://127.0.0.1:9000/auth", "request_headers": ["Authorization"], "upstream_headers": ["X-User-ID"], "client_headers": ["Location"]}`
 
 mod config;
 

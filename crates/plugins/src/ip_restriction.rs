@@ -3,7 +3,7 @@
 //! The address is the client's as the gateway settled it: the socket's, or what a trusted proxy or `real-ip` says. Lists are merged into sorted
 //! ranges once, so that a long list costs a binary search.
 //!
-//! Example: {"whitelist": ["10.0.0.0/8", "2001:db8::1"]}
+//! Example: `{"whitelist": ["10.0.0.0/8", "2001:db8::1"]}`
 
 use std::net::{IpAddr, Ipv4Addr};
 

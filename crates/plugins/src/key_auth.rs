@@ -3,7 +3,7 @@
 //! The header is asked first and the query only where the header is absent, so that one request never carries two answers to the same question.
 //! Whether a key is unknown or was never issued looks and lasts the same.
 //!
-//! Example: {"header": "X-API-KEY", "hide_credentials": true}
+//! Example: `{"header": "X-API-KEY", "hide_credentials": true}`
 
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -3,7 +3,7 @@
 //! Counters are shared by all workers and follow the plugin's body: an edit elsewhere in the route leaves them alone, an edit of the body starts
 //! them anew.
 //!
-//! Example: {"count": 100, "time_window": 60, "key": "consumer_name", "rejected_code": 429, "rejected_msg": "come back later"}
+//! Example: `{"count": 100, "time_window": 60, "key": "consumer_name", "rejected_code": 429, "rejected_msg": "come back later"}`
 
 mod config;
 mod counters;

@@ -3,7 +3,7 @@
 //! Each worker adds to numbers of its own, found by one look-up without an allocation, and a scrape adds the workers' numbers up. Label values
 //! come from the configuration and never from a client; the number of label sets has a bound, and what is beyond it is counted as `other`.
 //!
-//! Example: {"prefer_name": true}
+//! Example: `{"prefer_name": true}`
 
 mod cells;
 mod labels;

@@ -4,7 +4,7 @@
 //! was made for credentials is not kept. Of many requests for one missing answer one goes to the upstream and the others wait for it. A request
 //! with the method PURGE takes away what is kept for its URL; the route has to admit that method.
 //!
-//! Example: {"cache_strategy": "memory", "cache_zone": "memory_cache", "cache_ttl": 60}
+//! Example: `{"cache_strategy": "memory", "cache_zone": "memory_cache", "cache_ttl": 60}`
 
 mod config;
 mod entry;

@@ -3,7 +3,7 @@
 //! What it makes of a path is checked like a client's: a value that climbs out of the path that was written is refused, so that the path that
 //! rules have judged stays the path that is forwarded.
 //!
-//! Example: {"regex_uri": ["^/v1/(.*)", "/$1"], "headers": {"set": {"X-Client": "$remote_addr"}}}
+//! Example: `{"regex_uri": ["^/v1/(.*)", "/$1"], "headers": {"set": {"X-Client": "$remote_addr"}}}`
 
 use std::borrow::Cow;
 

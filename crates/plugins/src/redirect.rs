@@ -3,7 +3,7 @@
 //! The port for https is the gateway's own unless `plugin_attr.redirect.https_port` says otherwise, for example where a balancer in front listens
 //! on 443.
 //!
-//! Example: {"uri": "/new/home", "ret_code": 301}
+//! Example: `{"uri": "/new/home", "ret_code": 301}`
 
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -2,7 +2,7 @@
 //!
 //! Ids tell requests apart; they are no secrets, so they come from a fast generator of the worker's own and cost no system call.
 //!
-//! Example: {"header_name": "X-Request-Id", "algorithm": "uuid"}
+//! Example: `{"header_name": "X-Request-Id", "algorithm": "uuid"}`
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

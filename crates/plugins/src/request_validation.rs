@@ -2,7 +2,7 @@
 //!
 //! The body is forwarded as it was understood here, so that no other reader of it finds something that was never judged.
 //!
-//! Example: {"body_schema": {"type": "object", "required": ["title"], "properties": {"title": {"type": "string", "maxLength": 200}}}, "rejected_code": 422, "rejected_msg": "a session needs a title"}
+//! Example: `{"body_schema": {"type": "object", "required": ["title"], "properties": {"title": {"type": "string", "maxLength": 200}}}, "rejected_code": 422, "rejected_msg": "a session needs a title"}`
 
 mod reading;
 mod references;

@@ -2,7 +2,7 @@
 //!
 //! A new body streams as any other; only filters keep a body back until it is whole, because a match may lie across two pieces of it.
 //!
-//! Example: {"headers": {"set": {"X-Served-By": "usher"}, "remove": ["X-Powered-By"]}, "filters": [{"regex": "internal\\.test", "replace": "example.com", "scope": "global"}], "vars": [["status", "==", 200]]}
+//! Example: `{"headers": {"set": {"X-Served-By": "usher"}, "remove": ["X-Powered-By"]}, "filters": [{"regex": "internal\\.test", "replace": "example.com", "scope": "global"}], "vars": [["status", "==", 200]]}`
 
 mod config;
 mod decode;

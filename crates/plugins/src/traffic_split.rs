@@ -3,7 +3,7 @@
 //! Turns are taken in common by all workers, so that a split of 1 to 9 is one request of ten whoever serves it, and they follow the plugin's
 //! body: an edit elsewhere in the route goes on where it was.
 //!
-//! Example: {"rules": [{"match": [{"vars": [["http_x_beta", "==", "yes"]]}], "weighted_upstreams": [{"upstream": {"type": "roundrobin", "nodes": {"127.0.0.1:1981": 1}}, "weight": 1}, {"weight": 9}]}]}
+//! Example: `{"rules": [{"match": [{"vars": [["http_x_beta", "==", "yes"]]}], "weighted_upstreams": [{"upstream": {"type": "roundrobin", "nodes": {"127.0.0.1:1981": 1}}, "weight": 1}, {"weight": 9}]}]}`
 
 mod config;
 mod wheel;

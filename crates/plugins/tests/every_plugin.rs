@@ -158,8 +158,8 @@ fn refusal(spec: &'static Spec, body: Value) -> String {
 fn every_example_is_taken_and_runs() {
     for (stem, name, text) in plugin_files() {
         let examples: Vec<&str> =
-            text.lines().filter_map(|line| line.strip_prefix("//! Example: ")).collect();
-        assert!(!examples.is_empty(), "{stem}.rs has no `//! Example: {{...}}`");
+            text.lines().filter_map(|line| line.strip_prefix("//! Example: `")?.strip_suffix('`')).collect();
+        assert!(!examples.is_empty(), "{stem}.rs has no line `//! Example:` with a body in backticks");
         let spec = usher_plugins::all().iter().find(|spec| spec.name == name).unwrap();
         for example in examples {
             let body: Value =
