@@ -34,9 +34,15 @@ fn bodies_may_be_read_replaced_and_changed_on_their_way() {
             } else {
                 client.request("POST", "/", "", sent.as_bytes());
             }
-            assert_eq!(client.answer().unwrap().status, 200, "{plugins}");
+            let answer = client.answer().unwrap();
+            assert_eq!(answer.status, 200, "{plugins}");
             let seen = origin.last();
             assert_eq!((seen.text().as_str(), seen.field("x-read")), (wanted, read), "{plugins}");
+            if answer.field("connection") == Some("close") {
+                // How much of a chunked body is still to come is not known: where nobody read it, it may be the end, and that is said.
+                assert!(chunked && plugins["trial"].get("replace").is_some(), "{plugins}");
+                continue;
+            }
             // The connection goes on: whatever was left of the body was read.
             client.request("GET", "/", "", b"");
             assert_eq!(client.answer().unwrap().status, 200, "{plugins}");
