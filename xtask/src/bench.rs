@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: runs the comparison in `bench/`, on this machine, and prints its table.
+//! `cargo xtask bench`: runs the comparisons in `bench/`, on this machine, and prints their tables.
 
 use crate::command::{command, root, run as run_command};
 use crate::tools;
@@ -11,15 +11,20 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3", "python3"),
     ("strace", "strace"),
     ("valgrind", "valgrind"),
+    ("etcd-server", "etcd"),
 ];
 
-/// Builds the release binary and runs the comparison; `words` go to the script.
+/// Builds the release binary and runs a script: `control ...` the one of the control plane, anything else the one beside nginx and HAProxy.
+/// The other words go to the script.
 ///
 /// # Errors
 /// Something is missing, or a contender answers wrongly.
 pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
     tools::ensure_packages(PACKAGES)?;
     run_command(&mut command("cargo", &["build", "--release", "--package", "usher-gateway", "--locked"]))?;
-    let script = root().join("bench/compare.py");
-    run_command(command("python3", &[]).arg(script).args(words))
+    let (script, words) = match words.split_first() {
+        Some((first, rest)) if first == "control" => ("bench/control.py", rest),
+        _ => ("bench/compare.py", words),
+    };
+    run_command(command("python3", &[]).arg(root().join(script)).args(words))
 }

@@ -4,6 +4,7 @@ mod bench;
 mod command;
 mod steps;
 mod tools;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -12,6 +13,7 @@ const HELP: &str = "usage: cargo xtask <task>
   test         every check: format, clippy with warnings denied, dependencies, tests, documentation, the demo end to end
   test FILTER  only the tests whose name contains FILTER
   bench        speed beside nginx and HAProxy, in one interleaved run (see docs/performance.md)
+  torture      lost power, failing disks and kills, for up to an hour (`torture --help`)
   help         this text
 ";
 
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
         (Some("test"), []) => steps::all(),
         (Some("test"), [filter]) => steps::only(filter),
         (Some("bench"), rest) => bench::run(rest),
+        (Some("torture"), rest) => torture::run(rest),
         (Some("help" | "--help" | "-h") | None, _) => command::say(HELP.trim_end()),
         (Some(other), _) => {
             Err(anyhow::anyhow!("{other:?} is not a task, or not with these words\n\n{HELP}"))

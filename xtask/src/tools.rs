@@ -10,7 +10,7 @@ const NEXTEST: (&str, &str) = ("0.9.151", "0.9.");
 const DENY: (&str, &str) = ("0.20.2", "0.20.");
 
 /// Debian's packages that tests use, each with a program it brings.
-const PACKAGES: &[(&str, &str)] = &[("curl", "curl")];
+const PACKAGES: &[(&str, &str)] = &[("curl", "curl"), ("etcd-server", "etcd")];
 
 /// Installs whatever is missing, after listing it.
 ///

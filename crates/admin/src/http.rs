@@ -3,30 +3,37 @@
 //! One handler takes every path, because the order of checks is part of what clients see: token, resource, method, size, JSON, arguments,
 //! and then the resource itself.
 
-mod answer;
+pub(crate) mod answer;
 mod args;
 mod body;
 mod condition;
+mod configs;
+mod document;
+mod envelope;
 mod filter;
-mod front;
+pub(crate) mod front;
+mod options;
 mod patch;
 mod place;
-mod plugins;
+pub(crate) mod plugins;
 mod read;
 mod refusal;
 mod rules;
 mod schemas;
 mod search;
+mod standalone;
+mod target;
 mod token;
 mod turns;
 mod write;
 
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
@@ -34,47 +41,44 @@ use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
 use usher_model::change::Principal;
 use usher_model::compat::{Behaviour, Compat};
+use usher_model::kind::{Key, Kind};
 
-use crate::keys::Keys;
+pub use options::{Envelopes, Form, HttpOptions};
+
+use crate::keys::Guesses;
 use crate::service::Service;
 use answer::Answer;
 use args::Args;
 use body::Incoming;
-use place::{Place, Target, Verb};
+use front::Front;
+use place::{Place, Verb};
+use standalone::Standalone;
+use target::Target;
 use token::Access;
 use turns::Turns;
 
-/// How the Admin API listens and whom it answers.
-pub struct HttpOptions {
-    /// The keys it takes.
-    pub keys: Keys,
-    /// Whether a key is needed at all. Without one, everybody who reaches the port is an admin.
-    pub key_required: bool,
-    /// Which of APISIX's behaviours are on.
-    pub compat: Compat,
-    /// The value of the header `Server`.
-    pub server: String,
-    /// The `host:port` under which it may be asked, and whose pages may call it.
-    pub own_hosts: Vec<String>,
-}
-
 /// The Admin API for a port of its own.
 pub fn router(service: Arc<Service>, options: HttpOptions) -> Router {
-    let HttpOptions { keys, key_required, compat, server, own_hosts } = options;
-    let access = if key_required { Access::Keys { keys, compat } } else { Access::everybody() };
-    let front = Arc::new(front::Front::new(own_hosts, !key_required, compat, &server));
-    let api = Api::new(service, access, false);
+    let front = Arc::new(Front::of(&options));
+    let HttpOptions { keys, key_required, compat, form, .. } = options;
+    let api = crate::api::router(Arc::clone(&service), key_required.then(|| keys.clone()));
+    let access = if key_required {
+        Access::Keys { keys, compat, guesses: Guesses::default() }
+    } else {
+        Access::everybody()
+    };
     Router::new()
         .fallback(serve)
-        .with_state(Arc::new(api))
+        .with_state(Arc::new(Api::new(service, access, form, false)))
         .layer(CatchPanicLayer::custom(answer::panicked))
+        .merge(api)
         .layer(middleware::from_fn_with_state(front, front::guard))
 }
 
 /// The same paths for the chat port: everybody is this principal, and bodies have to say that they are JSON, which no foreign page can
 /// without asking first. Host, origin and CORS are the business of whoever takes this router in.
-pub fn admin_paths(service: Arc<Service>, principal: Principal) -> Router {
-    let api = Api::new(service, Access::As(principal), true);
+pub fn admin_paths(service: Arc<Service>, principal: Principal, form: Form) -> Router {
+    let api = Api::new(service, Access::As(principal), form, true);
     Router::new()
         .route("/apisix/admin", any(serve))
         .route("/apisix/admin/", any(serve))
@@ -87,16 +91,21 @@ pub fn admin_paths(service: Arc<Service>, principal: Principal) -> Router {
 struct Api {
     service: Arc<Service>,
     access: Access,
+    form: Form,
     json_only: bool,
     turns: Turns,
+    standalone: Standalone,
 }
 
 async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let mut body = Incoming::new(&head.headers, body);
-    let (Ok(answer) | Err(answer)) = api.answer(&head, &mut body).await;
+    let (Ok(mut answer) | Err(mut answer)) = api.answer(&head, &mut body).await;
     // A client that is still sending would see a reset instead of the answer.
     body.drain().await;
+    if let Some(since) = api.stale(&head.method) {
+        answer = answer.with(HeaderName::from_static("x-usher-stale"), since);
+    }
     tracing::debug!(method = %head.method, path = head.uri.path(), status = answer.status(), "answered");
     answer.into_response()
 }
@@ -105,66 +114,108 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
 type Outcome = Result<Answer, Answer>;
 
 impl Api {
-    fn new(service: Arc<Service>, access: Access, json_only: bool) -> Self {
-        Self { service, access, json_only, turns: Turns::default() }
+    fn new(service: Arc<Service>, access: Access, form: Form, json_only: bool) -> Self {
+        Self { service, access, form, json_only, turns: Turns::default(), standalone: Standalone::default() }
     }
 
     async fn answer(&self, head: &Parts, body: &mut Incoming) -> Outcome {
         let place = Place::of(head.uri.path()).ok_or_else(|| self.page(StatusCode::BAD_REQUEST))?;
+        let nothing_here = || self.page(StatusCode::NOT_FOUND);
+        let is_document = matches!(place, Place::Configs | Place::ConfigsValidate);
+        if self.form.standalone && !is_document {
+            return Err(nothing_here());
+        }
         if place == Place::Root && head.method == Method::HEAD {
             return Ok(Answer::empty(StatusCode::OK));
         }
-        let nothing_here = || self.page(StatusCode::NOT_FOUND);
         if matches!(place, Place::Root | Place::Outside) {
             return Err(nothing_here());
         }
         let verb = Verb::of(&head.method).ok_or_else(nothing_here)?;
         let args = Args::of(head.uri.query());
-        let who = self.access.principal(&head.headers, &args, verb)?;
+        let who = self.access.principal(&self.service, head, &args, verb).await?;
+        let version = self.form.envelopes;
         match (place, verb) {
             (Place::Resource(target), _) => {
-                target.admits(verb).map_err(Answer::versioned)?;
-                let given = self.given(head, body, &args, verb).await?;
-                let call = Call { api: self, who, target, args, headers: &head.headers };
-                call.answer(verb, given).await.map(Answer::versioned).map_err(Answer::versioned)
+                target.admits(verb).map_err(|answer| answer.versioned(version))?;
+                self.refuse_streams(&target).map_err(|answer| answer.versioned(version))?;
+                let (given, ttl_secs) = self.given(head, body, &args, verb).await?;
+                let call = Call { api: self, who, target, args, headers: &head.headers, ttl_secs };
+                let (Ok(answer) | Err(answer)) = call.answer(verb, given).await;
+                Ok(answer.versioned(version))
             }
             (Place::PluginList, Verb::Get) => plugins::list(self.service.registry(), &args),
-            (Place::PluginReload, _) => plugins::reload(verb),
+            (Place::PluginReload, _) => plugins::reload(&self.service, verb).await,
             (Place::Plugin(name), Verb::Get) => {
                 self.given(head, body, &args, verb).await?;
-                plugins::one(self.service.registry(), name.as_deref(), &args)
-                    .map(Answer::versioned)
-                    .map_err(Answer::versioned)
+                let (Ok(answer) | Err(answer)) =
+                    plugins::one(self.service.registry(), name.as_deref(), &args);
+                Ok(answer.versioned(version))
             }
             (Place::Schema(name), Verb::Get) => {
                 self.given(head, body, &args, verb).await?;
-                Ok(schemas::one(self.service.registry(), name.as_deref().unwrap_or_default()).versioned())
+                let name = name.as_deref().unwrap_or_default();
+                Ok(schemas::one(self.service.registry(), name).versioned(version))
             }
             (Place::Validate(collection), Verb::Post) => {
                 schemas::validate(&collection, body.json(&head.headers, self.json_only).await?)
             }
+            (Place::ConfigsValidate, Verb::Post) => {
+                configs::validate(&self.service, &body.document(&head.headers, self.json_only).await?).await
+            }
+            (Place::Configs, Verb::Get | Verb::Put) if self.form.standalone => {
+                self.document(&who, head, body, verb).await
+            }
+            (Place::Configs | Place::ConfigsValidate, _) if self.form.standalone => Err(nothing_here()),
+            (Place::Configs, _) => Err(Answer::unsupported("configs")),
             (Place::Unsupported(name), _) => Err(Answer::unsupported(&name)),
             _ => Err(Answer::error(StatusCode::NOT_FOUND, "not found")),
         }
     }
 
-    /// The body, after it and the arguments that every resource knows were looked at.
+    /// The body and the time to live, after both were looked at as for every resource.
     async fn given(
         &self,
         head: &Parts,
         body: &mut Incoming,
         args: &Args,
         verb: Verb,
-    ) -> Result<Option<Value>, Answer> {
+    ) -> Result<(Option<Value>, Option<u64>), Answer> {
         let given = body.json(&head.headers, self.json_only).await?;
-        args.refuse_ttl(verb)?;
-        Ok(given)
+        Ok((given, args.ttl_secs(verb)?))
+    }
+
+    fn refuse_streams(&self, target: &Target) -> Result<(), Answer> {
+        if target.kind == Kind::StreamRoute && !self.form.streams {
+            return Err(Answer::bad("stream mode is disabled, can not add stream routes"));
+        }
+        Ok(())
+    }
+
+    /// Since when what is read may be old, because the store is away.
+    fn stale(&self, method: &Method) -> Option<String> {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return None;
+        }
+        let health = self.service.health();
+        health.away.as_ref()?;
+        let since = health.away_since_unix_ms.map(|ms| UNIX_EPOCH + Duration::from_millis(ms));
+        Some(format!("since {}", since.map_or_else(|| "unknown".to_owned(), httpdate::fmt_http_date)))
     }
 
     fn page(&self, status: StatusCode) -> Answer {
-        let apisix = self.service.process().compat().has(Behaviour::ApisixNames);
-        Answer::page(status, if apisix { "openresty" } else { "usher" })
+        Answer::page(status, product(self.service.process().compat()))
     }
+}
+
+/// The name on error pages.
+fn product(compat: Compat) -> &'static str {
+    if compat.has(Behaviour::ApisixNames) { "openresty" } else { "usher" }
+}
+
+/// 404: what a resource would live below isn't there.
+fn orphan(above: &Key) -> Answer {
+    Answer::error(StatusCode::NOT_FOUND, format!("{} not found", above.kind))
 }
 
 /// One request for a resource, once it was admitted.
@@ -174,11 +225,13 @@ struct Call<'a> {
     target: Target,
     args: Args,
     headers: &'a HeaderMap,
+    ttl_secs: Option<u64>,
 }
 
 impl Call<'_> {
     async fn answer(&self, verb: Verb, given: Option<Value>) -> Outcome {
         self.target.refuse_sub_path(verb)?;
+        self.find_service().await?;
         match verb {
             Verb::Get => self.read().await,
             Verb::Put => self.put(given).await,
@@ -186,5 +239,17 @@ impl Call<'_> {
             Verb::Patch => self.patch(given).await,
             Verb::Delete => self.delete().await,
         }
+    }
+
+    /// A cost decoration's service has to be there, whatever is asked.
+    async fn find_service(&self) -> Result<(), Answer> {
+        let Some(service) = self.target.above().filter(|above| above.kind == Kind::Service) else {
+            return Ok(());
+        };
+        if service.id.is_empty() {
+            return Err(Answer::bad("missing service id"));
+        }
+        let found = self.api.service.get(&self.who, &service).await?;
+        found.map(drop).ok_or_else(|| orphan(&service))
     }
 }

@@ -3,6 +3,7 @@
 //! A key is compared by its digest and in constant time, so that how long an answer takes says nothing about a key.
 
 mod file;
+mod guesses;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,7 +15,8 @@ use usher_model::compat::{Behaviour, Compat};
 use usher_model::seal::BadSeal;
 use usher_model::secret::Secret;
 
-pub use file::{KeyFile, ephemeral_keyring, load_or_create, load_or_create_keyring};
+pub use file::{KeyFile, add_keyring_key, ephemeral_keyring, load_or_create, load_or_create_keyring};
+pub use guesses::{Guess, Guesses};
 
 /// The keys that APISIX's documentation and older versions of it publish: an admin's and a viewer's.
 const PUBLISHED: [&str; 2] = ["edd1c9f034335f136f87ad84b625c8f1", "4054f7cf07e344346cd3f287985e76a2"];
@@ -42,10 +44,12 @@ impl ConfiguredKey {
 }
 
 /// The keys that the Admin API takes.
+#[derive(Clone)]
 pub struct Keys {
     known: Vec<Known>,
 }
 
+#[derive(Clone)]
 struct Known {
     name: String,
     role: Role,

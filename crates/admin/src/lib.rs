@@ -1,7 +1,11 @@
-//! Plans, applies, undoes and remembers changes ([`service`]), and the Admin API on top of that ([`http`]).
+//! Plans, applies, undoes and remembers changes ([`service`]), and what is on top of that: the Admin API ([`http`]), the
+//! service API ([`api`]), the Control API ([`control`]) and the status API ([`status`]).
 //!
 //! [`service::Service`] is the only writer of a store: every door, whether it takes a sentence, a tool call or a `PUT`, goes through it.
 
+pub mod api;
+pub mod control;
 pub mod http;
 pub mod keys;
 pub mod service;
+pub mod status;

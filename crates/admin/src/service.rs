@@ -2,43 +2,65 @@
 //!
 //! Every door comes through here, so that what is promised about plans, risk, consent, history and secrets is kept in one place.
 
+mod access;
 mod apply;
+mod audit;
+mod backup;
 mod check;
+mod commit;
 mod consent;
+mod document;
 mod error;
 mod escape;
+mod head;
 mod impact;
 mod journal;
 mod known;
+mod pack;
 mod plan;
 mod plans;
+mod reach;
 mod read;
 mod references;
 mod request;
+mod ring;
+mod scoped;
+mod steps;
 mod text;
+mod tokens;
 mod undo;
+mod users;
 mod vault;
 mod wish;
 mod world;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde_json::Value;
 use usher_model::change::Principal;
 use usher_model::kind::{Key, Kind, PREFIX};
 use usher_model::live::Live;
 use usher_model::seal::Keyring;
 use usher_pipeline::env::Process;
 use usher_pipeline::registry::Registry;
-use usher_store::{Description, Store};
+use usher_store::{Capabilities, Description, Health, Store};
 
+pub use audit::{AuditAnchor, AuditEvent, AuditQuery, AuditRecord, AuditVerdict, AuditedChange};
 pub use error::ServiceError;
 pub use plan::{Applied, Approval, Plan};
-pub use request::{Entry, HistoryQuery, Stored, Wanted};
+pub use request::{Entry, Extent, HistoryQuery, Stored, Wanted};
+pub use steps::Unfinished;
+pub use tokens::{NewToken, TokenInfo};
+pub use users::{NewUser, UserInfo};
 
+use access::Kept;
+use audit::Bursts;
 use known::Known;
 use plans::Plans;
+use tokens::Token;
+use users::{Hashing, User};
 use vault::Vault;
 use wish::Wish;
 
@@ -75,6 +97,13 @@ pub struct Rules {
     pub in_force_within: Duration,
     /// How many applied changes the history keeps; an older one goes with each new one. Default 10,000.
     pub history_kept: u64,
+    /// How many records the audit keeps; older ones are cut off, which the audit tells. Default 100,000.
+    pub audit_kept: u64,
+    /// Whether connections of TCP and UDP are served, and stream routes may be stored. Default false.
+    pub stream_mode: bool,
+    /// Whether a plan tries to connect to upstream nodes that are new in it, and warns of those that don't answer; it may wait 300 ms for
+    /// that. Default false.
+    pub probe_nodes: bool,
 }
 
 impl Default for Rules {
@@ -87,6 +116,9 @@ impl Default for Rules {
             many_routes: 25,
             in_force_within: Duration::from_secs(5),
             history_kept: 10_000,
+            audit_kept: 100_000,
+            stream_mode: false,
+            probe_nodes: false,
         }
     }
 }
@@ -97,6 +129,10 @@ pub struct Service {
     vault: Vault,
     known: Mutex<Known>,
     plans: Mutex<Plans>,
+    tokens: Kept<Token>,
+    users: Kept<User>,
+    hashing: Hashing,
+    bursts: Bursts,
     /// Held from the last check to the commit, so that one writer's check is true when it commits.
     writer: tokio::sync::Mutex<()>,
 }
@@ -107,13 +143,20 @@ impl Service {
     /// # Errors
     /// The store can't be read.
     pub async fn start(parts: Parts) -> Result<Self, ServiceError> {
+        ring::check(&*parts.store, &parts.keyring).await?;
         let vault = Vault::new(Arc::clone(&parts.keyring), Arc::clone(&parts.registry));
         let known = Known::load(&*parts.store, &parts.registry, &vault).await?;
+        let tokens = Kept::load(&parts.store).await?;
+        let users = Kept::load(&parts.store).await?;
         Ok(Self {
             parts,
             vault,
             known: Mutex::new(known),
             plans: Mutex::default(),
+            tokens,
+            users,
+            hashing: Hashing::default(),
+            bursts: Bursts::default(),
             writer: tokio::sync::Mutex::new(()),
         })
     }
@@ -152,8 +195,26 @@ impl Service {
     /// # Errors
     /// What is wrong with the edits, or with the principal making them.
     pub async fn plan(&self, who: &Principal, wanted: Wanted) -> Result<Plan, ServiceError> {
-        consent::may_change(who)?;
-        self.make_plan(who, Wish::of(wanted)).await
+        self.noted(who, consent::may_change(who)).await?;
+        let outcome = self.make_plan(who, Wish::of(wanted)).await;
+        self.noted(who, outcome).await
+    }
+
+    /// Checks a whole wanted state and says what it would change: what is the same, but for its `create_time` and `update_time`, is left alone.
+    /// Takes up to 200,000 objects.
+    ///
+    /// # Errors
+    /// What is wrong with the document, or with the principal; [`ServiceError::NothingToChange`] where everything is as wanted.
+    pub async fn plan_document(
+        &self,
+        who: &Principal,
+        objects: Vec<(Key, Value)>,
+        extent: Extent,
+        intent: Option<String>,
+    ) -> Result<Plan, ServiceError> {
+        self.noted(who, consent::may_change(who)).await?;
+        let outcome = self.plan_whole(who, objects, &extent, intent).await;
+        self.noted(who, outcome).await
     }
 
     /// A plan that this principal made and can still apply.
@@ -161,7 +222,7 @@ impl Service {
     /// # Errors
     /// [`ServiceError::UnknownPlan`].
     pub fn find_plan(&self, who: &Principal, id: &str) -> Result<Plan, ServiceError> {
-        self.lock_plans().find(who, id)
+        self.lock_plans().find(who, id).map(|(plan, _)| plan)
     }
 
     /// Applies a plan. When it returns well, the change is durable and in force.
@@ -175,7 +236,8 @@ impl Service {
         plan: &str,
         approval: Approval,
     ) -> Result<Applied, ServiceError> {
-        self.apply_plan(who, plan, approval).await
+        let outcome = self.apply_plan(who, plan, approval, false).await;
+        self.noted(who, outcome).await
     }
 
     /// One plan made and applied at once: for admins, and for the ChatGPT plugin unless every change asks a person.
@@ -183,15 +245,16 @@ impl Service {
     /// # Errors
     /// As for [`Service::plan`] and [`Service::apply`].
     pub async fn write(&self, who: &Principal, wanted: Wanted) -> Result<Applied, ServiceError> {
-        self.write_wish(who, Wish::of(wanted)).await
+        let outcome = self.write_wish(who, Wish::of(wanted)).await;
+        self.noted(who, outcome).await
     }
 
     /// What was applied, newest first.
     ///
     /// # Errors
     /// As for [`Service::get`].
-    pub async fn history(&self, _who: &Principal, query: HistoryQuery) -> Result<Vec<Entry>, ServiceError> {
-        self.read_history(query).await
+    pub async fn history(&self, who: &Principal, query: HistoryQuery) -> Result<Vec<Entry>, ServiceError> {
+        self.read_history(who, query).await
     }
 
     /// A plan that takes one applied change back. Without a revision it is the newest change that stands: neither taken back already, nor
@@ -205,7 +268,8 @@ impl Service {
         revision: Option<u64>,
         intent: Option<String>,
     ) -> Result<Plan, ServiceError> {
-        self.undo(who, revision, intent).await
+        let outcome = self.undo(who, revision, intent).await;
+        self.noted(who, outcome).await
     }
 
     /// The resources of a kind that have exactly this id or name, an id first; at most a hundred and one.
@@ -214,11 +278,11 @@ impl Service {
     /// The store can't be read.
     pub async fn resolve(
         &self,
-        _who: &Principal,
+        who: &Principal,
         kind: Kind,
         id_or_name: &str,
     ) -> Result<Vec<Key>, ServiceError> {
-        self.find(kind, id_or_name).await
+        self.find(who, kind, id_or_name).await
     }
 
     /// The id that `POST` gives a new resource: 20 digits of the revision that would make it.
@@ -257,6 +321,18 @@ impl Service {
         self.parts.store.describe()
     }
 
+    /// What the store can do.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.parts.store.capabilities()
+    }
+
+    /// How the store is at the moment.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.parts.store.health()
+    }
+
     fn store(&self) -> &dyn Store {
         &*self.parts.store
     }
@@ -264,4 +340,28 @@ impl Service {
     fn lock_plans(&self) -> MutexGuard<'_, Plans> {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A value as it is stored.
+fn encoded(value: &impl serde::Serialize) -> Result<Vec<u8>, ServiceError> {
+    serde_json::to_vec(value).map_err(|error| ServiceError::Damaged(error.to_string()))
+}
+
+/// Now, in milliseconds since 1970.
+fn unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// So many random bytes.
+fn random<const N: usize>() -> Result<[u8; N], ServiceError> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes)
+        .map_err(|_| ServiceError::Damaged("no random bytes are to be had from the system".to_owned()))?;
+    Ok(bytes)
+}
+
+/// A random handle: ten hex digits. It gives no right.
+fn new_id() -> Result<String, ServiceError> {
+    Ok(random::<5>()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }

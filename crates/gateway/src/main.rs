@@ -10,7 +10,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use cli::{Cli, Command};
+use cli::Cli;
+use cli::failure::Failure;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => {
-            let outcome = runtime.block_on(run(cli));
+            let outcome = runtime.block_on(cli.command.run());
             // A line that is still being read from a terminal must not hold the end up.
             runtime.shutdown_background();
             outcome
@@ -38,17 +39,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             terminal::complain(&format!("{error:#}"));
-            ExitCode::FAILURE
+            ExitCode::from(Failure::code_of(&error))
         }
-    }
-}
-
-async fn run(cli: Cli) -> anyhow::Result<()> {
-    match cli.command {
-        Command::Serve(serve) => serve.run().await,
-        Command::Demo(demo) => demo.run().await,
-        Command::Chat(chat) => chat.run().await,
-        Command::Mcp(mcp) => mcp.run().await,
-        Command::Version => terminal::say(concat!("usher ", env!("CARGO_PKG_VERSION"))),
     }
 }

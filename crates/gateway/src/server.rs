@@ -1,10 +1,13 @@
-//! A running server: store, proxy, Admin API, chat side and metrics, started in the order in which they need each other.
+//! A running server: store, proxy, Admin API, chat side and the ports beside them, started in the order in which they need each other.
 //!
 //! `serve` and `demo` both start one of these, so that the demo shows the real thing.
 
 mod accept;
-mod ports;
+pub(crate) mod ports;
+mod read_only;
 mod side;
+mod stores;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,15 +20,13 @@ use serde_json::{Map, Value};
 use usher_admin::http::HttpOptions;
 use usher_admin::keys::{self, Keys};
 use usher_admin::service::{Parts, Rules, Service};
-use usher_model::compat::{APISIX_VERSION, Behaviour};
+use usher_admin::status::Readiness;
 use usher_pipeline::env::Process;
 use usher_pipeline::registry::Registry;
 use usher_proxy::Proxy;
-use usher_store::Store;
-use usher_store::embedded::Embedded;
-use usher_store::memory::Memory;
 
-use crate::settings::{Settings, StoreKind};
+use crate::settings::Settings;
+use accept::Served;
 
 /// How long requests in flight may take to end once the server was told to stop.
 const DRAIN: Duration = Duration::from_secs(240);
@@ -37,6 +38,10 @@ pub(crate) struct Addresses {
     pub(crate) admin: Vec<SocketAddr>,
     pub(crate) chat: Vec<SocketAddr>,
     pub(crate) metrics: Vec<SocketAddr>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) control: Vec<SocketAddr>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) status: Vec<SocketAddr>,
 }
 
 /// The server.
@@ -45,6 +50,7 @@ pub(crate) struct Server {
     admin_key: AdminKey,
     service: Arc<Service>,
     proxy: Proxy,
+    readiness: Arc<Readiness>,
     sides: side::Sides,
 }
 
@@ -66,9 +72,11 @@ pub(crate) enum AdminKey {
 
 impl Server {
     /// Starts everything; when it returns, all listeners answer.
-    pub(crate) async fn start(settings: Settings) -> anyhow::Result<Self> {
+    pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Self> {
+        settings.settle().map_err(anyhow::Error::msg)?;
         refuse_wide_chat(&settings)?;
-        let listens = [&settings.proxy, &settings.admin, &settings.chat, &settings.metrics];
+        let listens =
+            [&settings.proxy, &settings.admin, &settings.chat, &settings.metrics, &settings.control];
         if listens.iter().all(|addresses| addresses.is_empty()) {
             bail!(
                 "every listener is off, so nothing would be served; leave one of them on, such as --proxy-listen 127.0.0.1:9080"
@@ -77,17 +85,33 @@ impl Server {
         let admin_sockets = ports::bind("Admin API", "--admin-listen", &settings.admin)?;
         let chat_sockets = ports::bind("chat side", "--chat-listen", &settings.chat)?;
         let metrics_sockets = ports::bind("metrics", "--metrics-listen", &settings.metrics)?;
+        let control_sockets = ports::bind("Control API", "--control-listen", &settings.control)?;
+        let status_sockets = ports::bind("status API", "--status-listen", &settings.status)?;
+        let tls = settings.admin_api.tls.as_ref().map(tls::acceptor).transpose()?;
+        let own: Vec<SocketAddr> =
+            [&admin_sockets, &chat_sockets, &metrics_sockets, &control_sockets, &status_sockets]
+                .into_iter()
+                .flat_map(|sockets| sockets.addresses())
+                .collect();
+
+        if let Some(wide) = settings.control.iter().find(|address| !address.ip().is_loopback()) {
+            tracing::warn!(address = %wide, "the Control API asks for no key: whoever reaches this address reads the configuration");
+        }
+
+        // The first to answer: it tells how far the others are.
+        let mut sides = side::Sides::default();
+        let readiness = Arc::new(Readiness::default());
+        let status = status_sockets.addresses();
+        let name = settings.server_name();
+        let hosts = side::keyless_hosts(&status);
+        sides.serve(status_sockets, usher_admin::status::router(Arc::clone(&readiness), hosts, &name))?;
 
         prepare_folder(&settings.data)?;
-        let (store, keyring) = open_store(&settings)?;
+        let registry = Arc::new(Registry::new(&plugins(&settings)));
+        let (store, keyring) = stores::open(&settings, &registry).await?;
         let (keys, admin_key) = admin_keys(&settings)?;
-        let registry = Arc::new(Registry::new(usher_plugins::all()));
         let process = Arc::new(Process::new(attributes(&settings), settings.compat, usher_proxy::targets()));
 
-        let own: Vec<SocketAddr> = [&admin_sockets, &chat_sockets, &metrics_sockets]
-            .into_iter()
-            .flat_map(|sockets| sockets.addresses())
-            .collect();
         let options = proxy_options(&settings, &own)?;
         let proxy = Proxy::start(
             options,
@@ -99,7 +123,13 @@ impl Server {
         .await
         .map_err(|error| ports::explain_proxy(error, &settings.proxy))?;
 
-        let rules = Rules { consent_all: settings.consent_all, forbidden_nodes: own, ..Rules::default() };
+        let rules = Rules {
+            consent_all: settings.consent_all,
+            forbidden_nodes: own,
+            probe_nodes: true,
+            stream_mode: settings.admin_api.form.streams,
+            ..Rules::default()
+        };
         let parts =
             Parts { store, live: proxy.live(), registry, process: Arc::clone(&process), keyring, rules };
         let service =
@@ -110,15 +140,19 @@ impl Server {
             admin: admin_sockets.addresses(),
             chat: chat_sockets.addresses(),
             metrics: metrics_sockets.addresses(),
+            control: control_sockets.addresses(),
+            status,
         };
-        let mut sides = side::Sides::default();
         let admin =
             usher_admin::http::router(Arc::clone(&service), http_options(&settings, keys, &addresses));
-        sides.serve(admin_sockets, admin)?;
+        sides.serve_over(admin_sockets, Served { router: admin, tls })?;
         let chat = side::chat_router(&settings, &service, &addresses);
         sides.serve(chat_sockets, chat)?;
         sides.serve(metrics_sockets, side::metrics_router(process, &addresses.metrics))?;
-        Ok(Self { addresses, admin_key, service, proxy, sides })
+        let hosts = side::keyless_hosts(&addresses.control);
+        sides.serve(control_sockets, usher_admin::control::router(Arc::clone(&service), hosts, &name))?;
+        readiness.serves(proxy.live(), service.revision());
+        Ok(Self { addresses, admin_key, service, proxy, readiness, sides })
     }
 
     /// Where everything listens.
@@ -136,46 +170,12 @@ impl Server {
         &self.service
     }
 
-    /// Stops: requests in flight are answered, then everything closes.
+    /// Stops: the status API says so at once, requests in flight are answered, then everything closes.
     pub(crate) async fn stop(self) {
+        self.readiness.stops();
         self.proxy.drain(DRAIN).await;
         self.sides.stop().await;
     }
-}
-
-fn open_store(settings: &Settings) -> anyhow::Result<(Arc<dyn Store>, Arc<usher_model::seal::Keyring>)> {
-    Ok(match settings.store {
-        StoreKind::Memory => (Arc::new(Memory::new()), Arc::new(keys::ephemeral_keyring()?)),
-        StoreKind::Embedded => {
-            refuse_lost_keyring(&settings.data)?;
-            let keyring = keys::load_or_create_keyring(&settings.data)?;
-            let store = Embedded::open(&settings.data)
-                .with_context(|| format!("could not open the store in {}", settings.data.display()))?;
-            if let Some(recovered) = store.describe().recovered {
-                tracing::error!(
-                    damaged = %recovered.damaged.display(),
-                    reason = %recovered.reason,
-                    snapshot = ?recovered.snapshot,
-                    revision = recovered.revision,
-                    "the data file was damaged: it was moved aside, and the last good state is served"
-                );
-            }
-            (Arc::new(store), Arc::new(keyring))
-        }
-    })
-}
-
-/// A new keyring beside an old store could open none of its secrets, and what is sealed with it could not be read once the old one is back.
-fn refuse_lost_keyring(folder: &Path) -> anyhow::Result<()> {
-    let (keyring, store) = (folder.join("keyring.key"), folder.join("usher.redb"));
-    if store.exists() && !keyring.exists() {
-        bail!(
-            "{} is missing, but a store is there whose secrets only it can open; put a copy of it back, \
-             or start with an empty folder (--data)",
-            keyring.display()
-        );
-    }
-    Ok(())
 }
 
 fn admin_keys(settings: &Settings) -> anyhow::Result<(Keys, AdminKey)> {
@@ -232,19 +232,17 @@ fn attributes(settings: &Settings) -> Map<String, Value> {
     settings.plugin_attributes.clone()
 }
 
-fn server_name(settings: &Settings) -> String {
-    if settings.compat.has(Behaviour::ApisixNames) {
-        format!("APISIX/{APISIX_VERSION}")
-    } else {
-        concat!("Usher/", env!("CARGO_PKG_VERSION")).to_owned()
-    }
+/// The plugins that are on.
+fn plugins(settings: &Settings) -> Vec<&'static usher_pipeline::spec::Spec> {
+    let is_on = |name: &str| settings.plugins.as_ref().is_none_or(|on| on.iter().any(|known| known == name));
+    usher_plugins::all().iter().copied().filter(|spec| is_on(spec.name)).collect()
 }
 
 fn proxy_options(settings: &Settings, own: &[SocketAddr]) -> anyhow::Result<usher_proxy::options::Options> {
     let mut options = usher_proxy::options::Options::default();
     options.listen.clone_from(&settings.proxy);
     options.workers = settings.workers;
-    options.server = server_name(settings);
+    options.server = settings.server_name();
     options.compat = settings.compat;
     options.forbidden = own.to_vec();
     options.access_log.clone_from(&settings.access_log);
@@ -266,10 +264,13 @@ fn proxy_options(settings: &Settings, own: &[SocketAddr]) -> anyhow::Result<ushe
 
 fn http_options(settings: &Settings, keys: Keys, addresses: &Addresses) -> HttpOptions {
     HttpOptions {
-        keys,
         key_required: settings.admin_key_required,
         compat: settings.compat,
-        server: server_name(settings),
+        server: settings.server_name(),
         own_hosts: side::own_hosts(&addresses.admin),
+        allowed: settings.admin_api.allowed.clone(),
+        cors: !settings.admin_api.no_cors,
+        form: settings.admin_api.form,
+        ..HttpOptions::new(keys)
     }
 }

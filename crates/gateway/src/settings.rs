@@ -3,10 +3,13 @@
 //! The names are APISIX's where it has them. An unknown name is an error with the nearest known one; a name of APISIX's that Usher doesn't
 //! act upon is warned about, so that nobody believes in a setting that does nothing.
 
+mod admin;
 mod known;
 mod listen;
 mod plugin_attr;
 mod read;
+mod server;
+mod store;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,20 +17,13 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 use usher_admin::keys::ConfiguredKey;
 use usher_model::compat::Compat;
+use usher_model::secret::Secret;
 use usher_proxy::options::AccessLog;
 
+pub(crate) use admin::{AdminApi, AdminTls};
 pub(crate) use listen::{Listen, addresses, parse_listen};
 pub(crate) use read::read_file;
-
-/// Which store the configuration is kept in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum StoreKind {
-    /// A database in the data folder: every acknowledged write survives a crash.
-    #[default]
-    Embedded,
-    /// Nothing on disk: everything is gone at the end.
-    Memory,
-}
+pub(crate) use store::{Role, StoreKind, parse_store};
 
 /// Everything a server is started with.
 #[derive(Clone, Debug)]
@@ -36,6 +32,18 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     /// Which store.
     pub(crate) store: StoreKind,
+    /// Which part the gateway plays.
+    pub(crate) role: Role,
+    /// APISIX's own file, where a provider asks for one; `apisix.yaml` beside the settings by default.
+    pub(crate) store_file: Option<PathBuf>,
+    /// A file with the key of the store: an APISIX's admin key.
+    pub(crate) store_key_file: Option<PathBuf>,
+    /// Certificates that the store is trusted by, in PEM.
+    pub(crate) store_ca_file: Option<PathBuf>,
+    /// Whether the store has to prove who it is.
+    pub(crate) store_verify: bool,
+    /// Keys of APISIX's field encryption, 16 or 32 bytes each, the first encrypts; `None` where the settings don't name any.
+    pub(crate) data_keys: Option<Vec<Secret<String>>>,
     /// Worker threads of the gateway; the number of cores by default.
     pub(crate) workers: usize,
     /// Where the gateway listens.
@@ -46,6 +54,18 @@ pub(crate) struct Settings {
     pub(crate) chat: Vec<SocketAddr>,
     /// Where metrics are served.
     pub(crate) metrics: Vec<SocketAddr>,
+    /// Where the Control API listens; nowhere by default.
+    pub(crate) control: Vec<SocketAddr>,
+    /// Where the status API listens; nowhere by default.
+    pub(crate) status: Vec<SocketAddr>,
+    /// How the Admin API is reached and looks.
+    pub(crate) admin_api: AdminApi,
+    /// The header `Server`, where it is an own text.
+    pub(crate) server_header: Option<String>,
+    /// Leaves the version out of the header `Server`.
+    pub(crate) hide_version: bool,
+    /// The names of the plugins that are on; all by default.
+    pub(crate) plugins: Option<Vec<String>>,
     /// Admin keys; empty means that one is made at the first start.
     pub(crate) admin_keys: Vec<ConfiguredKey>,
     /// Whether the Admin API asks for a key at all.
@@ -75,11 +95,23 @@ impl Default for Settings {
         Self {
             data: PathBuf::from("usher-data"),
             store: StoreKind::Embedded,
+            role: Role::Traditional,
+            store_file: None,
+            store_key_file: None,
+            store_ca_file: None,
+            store_verify: true,
+            data_keys: None,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             proxy: vec![SocketAddr::from(([0, 0, 0, 0], 9080))],
             admin: vec![SocketAddr::from(([127, 0, 0, 1], 9180))],
             chat: vec![SocketAddr::from(([127, 0, 0, 1], 5000))],
             metrics: vec![SocketAddr::from(([127, 0, 0, 1], 9091))],
+            control: Vec::new(),
+            status: Vec::new(),
+            admin_api: AdminApi::default(),
+            server_header: None,
+            hide_version: false,
+            plugins: None,
             admin_keys: Vec::new(),
             admin_key_required: true,
             published_on_loopback: false,

@@ -20,6 +20,23 @@ pub(crate) fn say(line: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Prints bytes on standard output as they are.
+///
+/// # Errors
+/// Standard output is closed.
+pub(crate) fn put(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Prints a line beside the answer, on standard error.
+pub(crate) fn note(line: &str) {
+    // Nothing is left to do when standard error is closed as well.
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
 /// Prints the reason for an end without success on standard error.
 pub(crate) fn complain(reason: &str) {
     // Nothing is left to do when standard error is closed as well.
@@ -32,7 +49,7 @@ pub(crate) fn complain(reason: &str) {
 pub(crate) fn start_log(command: &Command) {
     let default = match command {
         Command::Serve(_) => "info",
-        Command::Demo(_) | Command::Chat(_) | Command::Mcp(_) | Command::Version => "error",
+        _ => "error",
     };
     let chosen = std::env::var("USHER_LOG").unwrap_or_default();
     let filter =
@@ -58,6 +75,24 @@ impl Style {
     /// Colours only where a person looks, and not against `NO_COLOR`.
     pub(crate) fn detect() -> Self {
         Self { colours: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
+    }
+
+    /// Never colours.
+    #[cfg(test)]
+    pub(crate) const fn plain() -> Self {
+        Self { colours: false }
+    }
+
+    pub(crate) fn red(self, text: &str) -> String {
+        self.marked("31", text)
+    }
+
+    pub(crate) fn green(self, text: &str) -> String {
+        self.marked("32", text)
+    }
+
+    pub(crate) fn yellow(self, text: &str) -> String {
+        self.marked("33", text)
     }
 
     pub(crate) fn bold(self, text: &str) -> String {

@@ -154,7 +154,7 @@ impl BodyDecoder {
             return false;
         }
         take(buf.get(..count).unwrap_or_default());
-        buf.advance(count);
+        consume(buf, count);
         let left = left - count as u64;
         self.state = match self.state {
             State::Length(_) if left == 0 => State::Done,
@@ -256,6 +256,16 @@ impl BodyDecoder {
 fn take(buf: &mut BytesMut, most: u64) -> Bytes {
     let count = usize::try_from(most).unwrap_or(usize::MAX).min(buf.len());
     buf.split_to(count).freeze()
+}
+
+/// Takes bytes away that were used. A buffer of which nothing is left begins anew instead of shrinking from its front.
+#[inline]
+pub(crate) fn consume(buf: &mut BytesMut, count: usize) {
+    if count == buf.len() {
+        buf.clear();
+    } else {
+        buf.advance(count);
+    }
 }
 
 /// Takes a CRLF away; `false` asks for more bytes.

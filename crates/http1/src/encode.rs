@@ -3,6 +3,7 @@
 //! Fields that belong to one connection are never copied, so that exactly one framing field leaves, and it is true.
 
 use crate::head::{Head, Version};
+use crate::reason::phrase;
 use crate::request::Framing;
 
 /// What a request's head says beyond its fields.
@@ -59,11 +60,7 @@ pub struct ResponseExtras {
 /// Writes an answer's head.
 pub fn encode_response(out: &mut Vec<u8>, head: &Head, extras: ResponseExtras) {
     let status = head.status();
-    out.extend_from_slice(b"HTTP/1.1 ");
-    write_number(out, u64::from(status));
-    out.push(b' ');
-    out.extend_from_slice(head.reason().as_bytes());
-    out.extend_from_slice(b"\r\n");
+    write_status_line(out, status);
     head.write_lines(out);
     let bodiless = matches!(status, 100..=199 | 204);
     match extras.framing {
@@ -128,6 +125,18 @@ pub fn encode_last_chunk(out: &mut Vec<u8>, trailers: Option<&Head>) {
 #[must_use]
 pub fn takes_chunks(version: Version) -> bool {
     version >= Version::Http11
+}
+
+fn write_status_line(out: &mut Vec<u8>, status: u16) {
+    // Nearly every answer's.
+    if status == 200 {
+        return out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    write_number(out, u64::from(status));
+    out.push(b' ');
+    out.extend_from_slice(phrase(status).as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 fn write_length(out: &mut Vec<u8>, length: u64) {

@@ -5,7 +5,9 @@
 
 use std::fmt;
 
+pub use crate::field::{BadField, is_name};
 use crate::field::{Meaning, is_token, is_value, meaning};
+use crate::lines::Line;
 
 /// A version of HTTP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,26 +19,6 @@ pub enum Version {
     Http11,
     /// HTTP/2
     Http2,
-}
-
-/// A name or value that can't be sent. Values are never shown: they may be secrets.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadField {
-    /// No token (RFC 9110, section 5.6.2).
-    #[error("{0:?} is no field name")]
-    Name(String),
-    /// A control character other than tab in a value (RFC 9110, section 5.5).
-    #[error("the value of {0} has a character that can't be sent in a field")]
-    Value(String),
-    /// No token.
-    #[error("{0:?} is no method")]
-    Method(String),
-    /// A character that can't stand in a target.
-    #[error("the request target has a character that can't be sent")]
-    Target,
-    /// More text than a head may hold: 4 MiB.
-    #[error("the head is too large with {0}")]
-    TooLarge(String),
 }
 
 /// Heads that grow beyond this are refused by `set` and `append`.
@@ -68,6 +50,8 @@ pub struct Head {
     text: Vec<u8>,
     fields: Vec<Field>,
     method: Span,
+    /// The method where it is a usual one, which many ask for; empty otherwise.
+    usual: &'static str,
     target: Span,
     status: u16,
     version: Version,
@@ -105,6 +89,7 @@ impl Head {
         self.text.clear();
         self.fields.clear();
         self.method = Span::default();
+        self.usual = "";
         self.target = Span::default();
         self.status = 0;
         self.version = Version::Http11;
@@ -114,15 +99,7 @@ impl Head {
     /// The method; empty for answers.
     #[must_use]
     pub fn method(&self) -> &str {
-        // The usual ones need no look at whether they are text.
-        match part(&self.text, self.method.start, self.method.len) {
-            b"GET" => "GET",
-            b"POST" => "POST",
-            b"HEAD" => "HEAD",
-            b"PUT" => "PUT",
-            b"DELETE" => "DELETE",
-            _ => self.str(self.method),
-        }
+        if self.usual.is_empty() { self.str(self.method) } else { self.usual }
     }
 
     /// Changes the method.
@@ -139,6 +116,7 @@ impl Head {
 
     fn put_method(&mut self, method: &[u8]) {
         self.method = self.add_text(method);
+        self.usual = usual(method);
     }
 
     /// The request target: path and query.
@@ -340,11 +318,15 @@ impl Head {
         !self.fields.iter().any(|field| field.alive)
     }
 
-    /// The original text is filled in as a whole by a decoder, followed by one call of [`Head::add_original`] a line.
-    pub(crate) fn begin(&mut self, text: &[u8], version: Version) {
+    /// What a decoder reads: one call of [`Head::add_original`] a line follows, and then [`Head::fill`] with the text of all of them.
+    pub(crate) fn begin(&mut self, version: Version) {
         self.clear();
-        self.text.extend_from_slice(text);
         self.version = version;
+    }
+
+    /// The original text, which the lines point into.
+    pub(crate) fn fill(&mut self, text: &[u8]) {
+        self.text.extend_from_slice(text);
     }
 
     pub(crate) fn start_line(&self) -> (&[u8], &[u8]) {
@@ -352,28 +334,26 @@ impl Head {
         (of(self.method), of(self.target))
     }
 
-    pub(crate) const fn place_method(&mut self, start: usize, len: usize) {
+    pub(crate) fn place_method(&mut self, start: usize, len: usize) {
         self.method = span(start, len);
+        self.usual = usual(part(&self.text, self.method.start, self.method.len));
     }
 
     pub(crate) const fn place_target(&mut self, start: usize, len: usize) {
         self.target = span(start, len);
     }
 
-    pub(crate) fn add_original(
-        &mut self,
-        name: (usize, usize),
-        value: (usize, usize),
-        end: usize,
-        meaning: Meaning,
-    ) {
-        let (name, value) = (span(name.0, name.1), span(value.0, value.1));
+    /// A line that begins at `start` of the original text.
+    #[inline]
+    pub(crate) fn add_original(&mut self, start: usize, line: &Line, meaning: Meaning) {
+        let name = span(start, line.name_end - start);
+        let value = span(line.value, line.value_end - line.value);
         self.fields.push(Field {
             start: name.start,
             name_len: name.len,
             value: value.start,
             value_len: value.len,
-            end: offset(end),
+            end: offset(line.end),
             meaning,
             alive: true,
         });
@@ -430,16 +410,18 @@ impl Head {
 
     /// A line for a name and value that were checked.
     pub(crate) fn put(&mut self, name: &[u8], value: &[u8]) {
-        let value = value.trim_ascii();
+        let trimmed = value.trim_ascii();
         let start = self.text.len();
-        self.text.reserve(name.len() + value.len() + 4);
+        self.text.reserve(name.len() + trimmed.len() + 4);
         self.text.extend_from_slice(name);
         self.text.extend_from_slice(b": ");
-        let value_start = self.text.len();
-        self.text.extend_from_slice(value);
+        let value = self.text.len();
+        self.text.extend_from_slice(trimmed);
+        let value_end = self.text.len();
         self.text.extend_from_slice(b"\r\n");
         let end = self.text.len();
-        self.add_original((start, name.len()), (value_start, value.len()), end, meaning(name));
+        let line = Line { name_end: start + name.len(), value, value_end, end, underscore: false };
+        self.add_original(start, &line, meaning(name));
     }
 
     fn add_text(&mut self, text: &[u8]) -> Span {
@@ -451,6 +433,18 @@ impl Head {
 
     fn str(&self, span: Span) -> &str {
         std::str::from_utf8(part(&self.text, span.start, span.len)).unwrap_or_default()
+    }
+}
+
+/// The method as text, where no look at its bytes is needed for that.
+fn usual(method: &[u8]) -> &'static str {
+    match method {
+        b"GET" => "GET",
+        b"POST" => "POST",
+        b"HEAD" => "HEAD",
+        b"PUT" => "PUT",
+        b"DELETE" => "DELETE",
+        _ => "",
     }
 }
 

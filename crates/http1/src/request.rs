@@ -1,14 +1,15 @@
-//! Decodes the heads of requests, strictly.
-//!
-//! httparse splits the bytes; what it tolerates is refused here: bare line feeds, doubtful lengths, targets and hosts, disguised framing.
+//! Decodes the heads of requests, strictly, in one pass: what servers could read differently is refused, such as bare line feeds, doubtful
+//! lengths, targets and hosts, disguised framing.
 
-use std::mem::MaybeUninit;
+mod line;
 
 use bytes::{Buf as _, BytesMut};
 
-use crate::field::{Meaning, disguises_framing, meaning};
+use crate::body::consume;
+use crate::field::{Meaning, disguises_framing, is_name, meaning};
 use crate::head::{Head, Version, tokens};
 use crate::limits::Limits;
+use crate::lines::{self, Next};
 use crate::reject::Reject;
 use crate::target::{Form, form, is_authority};
 
@@ -86,96 +87,55 @@ pub fn decode_request(
         return Ok(None);
     }
     if !progress.is_worth_a_look(buf) {
-        return too_long(buf, limits).map_or(Ok(None), Err);
+        return line::unfinished(buf, limits);
     }
-    let mut slots = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MAX_FIELDS];
-    let mut parsed = httparse::Request::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    let (Some(slots), bytes) = (slots.get_mut(..limits.fields.min(MAX_FIELDS)), &buf[..]) else {
-        return Err(Reject::bad("no field is allowed"));
-    };
-    let length = match config.parse_request_with_uninit_headers(&mut parsed, bytes, slots) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => {
-            // A bare line feed ends a line for httparse, never for us.
-            if has_bare_line_feed(buf) {
-                return Err(Reject::bad("a line that ends without CR"));
-            }
-            return too_long(buf, limits).map_or(Ok(None), Err);
-        }
-        // Which version it is shows only when the line is complete.
-        Err(httparse::Error::Version) if memchr::memchr(b'\n', buf).is_none() => {
-            return too_long(buf, limits).map_or(Ok(None), Err);
-        }
-        Err(error) => return Err(refused(error, buf, limits)),
-    };
-    let (Some(method), Some(target), Some(version)) = (parsed.method, parsed.path, parsed.version) else {
-        return Err(Reject::bad("no request line"));
-    };
-    if method.len() > limits.method_bytes {
-        return Err(Reject::of(501, "a method that is too long"));
-    }
-    if target.len() > limits.target_bytes {
-        return Err(Reject::of(414, "a target that is too long"));
-    }
-    if length > limits.head_bytes {
-        return Err(Reject::of(431, "a head that is too long"));
-    }
-    let form = form(method.as_bytes(), target.as_bytes())?;
-
-    head.begin(
-        bytes.get(..length).unwrap_or_default(),
-        if version == 0 { Version::Http10 } else { Version::Http11 },
-    );
-    head.place_method(0, method.len());
-    let target_at = method.len() + 1;
-    head.place_target(target_at, target.len());
+    let bytes = &buf[..];
+    let Some(line) = line::read(bytes, limits)? else { return line::unfinished(bytes, limits) };
+    let target = bytes.get(line.target..line.target_end).unwrap_or_default();
+    let form = form(line.method(bytes), target)?;
+    head.begin(line.version);
 
     let mut facts = Facts::default();
-    let mut line_start = target_at + target.len() + " HTTP/1.1\r\n".len();
-    if !ends_line(bytes, line_start) {
-        return Err(Reject::bad("a request line that ends without CR"));
-    }
-    let base = bytes.as_ptr() as usize;
-    let fields = &*parsed.headers;
-    for (at, field) in fields.iter().enumerate() {
-        let name = field.name.as_bytes();
-        let value_at = if field.value.is_empty() {
-            line_start + name.len() + 1
-        } else {
-            field.value.as_ptr() as usize - base
+    let mut start = line.end;
+    let mut left = limits.fields.min(MAX_FIELDS);
+    let length = loop {
+        let field = match lines::next(bytes, start).map_err(Reject::bad)? {
+            Next::Field(field) => field,
+            Next::End(length) => break length,
+            Next::More => return line::unfinished(bytes, limits),
         };
-        let end = fields.get(at + 1).map_or(length - 2, |next| next.name.as_ptr() as usize - base);
-        if !ends_line(bytes, end) {
-            return Err(Reject::bad("a line that ends without CR"));
-        }
-        if end - line_start > limits.line_bytes {
+        left = left.checked_sub(1).ok_or(Reject::of(431, "too many fields"))?;
+        if field.end - start > limits.line_bytes {
             return Err(Reject::of(431, "a line that is too long"));
         }
-        let meaning = facts.look_at(name, field.value, version)?;
-        if memchr::memchr(b'_', name).is_some() {
+        let name = bytes.get(start..field.name_end).unwrap_or_default();
+        let value = bytes.get(field.value..field.value_end).unwrap_or_default();
+        let meaning = facts.look_at(name, value, line.version)?;
+        if field.underscore {
             if disguises_framing(name) {
                 return Err(Reject::bad("a framing field spelled with underscores"));
             }
             head.note_underscore();
         }
-        head.add_original((line_start, name.len()), (value_at, field.value.len()), end, meaning);
-        line_start = end;
+        head.add_original(start, &field, meaning);
+        start = field.end;
+    };
+    if length > limits.head_bytes {
+        return Err(Reject::of(431, "a head that is too long"));
     }
-    if !bytes.get(..length).is_some_and(|whole| whole.ends_with(b"\r\n\r\n")) {
-        return Err(Reject::bad("a head that ends without CR"));
-    }
-    let decided = facts.decide(method.as_bytes(), version, form, target.as_bytes())?;
+    let decided = facts.decide(line.method(bytes), line.version, form, target)?;
+    head.fill(bytes.get(..length).unwrap_or_default());
+    head.place_method(0, line.method_end);
+    head.place_target(line.target, target.len());
     if let Form::Absolute { path, .. } = form {
         let rest = target.get(path..).unwrap_or_default();
-        if rest.starts_with('/') {
-            head.place_target(target_at + path, rest.len());
+        if rest.starts_with(b"/") {
+            head.place_target(line.target + path, rest.len());
         } else {
-            let origin = format!("/{rest}");
-            head.put_target(origin.as_bytes());
+            head.put_target(&[b"/", rest].concat());
         }
     }
-    buf.advance(length);
+    consume(buf, length);
     *progress = HeadProgress::default();
     Ok(Some(decided))
 }
@@ -197,59 +157,6 @@ fn skip_empty_line(buf: &mut BytesMut, progress: &mut HeadProgress) -> Result<bo
     }
 }
 
-fn ends_line(bytes: &[u8], end: usize) -> bool {
-    end.checked_sub(2).and_then(|start| bytes.get(start..end)) == Some(b"\r\n")
-}
-
-fn has_bare_line_feed(bytes: &[u8]) -> bool {
-    memchr::memchr_iter(b'\n', bytes).any(|at| at == 0 || bytes.get(at - 1) != Some(&b'\r'))
-}
-
-/// Whether an unfinished head has grown beyond what it may have.
-fn too_long(buf: &[u8], limits: &Limits) -> Option<Reject> {
-    if memchr::memchr(b'\n', buf.get(..limits.target_bytes.saturating_add(64)).unwrap_or(buf)).is_none() {
-        if buf.len() > limits.target_bytes + 64 {
-            return Some(Reject::of(414, "a request line that is too long"));
-        }
-        let method = memchr::memchr(b' ', buf).unwrap_or(buf.len());
-        if method > limits.method_bytes + 1 {
-            return Some(Reject::of(501, "a method that is too long"));
-        }
-    }
-    (buf.len() > limits.head_bytes).then_some(Reject::of(431, "a head that is too long"))
-}
-
-fn refused(error: httparse::Error, buf: &[u8], limits: &Limits) -> Reject {
-    match error {
-        httparse::Error::TooManyHeaders => Reject::of(431, "too many fields"),
-        httparse::Error::Version if names_other_version(buf) => {
-            Reject::of(505, "a version that is not served")
-        }
-        httparse::Error::Version => Reject::bad("no version, or a malformed one"),
-        httparse::Error::Token
-            if buf.iter().take_while(|byte| byte.is_ascii_uppercase()).count() > limits.method_bytes =>
-        {
-            Reject::of(501, "a method that is too long")
-        }
-        httparse::Error::Token => Reject::bad("a malformed request line"),
-        httparse::Error::HeaderName => Reject::bad("a malformed field name"),
-        httparse::Error::HeaderValue => Reject::bad("a malformed field value"),
-        _ => Reject::bad("a malformed head"),
-    }
-}
-
-/// `HTTP/` digit `.` digit at the end of a request line of three parts: well formed, but not ours.
-fn names_other_version(buf: &[u8]) -> bool {
-    let line = buf.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let mut words = line.split(|byte| *byte == b' ').skip(2);
-    match (words.next(), words.next()) {
-        (Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]), None) => {
-            major.is_ascii_digit() && minor.is_ascii_digit()
-        }
-        _ => false,
-    }
-}
-
 /// What the fields say, gathered in one pass.
 #[derive(Default)]
 struct Facts<'a> {
@@ -264,10 +171,9 @@ struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    fn look_at(&mut self, name: &[u8], value: &'a [u8], version: u8) -> Result<Meaning, Reject> {
-        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+    fn look_at(&mut self, name: &[u8], value: &'a [u8], version: Version) -> Result<Meaning, Reject> {
         match name.len() {
-            4 if is(b"host") => {
+            4 if is_name(name, b"host") => {
                 if self.host.replace(value).is_some() {
                     return Err(Reject::bad("two Host fields"));
                 }
@@ -275,14 +181,14 @@ impl<'a> Facts<'a> {
                     return Err(Reject::bad("a malformed Host"));
                 }
             }
-            6 if is(b"expect") => {
+            6 if is_name(name, b"expect") => {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(Reject::of(417, "an expectation other than 100-continue"));
                 }
-                self.expect = version == 1;
+                self.expect = version == Version::Http11;
             }
-            7 if is(b"upgrade") => self.upgrade = Some(value),
-            10 if is(b"connection") => match value {
+            7 if is_name(name, b"upgrade") => self.upgrade = Some(value),
+            10 if is_name(name, b"connection") => match value {
                 // What nearly every client says.
                 b"keep-alive" => self.keep_alive = true,
                 b"close" => self.close = true,
@@ -294,14 +200,14 @@ impl<'a> Facts<'a> {
                     }
                 }
             },
-            14 if is(b"content-length") => {
+            14 if is_name(name, b"content-length") => {
                 let length = content_length(value).ok_or(Reject::bad("a malformed Content-Length"))?;
                 if self.length.replace(length).is_some() {
                     return Err(Reject::bad("two Content-Length fields"));
                 }
             }
-            17 if is(b"transfer-encoding") => {
-                if version == 0 {
+            17 if is_name(name, b"transfer-encoding") => {
+                if version == Version::Http10 {
                     return Err(Reject::bad("Transfer-Encoding in HTTP/1.0"));
                 }
                 if self.chunked {
@@ -315,8 +221,15 @@ impl<'a> Facts<'a> {
         Ok(meaning(name))
     }
 
-    fn decide(self, method: &[u8], version: u8, form: Form, target: &[u8]) -> Result<RequestHead, Reject> {
-        if self.host.is_none() && version == 1 {
+    fn decide(
+        self,
+        method: &[u8],
+        version: Version,
+        form: Form,
+        target: &[u8],
+    ) -> Result<RequestHead, Reject> {
+        let is_old = version == Version::Http10;
+        if self.host.is_none() && !is_old {
             return Err(Reject::bad("no Host"));
         }
         if let Form::Absolute { authority, path } = form {
@@ -332,12 +245,12 @@ impl<'a> Facts<'a> {
             (false, Some(length)) => Framing::Length(length),
         };
         let has_body_by_nature = matches!(method, b"POST" | b"PUT" | b"PATCH");
-        if version == 0 && has_body_by_nature && self.length.is_none() {
+        if is_old && has_body_by_nature && self.length.is_none() {
             return Err(Reject::of(411, "a body of unknown length in HTTP/1.0"));
         }
         let upgrade = match self.upgrade {
             Some(protocol)
-                if self.upgrade_token && version == 1 && protocol.eq_ignore_ascii_case(b"websocket") =>
+                if self.upgrade_token && !is_old && protocol.eq_ignore_ascii_case(b"websocket") =>
             {
                 if framing != Framing::None {
                     return Err(Reject::bad("a WebSocket upgrade with a body"));
@@ -349,7 +262,7 @@ impl<'a> Facts<'a> {
         };
         Ok(RequestHead {
             framing,
-            keep_alive: !self.close && (version == 1 || self.keep_alive),
+            keep_alive: !self.close && (!is_old || self.keep_alive),
             expect_continue: self.expect && framing != Framing::None,
             upgrade,
             asterisk: form == Form::Asterisk,

@@ -1,13 +1,14 @@
 //! Decodes the heads of answers, as strictly as those of requests: a doubtful answer is the upstream's failure, not the client's.
 
-use std::mem::MaybeUninit;
+use bytes::BytesMut;
 
-use bytes::{Buf as _, BytesMut};
-
-use crate::field::{Meaning, meaning};
+use crate::body::consume;
+use crate::field::{Meaning, is_name, meaning};
 use crate::head::{Head, Version, tokens};
 use crate::limits::Limits;
+use crate::lines::{self, Next};
 use crate::request::{Framing, HeadProgress, MAX_FIELDS, content_length};
+use crate::scan::value_end;
 
 /// An answer that can't be trusted; its connection is not used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,76 +42,93 @@ pub fn decode_response(
     method: &str,
 ) -> Result<Option<ResponseHead>, BadResponse> {
     if buf.is_empty() || !progress.is_worth_a_look(buf) {
-        return if buf.len() > limits.head_bytes {
-            Err(BadResponse("a head that is too long"))
-        } else {
-            Ok(None)
-        };
+        return unfinished(buf, limits);
     }
-    let mut slots = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MAX_FIELDS];
-    let mut parsed = httparse::Response::new(&mut []);
-    let config = httparse::ParserConfig::default();
     let bytes = &buf[..];
-    let Some(slots) = slots.get_mut(..limits.fields.min(MAX_FIELDS)) else {
-        return Err(BadResponse("no field is allowed"));
-    };
-    let length = match config.parse_response_with_uninit_headers(&mut parsed, bytes, slots) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) if buf.len() > limits.head_bytes => {
-            return Err(BadResponse("a head that is too long"));
+    let Some(line) = status_line(bytes)? else { return unfinished(bytes, limits) };
+    head.begin(line.version);
+    head.set_status(line.status);
+
+    let mut facts = Facts::default();
+    let mut start = line.end;
+    let mut left = limits.fields.min(MAX_FIELDS);
+    let length = loop {
+        let field = match lines::next(bytes, start).map_err(BadResponse)? {
+            Next::Field(field) => field,
+            Next::End(length) => break length,
+            Next::More => return unfinished(bytes, limits),
+        };
+        left = left.checked_sub(1).ok_or(BadResponse("too many fields"))?;
+        if field.end - start > limits.line_bytes {
+            return Err(BadResponse("a line that is too long"));
         }
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(httparse::Error::TooManyHeaders) => return Err(BadResponse("too many fields")),
-        Err(_) => return Err(BadResponse("a line that breaks the grammar")),
+        let name = bytes.get(start..field.name_end).unwrap_or_default();
+        let value = bytes.get(field.value..field.value_end).unwrap_or_default();
+        let meaning = facts.look_at(name, value, line.version)?;
+        head.add_original(start, &field, meaning);
+        start = field.end;
     };
     if length > limits.head_bytes {
         return Err(BadResponse("a head that is too long"));
     }
-    let (Some(status), Some(version)) = (parsed.code, parsed.version) else {
-        return Err(BadResponse("no status line"));
-    };
-    if !(100..=999).contains(&status) {
-        return Err(BadResponse("a status out of range"));
-    }
-    let whole = bytes.get(..length).unwrap_or_default();
-    let first_line = memchr::memchr(b'\n', whole).map_or(0, |at| at + 1);
-    if !whole.ends_with(b"\r\n\r\n") || !ends_line(whole, first_line) {
-        return Err(BadResponse("a line that ends without CR"));
-    }
-    head.begin(whole, if version == 0 { Version::Http10 } else { Version::Http11 });
-    head.set_status(status);
-
-    let mut facts = Facts::default();
-    let base = bytes.as_ptr() as usize;
-    let mut line_start = first_line;
-    let fields = &*parsed.headers;
-    for (at, field) in fields.iter().enumerate() {
-        let name = field.name.as_bytes();
-        let value_at = if field.value.is_empty() {
-            line_start + name.len() + 1
-        } else {
-            field.value.as_ptr() as usize - base
-        };
-        let end = fields.get(at + 1).map_or(length - 2, |next| next.name.as_ptr() as usize - base);
-        if !ends_line(whole, end) {
-            return Err(BadResponse("a line that ends without CR"));
-        }
-        if end - line_start > limits.line_bytes {
-            return Err(BadResponse("a line that is too long"));
-        }
-        let meaning = facts.look_at(name, field.value, version)?;
-        head.add_original((line_start, name.len()), (value_at, field.value.len()), end, meaning);
-        line_start = end;
-    }
-    let decided = facts.decide(status, version, method)?;
-    buf.advance(length);
+    let decided = facts.decide(line.status, line.version, method)?;
+    head.fill(bytes.get(..length).unwrap_or_default());
+    consume(buf, length);
     *progress = HeadProgress::default();
     Ok(Some(decided))
 }
 
-fn ends_line(bytes: &[u8], end: usize) -> bool {
-    end.checked_sub(2).and_then(|start| bytes.get(start..end)) == Some(b"\r\n")
+/// More bytes are needed, unless the head has grown beyond what it may have.
+#[cold]
+fn unfinished(buf: &[u8], limits: &Limits) -> Result<Option<ResponseHead>, BadResponse> {
+    if buf.len() > limits.head_bytes { Err(BadResponse("a head that is too long")) } else { Ok(None) }
 }
+
+/// A whole status line.
+struct StatusLine {
+    version: Version,
+    status: u16,
+    /// Behind the line's CRLF.
+    end: usize,
+}
+
+/// Reads the status line (RFC 9112, section 4); `None` asks for more bytes. Servers may leave the reason out, and even the space before it.
+#[inline]
+fn status_line(bytes: &[u8]) -> Result<Option<StatusLine>, BadResponse> {
+    let Some((start, rest)) = bytes.split_first_chunk::<12>() else {
+        let known = bytes.len().min(START.len());
+        return if bytes.get(..known) == START.get(..known) {
+            Ok(None)
+        } else {
+            Err(BadResponse("no status line"))
+        };
+    };
+    let (version, digits) = match start {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ (b'0' | b'1'), b' ', digits @ ..] => {
+            (if *minor == b'0' { Version::Http10 } else { Version::Http11 }, digits)
+        }
+        _ => return Err(BadResponse("no status line")),
+    };
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return Err(BadResponse("a malformed status"));
+    }
+    let status = digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
+    if status < 100 {
+        return Err(BadResponse("a status out of range"));
+    }
+    if !matches!(rest, [] | [b' ' | b'\r', ..]) {
+        return Err(BadResponse("a malformed status"));
+    }
+    let stop = value_end(bytes, start.len());
+    match bytes.get(stop..) {
+        Some([b'\r', b'\n', ..]) => Ok(Some(StatusLine { version, status, end: stop + 2 })),
+        Some([] | [b'\r']) => Ok(None),
+        _ => Err(BadResponse("a malformed reason, or a line that ends without CR")),
+    }
+}
+
+/// What every status line of ours begins with.
+const START: &[u8] = b"HTTP/1.";
 
 #[derive(Default)]
 struct Facts {
@@ -122,11 +140,10 @@ struct Facts {
 }
 
 impl Facts {
-    fn look_at(&mut self, name: &[u8], value: &[u8], version: u8) -> Result<Meaning, BadResponse> {
-        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+    fn look_at(&mut self, name: &[u8], value: &[u8], version: Version) -> Result<Meaning, BadResponse> {
         match name.len() {
-            7 if is(b"upgrade") => self.upgrade = true,
-            10 if is(b"connection") => match value {
+            7 if is_name(name, b"upgrade") => self.upgrade = true,
+            10 if is_name(name, b"connection") => match value {
                 // What nearly every server says.
                 b"keep-alive" => self.keep_alive = true,
                 b"close" => self.close = true,
@@ -137,14 +154,14 @@ impl Facts {
                     }
                 }
             },
-            14 if is(b"content-length") => {
+            14 if is_name(name, b"content-length") => {
                 let length = content_length(value).ok_or(BadResponse("a malformed Content-Length"))?;
                 if self.length.replace(length).is_some() {
                     return Err(BadResponse("two Content-Length fields"));
                 }
             }
-            17 if is(b"transfer-encoding") => {
-                if version == 0 {
+            17 if is_name(name, b"transfer-encoding") => {
+                if version == Version::Http10 {
                     return Err(BadResponse("Transfer-Encoding in HTTP/1.0"));
                 }
                 if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
@@ -158,7 +175,7 @@ impl Facts {
         Ok(Meaning::Hop)
     }
 
-    fn decide(self, status: u16, version: u8, method: &str) -> Result<ResponseHead, BadResponse> {
+    fn decide(self, status: u16, version: Version, method: &str) -> Result<ResponseHead, BadResponse> {
         if self.chunked && self.length.is_some() {
             return Err(BadResponse("both Transfer-Encoding and Content-Length"));
         }
@@ -176,7 +193,9 @@ impl Facts {
         Ok(ResponseHead {
             framing,
             announced: self.length,
-            keep_alive: !self.close && framing != Framing::UntilClose && (version == 1 || self.keep_alive),
+            keep_alive: !self.close
+                && framing != Framing::UntilClose
+                && (version == Version::Http11 || self.keep_alive),
             interim: status < 200 && !switching,
             switching,
         })

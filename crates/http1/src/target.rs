@@ -2,52 +2,70 @@
 
 use crate::reject::Reject;
 
-/// Whether these bytes may stand in a path and query: visible ASCII but `"`, `#`, `<`, `>` and `\`.
-pub(crate) fn is_path_and_query(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\'))
+/// Where the target that begins at `from` ends: the place of the first byte that may not stand in a path and query, or the end of all bytes.
+#[inline]
+pub(crate) fn target_end(bytes: &[u8], from: usize) -> usize {
+    let rest = bytes.get(from..).unwrap_or_default();
+    from + rest.iter().position(|byte| !is_of(&TARGET, *byte)).unwrap_or(rest.len())
 }
 
 /// Whether this is a host with an optional port: a name, an IPv4 address, or an IPv6 address in brackets; at most 253 bytes of host.
 pub(crate) fn is_authority(text: &[u8]) -> bool {
-    let (host, port) = if text.first() == Some(&b'[') {
-        let Some(end) = text.iter().position(|byte| *byte == b']') else { return false };
-        let (host, rest) = text.split_at(end + 1);
-        let inner = host.get(1..end).unwrap_or_default();
-        if inner.is_empty()
-            || !inner.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
-        {
-            return false;
-        }
-        match rest {
-            [] => (host, None),
-            [b':', port @ ..] => (host, Some(port)),
+    let host = if text.first() == Some(&b'[') {
+        match text.iter().position(|byte| *byte == b']') {
+            // Something between the brackets.
+            Some(end) if end > 1 && text.get(1..end).is_some_and(is_ipv6_like) => end + 1,
             _ => return false,
         }
     } else {
-        match memchr::memchr(b':', text) {
-            None => (text, None),
-            Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
-        }
+        text.iter().position(|byte| !is_of(&NAME, *byte)).unwrap_or(text.len())
     };
-    let named =
-        host.first() == Some(&b'[') || host.iter().all(|byte| NAME.get(usize::from(*byte)) == Some(&true));
-    !host.is_empty() && host.len() <= 253 && named && port.is_none_or(is_port)
+    (1..=253).contains(&host)
+        && match text.get(host..) {
+            Some([]) => true,
+            Some([b':', port @ ..]) => is_port(port),
+            _ => false,
+        }
 }
 
-const NAME: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        #[expect(clippy::cast_possible_truncation, reason = "the loop ends at 255")]
-        let one = byte as u8;
-        #[expect(clippy::indexing_slicing, reason = "evaluated when the program is compiled")]
-        {
-            table[byte] = is_name_byte(one);
+fn is_ipv6_like(text: &[u8]) -> bool {
+    text.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+}
+
+/// A set of bytes.
+type Set = [bool; 256];
+
+#[inline]
+fn is_of(set: &Set, byte: u8) -> bool {
+    set.get(usize::from(byte)) == Some(&true)
+}
+
+/// Fills a set, when the program is compiled.
+macro_rules! set {
+    ($belongs:expr) => {{
+        let mut set = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            #[expect(clippy::cast_possible_truncation, reason = "the loop ends at 255")]
+            let one = byte as u8;
+            #[expect(clippy::indexing_slicing, reason = "evaluated when the program is compiled")]
+            {
+                set[byte] = $belongs(one);
+            }
+            byte += 1;
         }
-        byte += 1;
-    }
-    table
-};
+        set
+    }};
+}
+
+/// What may stand in a path and query: visible ASCII but `"`, `#`, `<`, `>` and `\`.
+const TARGET: Set = set!(is_target_byte);
+/// What may stand in a name of a host.
+const NAME: Set = set!(is_name_byte);
+
+const fn is_target_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\')
+}
 
 const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
@@ -72,9 +90,10 @@ const fn is_name_byte(byte: u8) -> bool {
 }
 
 fn is_port(text: &[u8]) -> bool {
+    let digit = |port: u32, byte: &u8| byte.is_ascii_digit().then(|| port * 10 + u32::from(byte - b'0'));
+    // Five digits fit into 32 bits.
     (1..=5).contains(&text.len())
-        && text.iter().all(u8::is_ascii_digit)
-        && text.iter().fold(0, |port, digit| port * 10 + u32::from(digit - b'0')) <= u32::from(u16::MAX)
+        && text.iter().try_fold(0, digit).is_some_and(|port| port <= u32::from(u16::MAX))
 }
 
 /// The form of a target.
@@ -88,16 +107,13 @@ pub(crate) enum Form {
     Absolute { authority: usize, path: usize },
 }
 
-/// Settles the form.
+/// Settles the form of a target that has only bytes that may stand in one.
 ///
 /// # Errors
-/// The target has no admitted form, or bytes that may not stand in one.
+/// It has no admitted form.
 pub(crate) fn form(method: &[u8], target: &[u8]) -> Result<Form, Reject> {
     if method == b"CONNECT" {
         return Err(Reject::of(405, "CONNECT is not served"));
-    }
-    if !is_path_and_query(target) {
-        return Err(Reject::bad("a byte that may not stand in a request target"));
     }
     if target.first() == Some(&b'/') {
         return Ok(Form::Origin);

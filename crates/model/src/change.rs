@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::kind::Key;
+use crate::scope::Scope;
 
 /// The door a change came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,14 @@ pub enum Door {
     Mcp,
     /// The built-in chat.
     Chat,
+    /// Usher's own service API, as scripts call it.
+    Api,
+    /// The command line.
+    Cli,
+    /// The web console.
+    Console,
+    /// Another program that writes to the same store, such as an APISIX.
+    Outside,
     /// Usher itself, such as on import.
     Usher,
 }
@@ -33,6 +42,8 @@ pub enum Role {
     Viewer,
     /// May read masked, plan, and apply what its consent rule admits: the role of chats and agents.
     Chat,
+    /// May read masked, plan, apply and write the resources that its scope admits; no tokens, users or admin keys.
+    Editor,
     /// May do everything, and reads plugin fields in clear on APISIX's paths.
     Admin,
 }
@@ -46,12 +57,21 @@ pub struct Principal {
     pub role: Role,
     /// Where it came in.
     pub door: Door,
+    /// What it may read and change. Default the whole configuration.
+    pub scope: Scope,
 }
 
 impl Principal {
-    /// A principal from its parts.
+    /// A principal from its parts, for the whole configuration.
     pub fn new(name: impl Into<String>, role: Role, door: Door) -> Self {
-        Self { name: name.into(), role, door }
+        Self { name: name.into(), role, door, scope: Scope::ALL }
+    }
+
+    /// The same for a part of the configuration.
+    #[must_use]
+    pub fn within(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
     }
 }
 
@@ -104,7 +124,22 @@ impl fmt::Display for Door {
             Self::Plugin => "plugin",
             Self::Mcp => "mcp",
             Self::Chat => "chat",
+            Self::Api => "api",
+            Self::Cli => "cli",
+            Self::Console => "console",
+            Self::Outside => "outside",
             Self::Usher => "usher",
+        })
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Viewer => "viewer",
+            Self::Chat => "chat",
+            Self::Editor => "editor",
+            Self::Admin => "admin",
         })
     }
 }

@@ -18,17 +18,20 @@ pub enum Behaviour {
     ApisixNames,
     /// Well-known admin keys may be configured.
     KnownAdminKeys,
+    /// Secrets in a store that is shared with an APISIX are written in its form: AES-CBC with the key as IV, only where APISIX does so.
+    ApisixEncryption,
 }
 
 impl Behaviour {
     /// Every behaviour with the name by which `config.yaml` knows it.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("key-in-query-or-cookie", Self::KeyInQueryOrCookie),
         ("admin-cors", Self::AdminCors),
         ("real-ip-from-loopback", Self::RealIpFromLoopback),
         ("unverified-upstreams", Self::UnverifiedUpstreams),
         ("apisix-names", Self::ApisixNames),
         ("known-admin-keys", Self::KnownAdminKeys),
+        ("apisix-encryption", Self::ApisixEncryption),
     ];
 }
 

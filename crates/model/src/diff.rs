@@ -38,12 +38,12 @@ fn walk(path: String, before: Option<&Value>, after: Option<&Value>, changes: &m
         // A new or deleted object is told member by member at the top, so that it reads like the object itself.
         (None, Some(Value::Object(new))) if path.is_empty() => {
             for (name, value) in new {
-                walk(name.clone(), None, Some(value), changes);
+                walk(below(&path, name), None, Some(value), changes);
             }
         }
         (Some(Value::Object(old)), None) if path.is_empty() => {
             for (name, value) in old {
-                walk(name.clone(), Some(value), None, changes);
+                walk(below(&path, name), Some(value), None, changes);
             }
         }
         _ => changes.push(FieldChange { path, before: before.cloned(), after: after.cloned() }),
@@ -51,8 +51,8 @@ fn walk(path: String, before: Option<&Value>, after: Option<&Value>, changes: &m
 }
 
 fn below(path: &str, name: &str) -> String {
-    // A name with dots, such as a node's address, is bracketed so that the path can be read.
-    match (path.is_empty(), name.contains('.')) {
+    // A name with dots, such as a node's address, is bracketed so that the path can be read; an empty one so that it is seen.
+    match (path.is_empty(), name.contains('.') || name.is_empty()) {
         (true, false) => name.to_owned(),
         (true, true) => format!("[{name}]"),
         (false, false) => format!("{path}.{name}"),
@@ -65,6 +65,17 @@ mod tests {
     use serde_json::json;
 
     use super::diff;
+
+    #[test]
+    fn a_member_without_a_name_is_told_as_one() {
+        let odd = json!({ "": { "uri": "/hidden" }, "uri": "/a" });
+        let paths = |changes: Vec<super::FieldChange>| -> Vec<String> {
+            changes.into_iter().map(|change| change.path).collect()
+        };
+        assert_eq!(paths(diff(None, Some(&odd))), ["[]", "uri"]);
+        assert_eq!(paths(diff(Some(&odd), None)), ["[]", "uri"]);
+        assert_eq!(paths(diff(Some(&json!({ "": { "uri": "/b" }, "uri": "/a" })), Some(&odd))), ["[].uri"]);
+    }
 
     #[test]
     fn differences_are_told_by_field() {

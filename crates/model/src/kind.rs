@@ -21,11 +21,34 @@ pub enum Kind {
     PluginConfig,
     /// Plugins that run for every request.
     GlobalRule,
+    /// Plugins that several consumers share.
+    ConsumerGroup,
+    /// A certificate with its private key, by the names it serves; or a client's certificate.
+    Ssl,
+    /// What a plugin knows wherever it runs; its id is the plugin's name.
+    PluginMetadata,
+    /// A protobuf definition.
+    Proto,
+    /// Where references to secrets are looked up; its id is `<manager>/<id>`, such as `vault/1`.
+    Secret,
+    /// Which TCP or UDP connections are taken, and where they go.
+    StreamRoute,
+    /// What a field of a service's GraphQL schema costs; its id is `<service>/graphql_cost_decorations/<id>`.
+    CostDecoration,
 }
+
+/// What stands between a consumer's name and the id of one of its credentials.
+const CREDENTIALS: &str = "credentials";
+
+/// What stands between a service's id and the id of one of its cost decorations.
+const DECORATIONS: &str = "graphql_cost_decorations";
+
+/// The managers that secrets can be looked up from.
+pub const SECRET_MANAGERS: [&str; 3] = ["vault", "aws", "gcp"];
 
 impl Kind {
     /// Every kind, in the order in which lists show them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 14] = [
         Self::Route,
         Self::Service,
         Self::Upstream,
@@ -33,18 +56,31 @@ impl Kind {
         Self::Credential,
         Self::PluginConfig,
         Self::GlobalRule,
+        Self::ConsumerGroup,
+        Self::Ssl,
+        Self::PluginMetadata,
+        Self::Proto,
+        Self::Secret,
+        Self::StreamRoute,
+        Self::CostDecoration,
     ];
 
-    /// The collection's name in URIs and keys, such as `routes`. Credentials live below `consumers`.
+    /// The collection's name in URIs and keys, such as `routes`. Credentials live below `consumers`, cost decorations below `services`.
     #[must_use]
     pub const fn collection(self) -> &'static str {
         match self {
             Self::Route => "routes",
-            Self::Service => "services",
+            Self::Service | Self::CostDecoration => "services",
             Self::Upstream => "upstreams",
             Self::Consumer | Self::Credential => "consumers",
             Self::PluginConfig => "plugin_configs",
             Self::GlobalRule => "global_rules",
+            Self::ConsumerGroup => "consumer_groups",
+            Self::Ssl => "ssls",
+            Self::PluginMetadata => "plugin_metadata",
+            Self::Proto => "protos",
+            Self::Secret => "secrets",
+            Self::StreamRoute => "stream_routes",
         }
     }
 
@@ -59,6 +95,13 @@ impl Kind {
             Self::Credential => "credential",
             Self::PluginConfig => "plugin config",
             Self::GlobalRule => "global rule",
+            Self::ConsumerGroup => "consumer group",
+            Self::Ssl => "ssl",
+            Self::PluginMetadata => "plugin_metadata",
+            Self::Proto => "proto",
+            Self::Secret => "secret",
+            Self::StreamRoute => "stream route",
+            Self::CostDecoration => "graphql cost decoration",
         }
     }
 
@@ -68,6 +111,9 @@ impl Kind {
         match self {
             Self::PluginConfig => "plugin_config",
             Self::GlobalRule => "global_rule",
+            Self::ConsumerGroup => "consumer_group",
+            Self::StreamRoute => "stream_route",
+            Self::CostDecoration => "graphql_cost_decoration",
             other => other.word(),
         }
     }
@@ -76,8 +122,14 @@ impl Kind {
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| {
-            kind.schema_name() == name || (kind.collection() == name && *kind != Self::Credential)
+            kind.schema_name() == name || (kind.collection() == name && !kind.is_below_another())
         })
+    }
+
+    /// Whether resources of this kind live below one of another, and share its collection.
+    #[must_use]
+    pub const fn is_below_another(self) -> bool {
+        matches!(self, Self::Credential | Self::CostDecoration)
     }
 }
 
@@ -92,7 +144,8 @@ impl fmt::Display for Kind {
 pub struct Key {
     /// What it is.
     pub kind: Kind,
-    /// Its id: 1 to 64 characters; a consumer's user name; `<consumer>/credentials/<id>` for a credential.
+    /// Its id: 1 to 64 characters; a consumer's user name; `<consumer>/credentials/<id>` for a credential; `<manager>/<id>` for a secret;
+    /// `<service>/graphql_cost_decorations/<id>` for a cost decoration.
     pub id: String,
 }
 
@@ -108,7 +161,33 @@ impl Key {
     /// A credential's key from its consumer and its own id.
     #[must_use]
     pub fn credential(consumer: &str, id: &str) -> Self {
-        Self { kind: Kind::Credential, id: format!("{consumer}/credentials/{id}") }
+        Self { kind: Kind::Credential, id: format!("{consumer}/{CREDENTIALS}/{id}") }
+    }
+
+    /// A cost decoration's key from its service and its own id.
+    #[must_use]
+    pub fn cost_decoration(service: &str, id: &str) -> Self {
+        Self { kind: Kind::CostDecoration, id: format!("{service}/{DECORATIONS}/{id}") }
+    }
+
+    /// The id without that of the resource it lives below: of `jack/credentials/c1` it is `c1`. A secret's id stays whole.
+    #[must_use]
+    pub fn own_id(&self) -> &str {
+        if !self.kind.is_below_another() {
+            return &self.id;
+        }
+        self.id.splitn(3, '/').nth(2).unwrap_or(&self.id)
+    }
+
+    /// The resource that this one lives below: a credential's consumer, a cost decoration's service.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        let kind = match self.kind {
+            Kind::Credential => Kind::Consumer,
+            Kind::CostDecoration => Kind::Service,
+            _ => return None,
+        };
+        self.id.split_once('/').map(|(above, _)| Self::new(kind, above))
     }
 
     /// The whole key, such as `/apisix/routes/1`.
@@ -125,18 +204,25 @@ impl Key {
         if id.is_empty() {
             return None;
         }
-        if collection == Kind::Consumer.collection() {
-            let kind = match id.split_once('/') {
-                None => Kind::Consumer,
-                Some((_, below)) if below.strip_prefix("credentials/").is_some_and(|c| !c.is_empty()) => {
-                    Kind::Credential
-                }
-                Some(_) => return None,
-            };
-            return Some(Self::new(kind, id));
-        }
+        let below = |name: &str, own: Kind, inner: Kind| match id.split_once('/') {
+            None => Some(Self::new(own, id)),
+            Some((above, rest)) => rest
+                .strip_prefix(name)
+                .and_then(|rest| rest.strip_prefix('/'))
+                .filter(|rest| !above.is_empty() && !rest.is_empty() && !rest.contains('/'))
+                .map(|_| Self::new(inner, id)),
+        };
         let kind = Kind::ALL.into_iter().find(|kind| kind.collection() == collection)?;
-        (!id.contains('/')).then(|| Self::new(kind, id))
+        match kind {
+            Kind::Consumer => below(CREDENTIALS, Kind::Consumer, Kind::Credential),
+            Kind::Service => below(DECORATIONS, Kind::Service, Kind::CostDecoration),
+            Kind::Secret => {
+                let (manager, rest) = id.split_once('/')?;
+                let whole = SECRET_MANAGERS.contains(&manager) && !rest.is_empty() && !rest.contains('/');
+                whole.then(|| Self::new(Kind::Secret, id))
+            }
+            _ => (!id.contains('/')).then(|| Self::new(kind, id)),
+        }
     }
 
     /// The consumer that a credential or consumer key belongs to.
@@ -165,6 +251,8 @@ mod tests {
         for kind in Kind::ALL {
             let key = match kind {
                 Kind::Credential => Key::credential("jack", "c1"),
+                Kind::CostDecoration => Key::cost_decoration("s1", "d1"),
+                Kind::Secret => Key::new(Kind::Secret, "vault/1"),
                 _ => Key::new(kind, "a-1"),
             };
             assert_eq!(Key::parse(&key.path()), Some(key));
@@ -178,8 +266,13 @@ mod tests {
             "/apisix/x/1",
             "/usher/routes/1",
             "/apisix/consumers/a/b",
+            "/apisix/consumers/a/credentials/b/c",
             "routes/1",
             "/apisix/routes/1/2",
+            "/apisix/secrets/vault",
+            "/apisix/secrets/vault/1/2",
+            "/apisix/secrets/other/1",
+            "/apisix/services/1/graphql_cost_decorations/",
         ] {
             assert_eq!(Key::parse(path), None, "{path}");
         }

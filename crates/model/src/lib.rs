@@ -2,9 +2,11 @@
 //!
 //! Nothing here does I/O or waits: every other room imports this one, so it has to stay light and sure.
 
+pub mod certificate;
 pub mod change;
 pub mod compat;
 pub mod diff;
+pub mod document;
 pub mod expr;
 pub mod invisible;
 pub mod kind;
@@ -12,8 +14,11 @@ pub mod live;
 pub mod mask;
 pub mod nearest;
 pub mod patch;
+pub mod protobuf;
+pub mod reference;
 pub mod resource;
 pub mod schema;
+pub mod scope;
 pub mod seal;
 pub mod secret;
 pub mod template;

@@ -30,6 +30,14 @@ pub trait Live: Send + Sync + 'static {
 
     /// Where the gateway listens.
     fn listeners(&self) -> Vec<SocketAddr>;
+
+    /// Whether every worker serves.
+    ///
+    /// # Errors
+    /// How many don't, as a sentence.
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// A revision did not come into force.
@@ -110,6 +118,8 @@ pub struct UpstreamName {
     pub id: Option<String>,
     /// Its nodes, each `host:port` with its weight.
     pub nodes: Vec<(String, u32)>,
+    /// The node whose turn it is, `host:port`: it would get the request, if it were sent next. `None` where no node is in use.
+    pub next: Option<String>,
 }
 
 /// What one route has served.

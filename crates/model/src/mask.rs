@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::seal::{Keyring, is_sealed};
+use crate::seal::Keyring;
+
+pub use crate::reference::is_reference;
 
 /// What every mask begins with.
 const STARS: &str = "***";
@@ -60,16 +62,14 @@ pub fn is_mask(text: &str) -> bool {
     })
 }
 
-/// Masks the texts at these paths of a record, sealed or not. References to secrets elsewhere stay readable.
+/// Masks the texts at these paths of a record, in whatever form they are there. References to secrets elsewhere stay readable.
 pub fn mask_at(keyring: &Keyring, record: &str, value: &mut Value, paths: &[FieldPath]) {
     for path in paths {
         path.for_each_mut(value, &mut |text| {
             if is_reference(text) {
                 return;
             }
-            let plain =
-                if is_sealed(text) { keyring.open(record, text).unwrap_or_default() } else { text.clone() };
-            *text = mask(keyring, &plain);
+            *text = mask(keyring, &keyring.plain_of(record, text));
         });
     }
 }
@@ -91,11 +91,7 @@ pub fn unmask(
         if let Some(stored) = stored {
             let mut copy = stored.clone();
             path.for_each_mut(&mut copy, &mut |text| {
-                let plain = if is_sealed(text) {
-                    keyring.open(record, text).unwrap_or_default()
-                } else {
-                    text.clone()
-                };
+                let plain = keyring.plain_of(record, text);
                 known.push((mask(keyring, &plain), plain));
             });
         }
@@ -119,12 +115,6 @@ pub fn unmask(
             Err(format!("{path} holds a mask that belongs to no stored value; give the secret itself"))
         }
     }
-}
-
-/// Whether a text refers to a secret that is kept elsewhere.
-#[must_use]
-pub fn is_reference(text: &str) -> bool {
-    text.starts_with("$secret://") || text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("$env://"))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! The verdict is the `jsonschema` crate's; the sentence is APISIX's, because clients read it (Admin API contract, section 5).
 
+mod beside;
 mod kinds;
 mod meaning;
 mod sentence;
@@ -12,9 +13,9 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use crate::kind::Kind;
+use crate::kind::{Kind, SECRET_MANAGERS};
 
-pub use kinds::schema;
+pub use kinds::{schema, secret_schema};
 pub use unsupported::unsupported;
 
 /// How a value breaks a schema or the meaning behind it.
@@ -144,14 +145,26 @@ pub fn check(kind: Kind, value: &Value) -> Result<(), Violation> {
     meaning::check(kind, value)
 }
 
-/// Checks a resource by its schema alone, as `POST /schema/validate` does.
+/// Checks a resource by its schema alone, as `POST /schema/validate` does. A secret manager's own schema follows from its id.
 ///
 /// # Errors
 /// The first violation.
 pub fn check_schema(kind: Kind, value: &Value) -> Result<(), Violation> {
-    static CHECKERS: LazyLock<Vec<(Kind, Result<Checker, BadSchema>)>> =
+    static CHECKERS: LazyLock<Vec<(Kind, Made)>> =
         LazyLock::new(|| Kind::ALL.into_iter().map(|kind| (kind, Checker::new(schema(kind)))).collect());
-    let checker = CHECKERS.iter().find(|(known, _)| *known == kind).map(|(_, checker)| checker);
+    static MANAGERS: LazyLock<Vec<(&str, Made)>> = LazyLock::new(|| {
+        let known = SECRET_MANAGERS.into_iter();
+        known.filter_map(|manager| Some((manager, Checker::new(secret_schema(manager)?)))).collect()
+    });
+    by(CHECKERS.iter().find(|(known, _)| *known == kind).map(|(_, made)| made), value)?;
+    let id = value.get("id").and_then(Value::as_str).filter(|_| kind == Kind::Secret);
+    let manager = id.and_then(|id| id.split_once('/')).map(|(manager, _)| manager);
+    by(MANAGERS.iter().find(|(known, _)| Some(*known) == manager).map(|(_, made)| made), value)
+}
+
+type Made = Result<Checker, BadSchema>;
+
+fn by(checker: Option<&Made>, value: &Value) -> Result<(), Violation> {
     match checker {
         Some(Ok(checker)) => checker.check(value),
         Some(Err(error)) => {

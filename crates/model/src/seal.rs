@@ -2,6 +2,12 @@
 //!
 //! A sealed text describes itself (`$usher$1$<key>$<base64>`), so that whoever reads a record can open it without its schema. The record's key
 //! is additional data: a sealed text that is copied to another record doesn't open there.
+//!
+//! A store that was or is an APISIX's holds texts in another form, which don't describe themselves: they are opened only at places that schemas
+//! mark, with the keys of its `data_encryption.keyring`.
+
+mod apisix;
+mod reseal;
 
 use std::fmt;
 
@@ -11,6 +17,10 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::Value;
+
+use apisix::ApisixKey;
+pub use apisix::PUBLIC_KEYS as APISIX_PUBLIC_KEYS;
+pub use reseal::Reseal;
 
 const PREFIX: &str = "$usher$1$";
 
@@ -31,6 +41,9 @@ pub enum BadSeal {
     /// No key, or one of the wrong length.
     #[error("the keyring needs at least one key, each of 32 bytes")]
     NoKey,
+    /// A key of APISIX's keyring has a length that AES-CBC doesn't take.
+    #[error("a key of apisix.data_encryption.keyring has {0} bytes; give keys of 16 or 32 bytes")]
+    ApisixKey(usize),
     /// The system gave no random bytes.
     #[error("no random bytes are to be had from the system")]
     NoRandom,
@@ -39,6 +52,19 @@ pub enum BadSeal {
 /// Keys: the first seals, any opens.
 pub struct Keyring {
     keys: Vec<Key>,
+    apisix: Vec<ApisixKey>,
+    writes_apisix: bool,
+}
+
+/// What a text at a place that a schema marks turned out to be.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Opened {
+    /// It was sealed or encrypted; this is what it holds.
+    Secret(String),
+    /// It stands there in clear.
+    Clear,
+    /// It looks encrypted in APISIX's form, and no key that is here opens it: it is taken as it stands, as APISIX does.
+    Foreign,
 }
 
 struct Key {
@@ -54,7 +80,85 @@ impl Keyring {
     /// There is none, or one has another length.
     pub fn new(keys: &[Vec<u8>]) -> Result<Self, BadSeal> {
         let keys: Vec<Key> = keys.iter().map(|bytes| Key::new(bytes)).collect::<Result<_, _>>()?;
-        if keys.is_empty() { Err(BadSeal::NoKey) } else { Ok(Self { keys }) }
+        if keys.is_empty() {
+            Err(BadSeal::NoKey)
+        } else {
+            Ok(Self { keys, apisix: Vec::new(), writes_apisix: false })
+        }
+    }
+
+    /// The same ring, which also opens what these keys of an APISIX's `data_encryption.keyring` encrypted (16 or 32 bytes each, the first
+    /// encrypts). `write` makes it encrypt in that form instead of sealing, wherever an APISIX has to read the store.
+    ///
+    /// # Errors
+    /// A key has another length.
+    pub fn with_apisix(mut self, keys: &[Vec<u8>], write: bool) -> Result<Self, BadSeal> {
+        let made = keys.iter().map(|bytes| ApisixKey::new(bytes).ok_or(BadSeal::ApisixKey(bytes.len())));
+        self.apisix = made.collect::<Result<_, _>>()?;
+        self.writes_apisix = write && !self.apisix.is_empty();
+        Ok(self)
+    }
+
+    /// Whether it opens what an APISIX encrypted.
+    #[must_use]
+    pub const fn opens_apisix(&self) -> bool {
+        !self.apisix.is_empty()
+    }
+
+    /// Whether secrets are written in APISIX's form.
+    #[must_use]
+    pub const fn writes_apisix(&self) -> bool {
+        self.writes_apisix
+    }
+
+    /// Encrypts in APISIX's form; `None` where the ring has no key for that.
+    #[must_use]
+    pub fn encrypt_apisix(&self, plain: &str) -> Option<String> {
+        self.apisix.first().and_then(|key| key.encrypt(plain))
+    }
+
+    /// Opens a text at a place that a schema marks, in whatever form it is there.
+    ///
+    /// # Errors
+    /// It is sealed and can't be opened.
+    pub fn open_marked(&self, aad: &str, text: &str) -> Result<Opened, BadSeal> {
+        if is_sealed(text) {
+            return self.open(aad, text).map(Opened::Secret);
+        }
+        if self.apisix.is_empty() {
+            return Ok(Opened::Clear);
+        }
+        let Some(bytes) = apisix::blocks(text) else { return Ok(Opened::Clear) };
+        let plain = self.apisix.iter().find_map(|key| key.decrypt(&bytes));
+        Ok(plain.map_or(Opened::Foreign, Opened::Secret))
+    }
+
+    /// What a text at a marked place holds; what can't be opened holds nothing.
+    #[must_use]
+    pub fn plain_of(&self, aad: &str, text: &str) -> String {
+        match self.open_marked(aad, text) {
+            Ok(Opened::Secret(plain)) => plain,
+            Ok(Opened::Clear | Opened::Foreign) => text.to_owned(),
+            Err(_) => String::new(),
+        }
+    }
+
+    /// Whether the first key sealed a text.
+    #[must_use]
+    pub fn is_newest(&self, sealed: &str) -> bool {
+        let id = sealed.strip_prefix(PREFIX).and_then(|rest| rest.split_once('$')).map(|(id, _)| id);
+        self.keys.first().is_some_and(|key| id == Some(key.id.as_str()))
+    }
+
+    /// Whether a value holds a text that another key than the first sealed: such a record has to be sealed anew before that key can go.
+    #[must_use]
+    pub fn has_older_seals(&self, value: &Value) -> bool {
+        match value {
+            Value::String(text) => is_sealed(text) && !self.is_newest(text),
+            Value::Array(items) => items.iter().any(|item| self.has_older_seals(item)),
+            Value::Object(members) => members.values().any(|member| self.has_older_seals(member)),
+            _ => false,
+        }
     }
 
     /// A ring with one new random key, and the key itself for keeping.
@@ -153,7 +257,7 @@ pub fn is_sealed(text: &str) -> bool {
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keyring({} keys)", self.keys.len())
+        write!(f, "Keyring({} keys, {} of APISIX)", self.keys.len(), self.apisix.len())
     }
 }
 
@@ -161,7 +265,7 @@ impl fmt::Debug for Keyring {
 mod tests {
     use serde_json::json;
 
-    use super::{BadSeal, Keyring, is_sealed};
+    use super::{APISIX_PUBLIC_KEYS, BadSeal, Keyring, Opened, is_sealed};
 
     #[test]
     fn a_seal_opens_for_its_record_alone() {
@@ -197,5 +301,37 @@ mod tests {
         let mut value = json!({ "a": seal("1"), "b": [{ "c": seal("2") }], "d": "plain" });
         ring.open_all("r", &mut value).unwrap();
         assert_eq!(value, json!({ "a": "1", "b": [{ "c": "2" }], "d": "plain" }));
+    }
+    #[test]
+    fn what_an_apisix_encrypted_is_opened_and_what_it_did_not_is_left() {
+        let keys = APISIX_PUBLIC_KEYS.map(|key| key.as_bytes().to_vec());
+        let ring = || Keyring::generate().unwrap().0;
+        let apisix = ring().with_apisix(&keys, true).unwrap();
+        // As `echo -n auth-one | openssl enc -aes-128-cbc -K <key> -iv <key> -base64` writes it.
+        let known = "4y+JvURBE6ZwRbbgaryrhg==";
+        assert_eq!(apisix.encrypt_apisix("auth-one").as_deref(), Some(known));
+        let second = ring()
+            .with_apisix(&[b"0123456789abcdef0123456789abcdef".to_vec(), keys[0].clone()], false)
+            .unwrap();
+        assert!(apisix.writes_apisix() && !second.writes_apisix());
+        for (ring, text, wanted) in [
+            (&apisix, known, Some("auth-one")),
+            (&second, known, Some("auth-one")),
+            (&apisix, "auth-one", None),
+            (&apisix, "AAAA", None),
+            (&ring(), known, None),
+        ] {
+            let opened = ring.open_marked("r", text).unwrap();
+            assert!(
+                opened == wanted.map_or(Opened::Clear, |plain| Opened::Secret(plain.to_owned())),
+                "{text}"
+            );
+        }
+        let strange = second.encrypt_apisix("auth-one").unwrap();
+        assert!(apisix.open_marked("r", &strange).unwrap() == Opened::Foreign);
+        assert_eq!(apisix.plain_of("r", &strange), strange);
+        let sealed = apisix.seal("r", "x").unwrap();
+        assert!(apisix.open_marked("r", &sealed).unwrap() == Opened::Secret("x".to_owned()));
+        assert!(matches!(ring().with_apisix(&[vec![1; 24]], false), Err(BadSeal::ApisixKey(24))));
     }
 }

@@ -163,6 +163,12 @@ impl Pipeline {
         self.parts.is_empty()
     }
 
+    /// Whether it changes nothing that it is laid over: it has no plugin, and leaves none out.
+    #[must_use]
+    pub fn is_neutral(&self) -> bool {
+        self.parts.is_empty() && self.left_out.is_empty()
+    }
+
     /// Its plugins in order.
     pub fn specs(&self) -> impl Iterator<Item = &'static Spec> {
         self.parts.iter().map(|part| part.spec)

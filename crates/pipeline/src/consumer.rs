@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value};
 
@@ -18,12 +19,23 @@ pub struct Consumer {
     pub custom_id: Option<Arc<str>>,
     /// Its labels.
     pub labels: Map<String, Value>,
-    /// The bodies of its plugins that are no credentials.
+    /// The bodies of its own plugins that are no credentials.
     pub plugins: Map<String, Value>,
-    /// The same, built once, to be laid over the pipelines of routes.
+    /// The same over those of its group, built once, to be laid over the pipelines of routes.
     pub pipeline: Pipeline,
     /// The store revision that made it so.
     pub revision: u64,
+    /// Which build this is, by [`Consumer::next_build`]: what is made of a consumer and a route together is kept by it.
+    pub build: u64,
+}
+
+impl Consumer {
+    /// A number that no other build of a consumer has.
+    #[must_use]
+    pub fn next_build() -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    }
 }
 
 /// A credential that was found.

@@ -4,11 +4,13 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use usher_model::compat::Compat;
 
 use crate::compile::Pipeline;
 use crate::plugin::BuildError;
+use crate::read::read;
 use crate::registry::Registry;
 
 /// An upstream that a plugin's own configuration describes; only the proxy knows what is inside.
@@ -80,6 +82,20 @@ impl Process {
     }
 }
 
+/// What plugins know wherever they run: the `plugin_metadata` objects, by the plugins' names.
+#[derive(Default)]
+pub struct Metadata(HashMap<String, Value>);
+
+impl Metadata {
+    /// A plugin's metadata was written, or is gone.
+    pub fn set(&mut self, plugin: &str, value: Option<Value>) {
+        match value {
+            Some(value) => drop(self.0.insert(plugin.to_owned(), value)),
+            None => drop(self.0.remove(plugin)),
+        }
+    }
+}
+
 /// What one plugin may use while it is built.
 pub struct Env<'a> {
     process: &'a Process,
@@ -87,13 +103,34 @@ pub struct Env<'a> {
     resource: &'a str,
     created: u64,
     checksum: String,
+    plugin: &'static str,
+    metadata: Option<&'a Metadata>,
 }
 
 impl<'a> Env<'a> {
     /// For a resource's key, such as `/apisix/routes/1`.
     #[must_use]
     pub const fn new(process: &'a Process, registry: &'a Registry, resource: &'a str) -> Self {
-        Self { process, registry, resource, created: 0, checksum: String::new() }
+        Self { process, registry, resource, created: 0, checksum: String::new(), plugin: "", metadata: None }
+    }
+
+    /// The same with what plugins know wherever they run. A check of an object goes without.
+    #[must_use]
+    pub const fn with_metadata(mut self, metadata: &'a Metadata) -> Self {
+        self.metadata = Some(metadata);
+        self
+    }
+
+    /// This plugin's metadata; `None` where nobody wrote any. The plugin has to declare it by [`crate::spec::Spec::metadata`]: whatever uses it is
+    /// built anew when it is edited.
+    ///
+    /// # Errors
+    /// It has another shape than `M`.
+    pub fn metadata<M: DeserializeOwned>(&self) -> Result<Option<M>, BuildError> {
+        let found = self.metadata.and_then(|all| all.0.get(self.plugin));
+        found.map(|value| read(value.clone())).transpose().map_err(|error| {
+            BuildError::new(format!("its metadata (plugin_metadata/{}) can't be used: {error}", self.plugin))
+        })
     }
 
     /// The same with the revision that created the resource: one that is deleted and created anew begins with fresh state.
@@ -104,13 +141,13 @@ impl<'a> Env<'a> {
     }
 
     /// The same for one plugin's body.
-    pub(crate) fn for_body(&self, name: &str, body: &Value) -> Self {
+    pub(crate) fn for_body(&self, name: &'static str, body: &Value) -> Self {
         use std::hash::{DefaultHasher, Hash, Hasher};
         // Fixed keys: the checksum has to be the same in every worker and after each edit of a neighbour.
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
         body.to_string().hash(&mut hasher);
-        Self { checksum: format!("{:016x}", hasher.finish()), ..*self }
+        Self { checksum: format!("{:016x}", hasher.finish()), plugin: name, ..*self }
     }
 
     /// The key of the resource that carries the plugin.

@@ -18,6 +18,7 @@ pub mod registry;
 pub mod reply;
 pub mod request;
 mod schema;
+pub mod secrets;
 pub mod spec;
 mod variables;
 pub mod worker;

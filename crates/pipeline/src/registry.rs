@@ -23,6 +23,7 @@ struct Entry {
     spec: &'static Spec,
     schema: OnceLock<Compiled>,
     credential: OnceLock<Compiled>,
+    metadata: OnceLock<Compiled>,
 }
 
 struct Compiled {
@@ -51,7 +52,10 @@ impl Registry {
     pub fn new(specs: &[&'static Spec]) -> Self {
         let entries = specs
             .iter()
-            .map(|spec| (spec.name, Entry { spec, schema: OnceLock::new(), credential: OnceLock::new() }))
+            .map(|spec| {
+                let (schema, credential, metadata) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+                (spec.name, Entry { spec, schema, credential, metadata })
+            })
             .collect();
         let mut order = specs.to_vec();
         order.sort_by_key(|spec| (std::cmp::Reverse(spec.priority), spec.name));
@@ -102,10 +106,30 @@ impl Registry {
         self.entries.get(name)?.credential().map(|compiled| &compiled.schema)
     }
 
+    /// Whether a plugin declares metadata.
+    #[must_use]
+    pub fn has_metadata(&self, name: &str) -> bool {
+        self.find(name).is_some_and(|spec| spec.metadata.is_some())
+    }
+
     /// The JSON schema of a plugin's metadata.
     #[must_use]
     pub fn metadata_schema(&self, name: &str) -> Option<Value> {
-        self.find(name)?.metadata.map(|schema| schema())
+        self.entries.get(name)?.metadata().map(|compiled| compiled.schema.clone())
+    }
+
+    /// The dotted paths of the secret members of a plugin's metadata.
+    #[must_use]
+    pub fn metadata_secrets(&self, name: &str) -> &[String] {
+        self.entries.get(name).and_then(Entry::metadata).map_or(&[], |compiled| &compiled.secrets)
+    }
+
+    /// Checks a plugin's metadata by its schema; a plugin without one takes any object.
+    ///
+    /// # Errors
+    /// `unknown plugin [x]`, or the sentence of the member that breaks the schema.
+    pub fn check_metadata(&self, name: &str, value: &Value) -> Result<(), BuildError> {
+        self.entry(name)?.metadata().map_or(Ok(()), |compiled| compiled.check(value))
     }
 
     /// The dotted paths of the secret members of a plugin's body on routes and services.
@@ -203,6 +227,11 @@ impl Entry {
         let spec = self.spec.credential?;
         Some(self.credential.get_or_init(|| Compiled::of((spec.schema)())))
     }
+
+    fn metadata(&self) -> Option<&Compiled> {
+        let schema = self.spec.metadata?;
+        Some(self.metadata.get_or_init(|| Compiled::of(schema())))
+    }
 }
 
 fn in_plugin(name: &str, error: &BuildError) -> BuildError {
@@ -210,7 +239,7 @@ fn in_plugin(name: &str, error: &BuildError) -> BuildError {
 }
 
 /// The dotted paths of members marked secret; arrays are stepped through without a segment of their own.
-fn collect_secrets(schema: &Value, path: &str, found: &mut Vec<String>) {
+pub(crate) fn collect_secrets(schema: &Value, path: &str, found: &mut Vec<String>) {
     if schema.get(MARK) == Some(&Value::Bool(true)) && !found.iter().any(|known| known == path) {
         found.push(path.to_owned());
     }

@@ -43,7 +43,7 @@ impl Default for Request {
 
 impl Request {
     /// Refills the request. `path` is canonical; `rewritten` says that it differs from the raw target, so that the target has to be written
-    /// anew; `host` is lower case and has no port.
+    /// anew; `host` has no port, and is kept in lower case.
     pub fn refill(
         &mut self,
         path: &str,
@@ -59,6 +59,7 @@ impl Request {
         self.has_query = query.is_some();
         self.host.clear();
         self.host.push_str(host);
+        self.host.make_ascii_lowercase();
         self.port = port;
         self.rewritten = rewritten;
         self.seen_path.clear();

@@ -157,7 +157,7 @@ impl ProxyRewrite {
             },
         };
         if let Some(written) = written
-            && let Err(refused) = redirect_to(exchange, &written)
+            && let Some(refused) = redirect_to(exchange, &written)
         {
             return refused.into();
         }
@@ -198,13 +198,13 @@ fn first_match(pairs: &[(Pattern, Replacement)], path: &[u8]) -> Result<Option<(
     Ok(None)
 }
 
-/// Sends the request on to this path and query; the client's own query comes last.
-fn redirect_to(exchange: &mut Exchange, written: &[u8]) -> Result<(), Reply> {
+/// Sends the request on to this path and query; the client's own query comes last. The refusal of a path that is not allowed, if it is one.
+fn redirect_to(exchange: &mut Exchange, written: &[u8]) -> Option<Reply> {
     let written = ascii(written);
     let (path, query) =
         written.split_once('?').map_or((&*written, None), |(path, query)| (path, Some(query)));
     if !path.starts_with('/') || climbs(path) {
-        return Err(Reply::error_msg(400, "the request makes a path that is not allowed"));
+        return Some(Reply::error_msg(400, "the request makes a path that is not allowed"));
     }
     let request = &mut exchange.request;
     if let Some(query) = query {
@@ -212,7 +212,7 @@ fn redirect_to(exchange: &mut Exchange, written: &[u8]) -> Result<(), Reply> {
         request.set_query(Some(joined.as_deref().unwrap_or(query)));
     }
     request.set_path(path);
-    Ok(())
+    None
 }
 
 /// Bytes beyond ASCII percent-encoded, so that the rest is text.

@@ -8,6 +8,7 @@ mod forbidden;
 mod people;
 mod route;
 mod router;
+mod secrets;
 mod shared;
 mod snapshot;
 mod traffic;

@@ -28,6 +28,7 @@ mod plugins;
 mod pool;
 mod relay;
 mod resolve;
+mod serving;
 mod settings;
 mod socket;
 mod state;
@@ -37,8 +38,10 @@ mod view;
 mod websocket;
 mod worker;
 
+pub(crate) use fetch::Target as CallTarget;
 pub(crate) use ingress::split_host;
 pub(crate) use path::canonical;
+pub(crate) use serving::Serving;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -63,6 +66,7 @@ pub(crate) struct Engine {
     addresses: Vec<SocketAddr>,
     orders: watch::Sender<Order>,
     workers: Vec<JoinHandle<()>>,
+    serving: Serving,
     log: Option<Log>,
 }
 
@@ -79,7 +83,8 @@ pub(crate) fn start(options: &Options, shared: Arc<Shared>) -> Result<Engine, St
         listeners.iter().take(1).flatten().filter_map(|listener| listener.local_addr().ok()).collect();
     let resolver = Arc::new(Resolver::default());
     let (orders, heard) = watch::channel(Order::Serve);
-    let mut engine = Engine { addresses, orders, workers: Vec::with_capacity(workers), log };
+    let serving = Serving::new(workers);
+    let mut engine = Engine { addresses, orders, workers: Vec::with_capacity(workers), serving, log };
     for (index, listeners) in listeners.into_iter().enumerate() {
         let failed = |source| StartError::Worker { index, source };
         let parts = Parts {
@@ -91,7 +96,9 @@ pub(crate) fn start(options: &Options, shared: Arc<Shared>) -> Result<Engine, St
             lines: engine.log.as_ref().map(Log::lines),
         };
         let (started, word) = sync_channel(1);
-        engine.workers.push(worker::start(parts, listeners, heard.clone(), started).map_err(failed)?);
+        let serving = engine.serving.clone();
+        let worker = worker::start(parts, listeners, heard.clone(), started, serving).map_err(failed)?;
+        engine.workers.push(worker);
         // A thread that ends without a word has panicked, which is told where it happens.
         word.recv().unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into())).map_err(failed)?;
     }
@@ -102,6 +109,11 @@ impl Engine {
     /// Where it listens; the real ports where 0 was asked for.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.addresses.clone()
+    }
+
+    /// Which workers serve.
+    pub(crate) fn serving(&self) -> Serving {
+        self.serving.clone()
     }
 
     /// Takes no more connections, lets requests in flight end within this time, then cuts what is left.

@@ -8,7 +8,8 @@
 //! rules, route and consumer (`plugins`), a node of its upstream (`config::upstream`), there and back (`forward`, `relay`), and the log.
 //!
 //! The way of a change: the store's watch wakes `config::follow`, `config::workshop` builds what the change touches and what leans on it, the
-//! pointer to the snapshot is swapped, and whoever waits for that revision (`live`) goes on.
+//! pointer to the snapshot is swapped, and whoever waits for that revision (`live`) goes on. Secrets that are kept elsewhere (`config::secrets`)
+//! are looked up beside it; a value that changed is a change like any other.
 
 mod config;
 mod engine;
@@ -85,7 +86,7 @@ impl Proxy {
     ) -> Result<Self, StartError> {
         let (shared, follower) = config::start(&options, registry, process, store, keyring).await?;
         let engine = engine::start(&options, Arc::clone(&shared))?;
-        let live = Arc::new(live::LiveProxy::new(shared, engine.addresses()));
+        let live = Arc::new(live::LiveProxy::new(shared, engine.addresses(), engine.serving()));
         Ok(Self { engine, follower, live })
     }
 

@@ -12,6 +12,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use usher_model::live::{Explanation, Live, NotInForce, Problem, RouteTraffic, Sketch};
 
 use crate::config::Shared;
+use crate::engine::Serving;
 #[cfg(test)]
 pub(crate) use sketch::exchange;
 
@@ -19,12 +20,13 @@ pub(crate) use sketch::exchange;
 pub(crate) struct LiveProxy {
     shared: Arc<Shared>,
     listeners: Vec<SocketAddr>,
+    serving: Serving,
 }
 
 impl LiveProxy {
-    /// `listeners` are where the engine listens.
-    pub(crate) const fn new(shared: Arc<Shared>, listeners: Vec<SocketAddr>) -> Self {
-        Self { shared, listeners }
+    /// `listeners` are where the engine listens, `serving` which of its workers do.
+    pub(crate) const fn new(shared: Arc<Shared>, listeners: Vec<SocketAddr>, serving: Serving) -> Self {
+        Self { shared, listeners, serving }
     }
 }
 
@@ -71,6 +73,13 @@ impl Live for LiveProxy {
 
     fn listeners(&self) -> Vec<SocketAddr> {
         self.listeners.clone()
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        match self.serving.missing() {
+            0 => Ok(()),
+            missing => Err(format!("{missing} of {} workers don't serve", self.serving.wanted())),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ struct Inline;
 impl Targets for Inline {
     fn target(&self, name: &str, upstream: &Value, compat: Compat) -> Result<Arc<dyn Target>, String> {
         schema::check(Kind::Upstream, upstream).map_err(|violation| violation.to_string())?;
-        let place = Place { compat, own: &[] };
+        let place = Place { compat, own: &[], certificates: None };
         Ok(Arc::new(Upstream::build(name.into(), upstream, place)?))
     }
 }

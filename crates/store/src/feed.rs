@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::{Batch, Entry, Revision};
+use crate::{Batch, Entry, Event, Revision};
 
 /// Transactions kept at most.
 const MOST_BATCHES: usize = 4096;
@@ -21,12 +21,78 @@ pub(crate) struct Feed {
     newest: watch::Sender<Revision>,
 }
 
-#[derive(Debug, Default)]
-struct Ring {
-    batches: VecDeque<(Arc<Batch>, usize)>,
+#[derive(Debug)]
+struct Kept {
+    batch: Arc<Batch>,
     bytes: usize,
-    /// The oldest revision that is certainly kept, or the next one.
+    /// The store went back to it.
+    back: bool,
+}
+
+#[derive(Debug)]
+struct Ring {
+    batches: VecDeque<Kept>,
+    bytes: usize,
+    /// The place of the oldest batch that is kept, or of the next one; places count up even where revisions don't.
+    first: u64,
+    /// The place behind the last batch whose revision went back: from there on, revisions only grow.
+    grows_from: u64,
+    /// From which revision on everything is certainly kept.
     floor: Revision,
+    newest: Revision,
+}
+
+impl Ring {
+    fn place(&self, at: u64) -> usize {
+        usize::try_from(at.saturating_sub(self.first)).unwrap_or(usize::MAX)
+    }
+
+    fn end(&self) -> u64 {
+        self.first + self.batches.len() as u64
+    }
+
+    /// Where a watch begins that wants everything from a revision on; `None` where that isn't kept, or was never reached since the store
+    /// went back.
+    fn begin(&self, from: Revision) -> Option<u64> {
+        let ahead = self.grows_from > 1 && from > self.newest + 1;
+        if from < self.floor || ahead {
+            return None;
+        }
+        let skipped = self.place(self.grows_from.max(self.first));
+        let (mut low, mut high) = (skipped.min(self.batches.len()), self.batches.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.batches.get(middle).is_some_and(|kept| kept.batch.revision < from) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Some(self.first + low as u64)
+    }
+
+    fn push(&mut self, batch: Batch) {
+        let size = |entry: &Option<Entry>| entry.as_ref().map_or(0, |entry| entry.value.len());
+        let of_event = |event: &Event| 64 + event.key.len() + size(&event.before) + size(&event.after);
+        let bytes = batch.events.iter().map(of_event).sum();
+        self.bytes += bytes;
+        let back = batch.revision <= self.newest;
+        if back {
+            self.grows_from = self.end() + 1;
+            self.floor = batch.revision + 1;
+        }
+        self.newest = batch.revision;
+        self.batches.push_back(Kept { batch: Arc::new(batch), bytes, back });
+        while self.batches.len() > 1 && (self.batches.len() > MOST_BATCHES || self.bytes > MOST_BYTES) {
+            if let Some(dropped) = self.batches.pop_front() {
+                self.bytes -= dropped.bytes;
+                if self.first >= self.grows_from {
+                    self.floor = self.floor.max(dropped.batch.revision + 1);
+                }
+                self.first += 1;
+            }
+        }
+    }
 }
 
 fn lock(ring: &Mutex<Ring>) -> MutexGuard<'_, Ring> {
@@ -36,7 +102,14 @@ fn lock(ring: &Mutex<Ring>) -> MutexGuard<'_, Ring> {
 impl Feed {
     /// A feed of a store that is at `revision`.
     pub(crate) fn new(revision: Revision) -> Self {
-        let ring = Ring { floor: revision + 1, ..Ring::default() };
+        let ring = Ring {
+            batches: VecDeque::new(),
+            bytes: 0,
+            first: 1,
+            grows_from: 1,
+            floor: revision + 1,
+            newest: revision,
+        };
         Self { ring: Arc::new(Mutex::new(ring)), newest: watch::Sender::new(revision) }
     }
 
@@ -44,40 +117,58 @@ impl Feed {
         *self.newest.borrow()
     }
 
+    /// Tells watchers of a transaction. One whose revision isn't behind the newest says that the store was taken back.
     pub(crate) fn publish(&self, batch: Batch) {
         let revision = batch.revision;
-        let size = |entry: &Option<Entry>| entry.as_ref().map_or(0, |entry| entry.value.len());
-        let bytes = batch
-            .events
-            .iter()
-            .map(|event| 64 + event.key.len() + size(&event.before) + size(&event.after))
-            .sum();
-        {
-            let mut ring = lock(&self.ring);
-            ring.bytes += bytes;
-            ring.batches.push_back((Arc::new(batch), bytes));
-            while ring.batches.len() > 1 && (ring.batches.len() > MOST_BATCHES || ring.bytes > MOST_BYTES) {
-                if let Some((dropped, bytes)) = ring.batches.pop_front() {
-                    ring.bytes -= bytes;
-                    ring.floor = dropped.revision + 1;
-                }
-            }
-        }
+        lock(&self.ring).push(batch);
         self.newest.send_replace(revision);
+    }
+
+    /// Says that nothing of interest happened up to a later revision.
+    pub(crate) fn advance(&self, revision: Revision) {
+        let mut ring = lock(&self.ring);
+        if revision > ring.newest {
+            ring.newest = revision;
+            self.newest.send_replace(revision);
+        }
     }
 
     /// Forgets everything: what happened up to `revision` isn't known transaction by transaction.
     pub(crate) fn restart(&self, revision: Revision) {
-        *lock(&self.ring) = Ring { floor: revision + 1, ..Ring::default() };
+        let mut ring = lock(&self.ring);
+        // The place of the batch that nobody saw is left out.
+        let first = ring.end() + 1;
+        *ring = Ring {
+            batches: VecDeque::new(),
+            bytes: 0,
+            first,
+            grows_from: ring.grows_from,
+            floor: revision + 1,
+            newest: revision,
+        };
         self.newest.send_replace(revision);
     }
 
+    /// Says when the newest revision changes.
+    pub(crate) fn changes(&self) -> watch::Receiver<Revision> {
+        self.newest.subscribe()
+    }
+
+    /// Waits until `revision` was published or passed.
+    pub(crate) async fn reached(&self, revision: Revision) {
+        // The sender is ours, so the channel stays open.
+        let _ = self.newest.subscribe().wait_for(|newest| *newest >= revision).await;
+    }
+
     pub(crate) fn watch(&self, prefix: &str, from: Revision) -> Watch {
+        let from = from.max(1);
         Watch {
+            // Places begin with 1, so that 0 is one that isn't kept.
+            next: lock(&self.ring).begin(from).unwrap_or(0),
+            from,
             ring: Arc::clone(&self.ring),
             newest: self.newest.subscribe(),
             prefix: prefix.into(),
-            next: from.max(1),
         }
     }
 }
@@ -102,7 +193,10 @@ pub struct Watch {
     ring: Arc<Mutex<Ring>>,
     newest: watch::Receiver<Revision>,
     prefix: Box<str>,
-    next: Revision,
+    /// The place of the next batch.
+    next: u64,
+    /// Earlier revisions are passed over, up to one that went back.
+    from: Revision,
 }
 
 impl Watch {
@@ -124,17 +218,19 @@ impl Watch {
         loop {
             let batch = {
                 let ring = lock(&self.ring);
-                if self.next < ring.floor {
+                if self.next < ring.first {
                     return Err(WatchError::Compacted { oldest: ring.floor });
                 }
-                // Revisions in the ring have no gaps, so the place is known.
-                let at = usize::try_from(self.next - ring.floor).unwrap_or(usize::MAX);
-                match ring.batches.get(at) {
-                    Some((batch, _)) => Arc::clone(batch),
-                    None => return Ok(None),
+                let Some(kept) = ring.batches.get(ring.place(self.next)) else { return Ok(None) };
+                self.next += 1;
+                if kept.back {
+                    self.from = 0;
                 }
+                Arc::clone(&kept.batch)
             };
-            self.next = batch.revision + 1;
+            if batch.revision < self.from {
+                continue;
+            }
             if batch.events.iter().all(|event| event.key.starts_with(&*self.prefix)) {
                 return Ok(Some(Arc::unwrap_or_clone(batch)));
             }
@@ -144,5 +240,94 @@ impl Watch {
                 return Ok(Some(Batch { revision: batch.revision, events }));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Feed, WatchError};
+    use crate::{Batch, Entry, Event, Revision};
+    use futures_util::FutureExt as _;
+    use std::sync::Arc;
+
+    fn batch(revision: Revision, key: &str) -> Batch {
+        let key: Arc<str> = key.into();
+        let after =
+            Some(Entry { key: Arc::clone(&key), value: "x".into(), created: revision, modified: revision });
+        Batch { revision, events: vec![Event { key, before: None, after }] }
+    }
+
+    fn seen(feed: &Feed, prefix: &str, from: Revision) -> Result<Vec<Revision>, WatchError> {
+        let mut watch = feed.watch(prefix, from);
+        let mut seen = Vec::new();
+        while let Some(batch) = watch.next().now_or_never() {
+            seen.push(batch?.revision);
+        }
+        Ok(seen)
+    }
+
+    #[test]
+    fn revisions_may_have_gaps() {
+        let feed = Feed::new(3);
+        for revision in [5, 9, 12] {
+            feed.publish(batch(revision, "/a/1"));
+        }
+        feed.advance(20);
+        for (from, wanted) in
+            [(4, &[5, 9, 12][..]), (5, &[5, 9, 12]), (6, &[9, 12]), (12, &[12]), (13, &[]), (21, &[])]
+        {
+            assert_eq!(seen(&feed, "/a/", from).unwrap(), wanted, "from {from}");
+        }
+        assert_eq!(seen(&feed, "/a/", 3), Err(WatchError::Compacted { oldest: 4 }));
+        assert_eq!(seen(&feed, "/b/", 4).unwrap(), Vec::<Revision>::new());
+        assert_eq!(feed.newest(), 20);
+        // A watch may begin with a revision that is yet to come.
+        let mut ahead = feed.watch("/a/", 30);
+        feed.publish(batch(25, "/a/1"));
+        feed.publish(batch(30, "/a/1"));
+        assert_eq!(ahead.next().now_or_never().unwrap().unwrap().revision, 30);
+    }
+
+    #[test]
+    fn a_store_that_went_back_is_followed_there() {
+        let feed = Feed::new(0);
+        let (mut idle, mut late, mut ahead) = (feed.watch("", 1), feed.watch("", 502), feed.watch("", 501));
+        feed.publish(batch(500, "/a/1"));
+        assert_eq!(idle.next().now_or_never().unwrap().unwrap().revision, 500);
+        feed.publish(batch(3, "/a/2"));
+        feed.publish(batch(4, "/a/3"));
+        for watch in [&mut idle, &mut late, &mut ahead] {
+            assert_eq!(watch.next().now_or_never().unwrap().unwrap().revision, 3);
+            assert_eq!(watch.next().now_or_never().unwrap().unwrap().revision, 4);
+            assert!(watch.next().now_or_never().is_none());
+        }
+        assert_eq!(feed.newest(), 4);
+        assert_eq!(seen(&feed, "", 4).unwrap(), [4]);
+        // Listed before it went back, or up to where nothing is known: list anew.
+        for from in [3, 2, 501] {
+            assert_eq!(seen(&feed, "", from), Err(WatchError::Compacted { oldest: 4 }), "from {from}");
+        }
+    }
+
+    #[test]
+    fn after_a_restart_everybody_lists_anew() {
+        let feed = Feed::new(0);
+        feed.publish(batch(1, "/a/1"));
+        let mut watch = feed.watch("", 2);
+        feed.restart(2);
+        assert_eq!(watch.next().now_or_never().unwrap(), Err(WatchError::Compacted { oldest: 3 }));
+        feed.publish(batch(3, "/a/1"));
+        assert_eq!(seen(&feed, "", 3).unwrap(), [3]);
+    }
+
+    #[test]
+    fn what_outgrows_the_ring_is_forgotten_from_its_beginning() {
+        let feed = Feed::new(0);
+        for revision in 1..=5000 {
+            feed.publish(batch(revision * 2, "/a/1"));
+        }
+        let oldest = (5000 - 4096) * 2 + 1;
+        assert_eq!(seen(&feed, "", oldest - 1), Err(WatchError::Compacted { oldest }));
+        assert_eq!(seen(&feed, "", oldest).unwrap().len(), 4096);
     }
 }

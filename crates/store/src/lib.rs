@@ -3,9 +3,15 @@
 //! A store is a sorted map of keys and values with one revision for the whole of it. A transaction compares and writes several keys at once;
 //! a watch sees every committed transaction from a revision on. One conformance suite runs against every kind.
 
+pub mod apisix;
+pub mod archive;
 pub mod embedded;
+pub mod etcd;
 mod feed;
+pub mod file;
 pub mod memory;
+pub mod simulated;
+mod sorted;
 mod transaction;
 
 use std::path::PathBuf;
@@ -34,6 +40,17 @@ pub struct Entry {
     pub created: Revision,
     /// The revision that last changed it.
     pub modified: Revision,
+}
+
+/// A key that the store deletes by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The key.
+    pub key: Arc<str>,
+    /// The revision that last changed it, so that nobody takes the end of one value for that of another.
+    pub modified: Revision,
+    /// When it ends, in milliseconds since 1970.
+    pub until_unix_ms: u64,
 }
 
 /// A committed transaction.
@@ -72,10 +89,59 @@ pub struct Batch {
     pub events: Vec<Event>,
 }
 
+/// What a store can do. Whoever needs something that it can't says so to the person, and does what is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Several keys are compared and written together or not at all. Where not, the writes of a transaction happen one after another, and a
+    /// failure leaves those done that came before it.
+    pub atomic: bool,
+    /// It takes writes at all; a file that somebody else writes doesn't.
+    pub writable: bool,
+    /// A watch sees every transaction of every writer. Where not, changes of others are found by looking again from time to time.
+    pub watches: bool,
+    /// Every revision is the next one, and only this process makes them. Where not, others write too, and revisions have gaps.
+    pub alone: bool,
+    /// Keys can be given a time to live ([`Write::Put`]).
+    pub leases: bool,
+    /// The most keys that one transaction writes.
+    pub most_writes: usize,
+    /// The most bytes of keys and values that one transaction writes.
+    pub most_bytes: usize,
+    /// The values are read by others, in APISIX's own form: secrets have to be written as those understand them.
+    pub shared: bool,
+}
+
+impl Capabilities {
+    /// Those of a store that belongs to this process: everything.
+    pub const OWN: Self = Self {
+        atomic: true,
+        writable: true,
+        watches: true,
+        alone: true,
+        leases: true,
+        most_writes: usize::MAX,
+        most_bytes: MAX_TRANSACTION_BYTES,
+        shared: false,
+    };
+}
+
+/// How a store is at the moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Why it can't be reached, if so; reads are served from the last known state then, and writes are refused.
+    pub away: Option<String>,
+    /// Since when it is away, in milliseconds since 1970.
+    pub away_since_unix_ms: Option<u64>,
+    /// Why writes fail at the moment although reads are as fresh as ever, such as at a full disk; they work again once that is over.
+    pub writes_fail: Option<String>,
+    /// Set while a change is held back for a person to confirm, such as the loss of most objects at once.
+    pub held: Option<String>,
+}
+
 /// What a store says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
-    /// `embedded` or `memory`.
+    /// `embedded`, `memory`, `etcd`, `apisix` or `file`.
     pub kind: &'static str,
     /// The folder or address.
     pub place: Option<PathBuf>,
@@ -118,7 +184,24 @@ pub enum StoreError {
     /// Too many writes wait.
     #[error("too many writes wait for the store; try again in a moment")]
     Busy,
-    /// The transaction is larger than [`MAX_TRANSACTION_BYTES`].
+    /// The change may have been written: the store didn't say, and couldn't be asked afterwards.
+    #[error("it is not known whether the change is in force: {0}; look at what is there before trying again")]
+    Unknown(String),
+    /// Whoever keeps the store won't take this write; the sentence is its own.
+    #[error("the store refused the change: {0}")]
+    Refused(String),
+    /// The store takes no such writes.
+    #[error("the store is not written through Usher: {0}")]
+    ReadOnly(String),
+    /// The transaction writes more keys than [`Capabilities::most_writes`].
+    #[error("the change writes {writes} keys, but at most {limit} fit into one; split it")]
+    TooManyWrites {
+        /// How many it writes.
+        writes: usize,
+        /// How many are taken.
+        limit: usize,
+    },
+    /// The transaction is larger than [`Capabilities::most_bytes`].
     #[error("the change has {bytes} bytes, but at most {limit} fit into one; split it")]
     TooLarge {
         /// Its size.
@@ -159,7 +242,7 @@ pub trait Store: Send + Sync + 'static {
     /// What is under a key.
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>>;
 
-    /// Everything whose key begins with `prefix`, as of one revision.
+    /// Everything whose key begins with `prefix`, as of one revision. A watch from the next revision on misses nothing.
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listing, StoreError>>;
 
     /// At most `limit` of what [`Store::list`] gives, newest key first where `reverse`, beginning behind `after`.
@@ -171,15 +254,40 @@ pub trait Store: Send + Sync + 'static {
         reverse: bool,
     ) -> BoxFuture<'a, Result<Listing, StoreError>>;
 
+    /// The keys that end by themselves, as far as the store can say so: a backup keeps their ends, and without them they would stay for ever.
+    fn leases(&self) -> BoxFuture<'_, Result<Vec<Lease>, StoreError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
     /// Compares and writes, all or nothing. When it returns well, the change is durable and every later read sees it.
     fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Result<Committed, StoreError>>;
 
-    /// Every transaction from revision `from` on that touches a key beginning with `prefix`.
+    /// Every transaction from revision `from` on that touches a key beginning with `prefix`. Revisions may have gaps; one that goes back says
+    /// that the store itself was taken back, and the batch holds what differs. Where resources and Usher's own keys are watched apart
+    /// ([`etcd`]), a prefix that holds both sees the resources, and batches without events at other revisions.
     fn watch(&self, prefix: &str, from: Revision) -> Watch;
 
-    /// The newest revision.
+    /// The newest revision that reads and watches of this process see.
     fn revision(&self) -> Revision;
 
     /// What it says of itself.
     fn describe(&self) -> Description;
+
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::OWN
+    }
+
+    /// How it is at the moment.
+    fn health(&self) -> Health {
+        Health::default()
+    }
+
+    /// Confirms what [`Health::held`] speaks of; it comes into force within some seconds. Nothing happens where nothing is held.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    fn accept(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }

@@ -1,22 +1,42 @@
 //! A store that lives as long as the process: for tests, trials, and gateways whose configuration comes from elsewhere.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
+mod expiry;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::feed::Feed;
+use crate::sorted::{Sorted, page};
 use crate::{
-    Batch, Committed, Description, Entry, Event, Listing, Revision, Store, StoreError, Transaction, Watch,
-    Write,
+    Batch, Committed, Description, Entry, Event, Lease, Listing, Revision, Store, StoreError, Transaction,
+    Watch, Write,
 };
+use expiry::Expiry;
 
 /// The store.
 #[derive(Debug)]
 pub struct Memory {
-    entries: Mutex<BTreeMap<Arc<str>, Entry>>,
+    held: Arc<Held>,
+    /// Deletes what has outlived its time; begun with the first key that may.
+    sweeper: Mutex<Option<AbortOnDropHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    content: Mutex<Content>,
     feed: Feed,
+    sooner: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    entries: Sorted,
+    expiry: Expiry,
 }
 
 impl Default for Memory {
@@ -25,44 +45,78 @@ impl Default for Memory {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Memory {
     /// An empty store.
     #[must_use]
     pub fn new() -> Self {
-        Self { entries: Mutex::default(), feed: Feed::new(0) }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        let held = Held { content: Mutex::default(), feed: Feed::new(0), sooner: Notify::new() };
+        Self { held: Arc::new(held), sweeper: Mutex::new(None) }
     }
 
     fn page(&self, prefix: &str, after: Option<&str>, limit: usize, reverse: bool) -> Listing {
-        let entries = self.lock();
-        let matching = |entry: &&Entry| entry.key.starts_with(prefix);
-        let found: Vec<Entry> = if reverse {
-            let end = after.map_or(Bound::Unbounded, Bound::Excluded);
-            let range = entries.range::<str, _>((Bound::Included(prefix), end));
-            // Without a place to begin, keys behind the prefix's last one are passed over.
-            range
-                .rev()
-                .map(|(_, entry)| entry)
-                .skip_while(|entry| !matching(entry))
-                .take_while(matching)
-                .take(limit)
-                .cloned()
-                .collect()
-        } else {
-            let start = after.map_or(Bound::Included(prefix), Bound::Excluded);
-            let range = entries.range::<str, _>((start, Bound::Unbounded));
-            range.map(|(_, entry)| entry).take_while(matching).take(limit).cloned().collect()
-        };
-        Listing { revision: self.feed.newest(), entries: found }
+        let content = self.held.lock();
+        Listing {
+            revision: self.held.feed.newest(),
+            entries: page(&content.entries, prefix, after, limit, reverse),
+        }
     }
 
     fn commit_now(&self, transaction: Transaction) -> Result<Committed, StoreError> {
         transaction.check_size()?;
-        let mut entries = self.lock();
-        transaction.check_revision(self.feed.newest())?;
+        let expires =
+            transaction.writes.iter().any(|write| matches!(write, Write::Put { ttl_secs: Some(_), .. }));
+        let committed = self.held.commit(transaction)?;
+        if expires {
+            // A commit is always polled by a runtime; outside of one, what is over goes with the next read.
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                lock(&self.sweeper).get_or_insert_with(|| {
+                    AbortOnDropHandle::new(runtime.spawn(sweep(Arc::clone(&self.held))))
+                });
+            }
+            self.held.sooner.notify_one();
+        }
+        Ok(committed)
+    }
+}
+
+/// Deletes what is over, each time when the next key is.
+async fn sweep(held: Arc<Held>) {
+    loop {
+        let next = held.lock().expiry.next();
+        let over = async {
+            match next {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = over => {}
+            () = held.sooner.notified() => {}
+        }
+    }
+}
+
+impl Held {
+    /// The content, without what is over.
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        let mut content = lock(&self.content);
+        let over = content.expiry.over(Instant::now());
+        if !over.is_empty() {
+            let revision = self.feed.newest() + 1;
+            let gone = over.iter().filter_map(|key| content.entries.remove_entry(key));
+            let events = gone.map(|(key, before)| Event { key, before: Some(before), after: None }).collect();
+            self.feed.publish(Batch { revision, events });
+        }
+        content
+    }
+
+    fn commit(&self, transaction: Transaction) -> Result<Committed, StoreError> {
+        let mut content = self.lock();
+        let Content { entries, expiry } = &mut *content;
         for (key, compare) in &transaction.compare {
             compare.check(key, entries.get(key.as_str()))?;
         }
@@ -70,16 +124,18 @@ impl Memory {
         let mut events = Vec::with_capacity(transaction.writes.len());
         for write in transaction.writes {
             match write {
-                Write::Put { key, value } => {
+                Write::Put { key, value, ttl_secs } => {
                     let key: Arc<str> = key.into();
                     let before = entries.get(&key).cloned();
                     let created = before.as_ref().map_or(revision, |before| before.created);
                     let after = Entry { key: Arc::clone(&key), value, created, modified: revision };
                     entries.insert(Arc::clone(&key), after.clone());
+                    expiry.set(&key, ttl_secs);
                     events.push(Event { key, before, after: Some(after) });
                 }
                 Write::Delete { key } => {
                     if let Some((key, before)) = entries.remove_entry(key.as_str()) {
+                        expiry.set(&key, None);
                         events.push(Event { key, before: Some(before), after: None });
                     }
                 }
@@ -93,7 +149,7 @@ impl Memory {
 
 impl Store for Memory {
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
-        ready(Ok(self.lock().get(key).cloned())).boxed()
+        ready(Ok(self.held.lock().entries.get(key).cloned())).boxed()
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listing, StoreError>> {
@@ -110,16 +166,28 @@ impl Store for Memory {
         ready(Ok(self.page(prefix, after, limit, reverse))).boxed()
     }
 
+    fn leases(&self) -> BoxFuture<'_, Result<Vec<Lease>, StoreError>> {
+        let content = self.held.lock();
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let ends = content.expiry.left(Instant::now());
+        let leases = ends.filter_map(|(key, left)| {
+            let modified = content.entries.get(key)?.modified;
+            let until_unix_ms = u64::try_from((unix + left).as_millis()).unwrap_or(u64::MAX);
+            Some(Lease { key: Arc::clone(key), modified, until_unix_ms })
+        });
+        ready(Ok(leases.collect())).boxed()
+    }
+
     fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Result<Committed, StoreError>> {
         ready(self.commit_now(transaction)).boxed()
     }
 
     fn watch(&self, prefix: &str, from: Revision) -> Watch {
-        self.feed.watch(prefix, from)
+        self.held.feed.watch(prefix, from)
     }
 
     fn revision(&self) -> Revision {
-        self.feed.newest()
+        self.held.feed.newest()
     }
 
     fn describe(&self) -> Description {

@@ -24,12 +24,22 @@ pub enum Write {
         key: String,
         /// The value.
         value: Bytes,
+        /// After how many seconds the store deletes the key by itself; `None` keeps it.
+        ttl_secs: Option<u64>,
     },
     /// Deletes a key; nothing happens where there is none.
     Delete {
         /// The key.
         key: String,
     },
+}
+
+impl Write {
+    /// The key that it writes.
+    pub(crate) fn key(&self) -> &str {
+        let (Self::Put { key, .. } | Self::Delete { key }) = self;
+        key
+    }
 }
 
 /// Comparisons and writes that happen together or not at all.
@@ -39,8 +49,6 @@ pub struct Transaction {
     pub compare: Vec<(String, Compare)>,
     /// What is written; a later write of the same key wins.
     pub writes: Vec<Write>,
-    /// The store's revision has to be this one.
-    pub at: Option<Revision>,
 }
 
 impl Transaction {
@@ -51,17 +59,16 @@ impl Transaction {
         self
     }
 
-    /// The same, to be committed only as the next one behind this revision.
-    #[must_use]
-    pub const fn behind(mut self, revision: Revision) -> Self {
-        self.at = Some(revision);
-        self
-    }
-
     /// The same with one more value.
     #[must_use]
-    pub fn put(mut self, key: impl Into<String>, value: impl Into<Bytes>) -> Self {
-        self.writes.push(Write::Put { key: key.into(), value: value.into() });
+    pub fn put(self, key: impl Into<String>, value: impl Into<Bytes>) -> Self {
+        self.put_for(key, value, None)
+    }
+
+    /// The same with one more value, which the store deletes after so many seconds unless it is written again.
+    #[must_use]
+    pub fn put_for(mut self, key: impl Into<String>, value: impl Into<Bytes>, ttl_secs: Option<u64>) -> Self {
+        self.writes.push(Write::Put { key: key.into(), value: value.into(), ttl_secs });
         self
     }
 
@@ -72,30 +79,22 @@ impl Transaction {
         self
     }
 
+    /// The bytes of the keys and values that it writes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let bytes = self.writes.iter().map(|write| match write {
+            Write::Put { key, value, .. } => key.len() + value.len(),
+            Write::Delete { key } => key.len(),
+        });
+        bytes.sum()
+    }
+
     pub(crate) fn check_size(&self) -> Result<(), StoreError> {
-        let bytes: usize = self
-            .writes
-            .iter()
-            .map(|write| match write {
-                Write::Put { key, value } => key.len() + value.len(),
-                Write::Delete { key } => key.len(),
-            })
-            .sum();
+        let bytes = self.bytes();
         if bytes > MAX_TRANSACTION_BYTES {
             return Err(StoreError::TooLarge { bytes, limit: MAX_TRANSACTION_BYTES });
         }
         Ok(())
-    }
-
-    pub(crate) fn check_revision(&self, newest: Revision) -> Result<(), StoreError> {
-        match self.at {
-            Some(at) if at != newest => Err(StoreError::Conflict {
-                key: "the store".to_owned(),
-                expected: format!("revision {at}"),
-                found: format!("revision {newest}"),
-            }),
-            _ => Ok(()),
-        }
     }
 }
 

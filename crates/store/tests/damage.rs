@@ -177,3 +177,17 @@ fn a_log_is_folded_once_it_is_large() {
     let entry = runtime().block_on(store.get("/r/same")).unwrap().unwrap();
     assert_eq!((entry.created, entry.modified, entry.value[0]), (1, 12, 11));
 }
+
+#[test]
+fn a_data_file_that_is_behind_its_change_log_is_brought_forward() {
+    let folder = filled();
+    let path = folder.path().join("usher.redb");
+    let before = fs::read(&path).unwrap();
+    let store = Embedded::open(folder.path()).unwrap();
+    runtime().block_on(store.commit(Transaction::default().put("/r/later", "x"))).unwrap();
+    drop(store);
+    fs::write(&path, before).unwrap();
+    let store = Embedded::open(folder.path()).unwrap();
+    assert_eq!((count(&store), store.revision()), (51, 51));
+    assert!(store.describe().recovered.unwrap().reason.contains("revision 50 is not the newest"));
+}

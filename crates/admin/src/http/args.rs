@@ -6,6 +6,9 @@ use super::place::Verb;
 /// As many as nginx reads.
 const MAX_ARGS: usize = 100;
 
+/// The longest time to live, in seconds: what etcd takes.
+const LONGEST_TTL_SECS: f64 = 9_000_000_000.0;
+
 /// Arguments in their order; the first of a name counts.
 #[derive(Debug, Default)]
 pub(super) struct Args(Vec<(String, String)>);
@@ -32,19 +35,22 @@ impl Args {
         self.first(name).and_then(number)
     }
 
-    /// Objects don't vanish by themselves here, so a write that asks for it is refused instead of staying longer than its caller thinks.
-    pub(super) fn refuse_ttl(&self, verb: Verb) -> Result<(), Answer> {
-        match self.first("ttl") {
-            None => Ok(()),
-            Some(text) if number(text).is_none() => {
-                Err(Answer::bad("invalid argument ttl: should be a number"))
-            }
-            Some(_) if matches!(verb, Verb::Get | Verb::Delete) => Ok(()),
-            Some(text) => Err(Answer::bad(format!(
-                "invalid argument ttl: {text} is not supported by this version of Usher, which keeps an object until it is deleted; \
-                 leave ttl out"
-            ))),
+    /// How long what is written lives, in seconds; `None` where it stays until it is deleted. A fraction of a second doesn't count.
+    ///
+    /// # Errors
+    /// No number, with every method; less than a second, with those that write.
+    pub(super) fn ttl_secs(&self, verb: Verb) -> Result<Option<u64>, Answer> {
+        let Some(text) = self.first("ttl") else { return Ok(None) };
+        let secs = number(text).ok_or_else(|| Answer::bad("invalid argument ttl: should be a number"))?;
+        if matches!(verb, Verb::Get | Verb::Delete) {
+            return Ok(None);
         }
+        if !(1.0..=LONGEST_TTL_SECS).contains(&secs) {
+            return Err(Answer::bad(format!(
+                "invalid argument ttl: {text} is no time to live; write seconds from 1 to {LONGEST_TTL_SECS}, or leave ttl out"
+            )));
+        }
+        Ok(Some(secs as u64))
     }
 }
 
@@ -71,6 +77,7 @@ fn number(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::{Args, number};
+    use crate::http::place::Verb;
 
     #[test]
     fn arguments_are_decoded_and_the_first_counts() {
@@ -83,6 +90,28 @@ mod tests {
         assert_eq!(Args::of(None).first("x"), None);
         let many: String = (0..200).map(|at| format!("a{at}=1&")).collect();
         assert_eq!(Args::of(Some(&many)).first("a150"), None);
+    }
+
+    #[test]
+    fn a_time_to_live_is_a_number_of_seconds() {
+        let ttl = |query: &str, verb| Args::of(Some(query)).ttl_secs(verb).map_err(|answer| answer.status());
+        for (query, wanted) in [
+            ("", Ok(None)),
+            ("ttl=60", Ok(Some(60))),
+            ("ttl=1.9", Ok(Some(1))),
+            ("ttl=0x10", Ok(Some(16))),
+            ("ttl=0", Err(400)),
+            ("ttl=0.5", Err(400)),
+            ("ttl=-1", Err(400)),
+            ("ttl=1e12", Err(400)),
+            ("ttl=", Err(400)),
+            ("ttl=soon", Err(400)),
+        ] {
+            for verb in [Verb::Put, Verb::Post, Verb::Patch] {
+                assert_eq!(ttl(query, verb), wanted, "{query}");
+            }
+        }
+        assert_eq!((ttl("ttl=0", Verb::Get), ttl("ttl=x", Verb::Delete)), (Ok(None), Err(400)));
     }
 
     #[test]

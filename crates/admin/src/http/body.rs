@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::StreamExt as _;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
 
@@ -51,36 +51,50 @@ impl Incoming {
         headers: &HeaderMap,
         json_only: bool,
     ) -> Result<Option<Value>, Answer> {
-        let bytes = match tokio::time::timeout(READ_WITHIN, self.read()).await {
-            Ok(bytes) => bytes?,
-            Err(_) => {
-                return Err(Answer::error(
-                    StatusCode::REQUEST_TIMEOUT,
-                    format!(
-                        "invalid request body: it did not arrive within {} seconds",
-                        READ_WITHIN.as_secs()
-                    ),
-                ));
-            }
-        };
+        let bytes = self.bytes().await?;
         if bytes.is_empty() {
             return Ok(None);
         }
         if json_only && !is_json(headers) {
-            return Err(Answer::error(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "a body has to come with Content-Type: application/json",
-            ));
+            return Err(untyped());
         }
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-            Answer::json(
-                StatusCode::BAD_REQUEST,
-                &json!({
-                    "error_msg": format!("invalid request body: {error}"),
-                    "req_body": String::from_utf8_lossy(&bytes),
-                }),
-            )
-        })
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| unreadable(&error, &bytes))
+    }
+
+    /// The body as a document: YAML where `Content-Type` says `application/yaml`, else JSON, which has to be said with `json_only`.
+    ///
+    /// # Errors
+    /// As for [`Incoming::json`], and where there is none, or it holds no members.
+    pub(super) async fn document(
+        &mut self,
+        headers: &HeaderMap,
+        json_only: bool,
+    ) -> Result<Map<String, Value>, Answer> {
+        let bytes = self.bytes().await?;
+        if bytes.is_empty() {
+            return Err(Answer::bad("invalid request body: empty request body"));
+        }
+        let value = if essence(headers) == "application/yaml" {
+            yaml(&bytes)?
+        } else if json_only && !is_json(headers) {
+            return Err(untyped());
+        } else {
+            serde_json::from_slice(&bytes).map_err(|error| unreadable(&error, &bytes))?
+        };
+        match value {
+            Value::Object(members) => Ok(members),
+            _ => Err(unreadable(&"expected an object of lists, such as {\"routes\": []}", &bytes)),
+        }
+    }
+
+    async fn bytes(&mut self) -> Result<Vec<u8>, Answer> {
+        match tokio::time::timeout(READ_WITHIN, self.read()).await {
+            Ok(bytes) => bytes,
+            Err(_) => Err(Answer::error(
+                StatusCode::REQUEST_TIMEOUT,
+                format!("invalid request body: it did not arrive within {} seconds", READ_WITHIN.as_secs()),
+            )),
+        }
     }
 
     async fn read(&mut self) -> Result<Vec<u8>, Answer> {
@@ -133,9 +147,39 @@ fn too_large(size: u64) -> Answer {
     ))
 }
 
+/// 415 where a body has to say what it is, because no key keeps pages out.
+fn untyped() -> Answer {
+    Answer::error(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "a body has to come with Content-Type: application/json",
+    )
+}
+
+/// 400 with what is wrong and the body, as APISIX has it.
+fn unreadable(error: &dyn std::fmt::Display, bytes: &[u8]) -> Answer {
+    Answer::json(
+        StatusCode::BAD_REQUEST,
+        &json!({
+            "error_msg": format!("invalid request body: {error}"),
+            "req_body": String::from_utf8_lossy(bytes),
+        }),
+    )
+}
+
+/// YAML with the parser's budgets on, so that a few aliases can't stand for gigabytes.
+fn yaml(bytes: &[u8]) -> Result<Value, Answer> {
+    let text = std::str::from_utf8(bytes).map_err(|error| unreadable(&error, bytes))?;
+    serde_saphyr::from_str(text).map_err(|error| unreadable(&error, bytes))
+}
+
 /// `application/json`, or a type that is written in it.
 fn is_json(headers: &HeaderMap) -> bool {
-    let named = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = essence(headers);
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// The media type without its parameters.
+fn essence(headers: &HeaderMap) -> String {
+    let named = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }

@@ -1,18 +1,18 @@
-//! `If-Match` and `If-None-Match` of writes: a caller says which revision it has seen, and nothing is written over a newer one.
+//! `If-Match` and `If-None-Match`: a caller says which revision it has seen; nothing is written over a newer one, nor sent once more.
 
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use usher_model::kind::Key;
 
 use super::answer::Answer;
 
-/// What a write expects of its resource.
+/// What a request expects of its resource.
 #[derive(Debug)]
 pub(super) struct Condition {
     matches: Option<Tags>,
     differs: Option<Tags>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Tags {
     /// Whatever is there.
     Any,
@@ -35,6 +35,17 @@ impl Condition {
     /// Whether anything is expected.
     pub(super) const fn is_set(&self) -> bool {
         self.matches.is_some() || self.differs.is_some()
+    }
+
+    /// Whether a reader has what is there at this revision, so that it needn't be sent.
+    ///
+    /// # Errors
+    /// 412 where `If-Match` wants another one.
+    pub(super) fn read(&self, key: &Key, revision: u64) -> Result<bool, Answer> {
+        let only_match = Self { matches: self.matches.clone(), differs: None };
+        only_match.check(key, Some(revision))?;
+        let only_differ = Self { matches: None, differs: self.differs.clone() };
+        Ok(only_differ.check(key, Some(revision)).is_err())
     }
 
     /// Whether a resource at this revision is as expected; `None`: there is none.
@@ -141,6 +152,22 @@ mod tests {
             assert!(condition.is_set());
         }
         assert!(!Condition::of(&HeaderMap::new()).unwrap().is_set());
+    }
+
+    #[test]
+    fn a_reader_that_has_it_is_told_so() {
+        let key = Key::new(Kind::Route, "1");
+        for (name, value, wanted) in [
+            ("if-none-match", "\"7\"", Ok(true)),
+            ("if-none-match", "W/\"7\"", Ok(true)),
+            ("if-none-match", "*", Ok(true)),
+            ("if-none-match", "\"6\"", Ok(false)),
+            ("if-match", "\"7\"", Ok(false)),
+            ("if-match", "\"6\"", Err(412)),
+        ] {
+            let read = condition(name, value).unwrap().read(&key, 7);
+            assert_eq!(read.map_err(|answer| answer.status()), wanted, "{name}: {value}");
+        }
     }
 
     #[test]

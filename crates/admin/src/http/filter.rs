@@ -27,7 +27,7 @@ impl Filter {
             pattern.map_err(|error| Answer::bad(format!("invalid argument {name}: {error}")))
         };
         let mut references = Vec::new();
-        if kind == Kind::Route
+        if matches!(kind, Kind::Route | Kind::StreamRoute)
             && let Some(filter) = args.filled("filter")
         {
             let inner = Args::of(Some(filter));

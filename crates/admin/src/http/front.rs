@@ -1,36 +1,74 @@
-//! What stands in front of the Admin API's own port: which hosts and pages may ask, CORS, and the name in `Server`.
+//! What stands in front of the Admin API's own port: which addresses, hosts and pages may ask, CORS, and the name in `Server`.
 //!
 //! A page of somebody else's can make a browser on this machine send requests here. Its `Origin` gives it away; where no key protects us, so
 //! does a `Host` that is none of ours.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use usher_model::compat::{Behaviour, Compat};
+use ipnet::IpNet;
+use usher_model::compat::Behaviour;
 
 use super::answer::Answer;
+use super::options::HttpOptions;
 use super::place::BASE;
 
 /// The rules of one listener.
-pub(super) struct Front {
+pub(crate) struct Front {
     own_hosts: Vec<String>,
     own_hosts_only: bool,
     open_to_pages: bool,
+    allowed: Vec<IpNet>,
+    product: &'static str,
     server: Option<HeaderValue>,
+    /// What the port is called in sentences.
+    port: &'static str,
+    /// What a sentence to a foreign page ends with: how the port is opened to it, where it can be.
+    opened_by: &'static str,
 }
 
 impl Front {
-    /// `own_hosts_only` refuses every other `Host`: for listeners that ask for no key.
-    pub(super) fn new(own_hosts: Vec<String>, own_hosts_only: bool, compat: Compat, server: &str) -> Self {
+    /// The rules of the Admin API's port. Where no key is asked for, every other `Host` is refused.
+    pub(super) fn of(options: &HttpOptions) -> Self {
         Self {
-            own_hosts,
-            own_hosts_only,
-            open_to_pages: compat.has(Behaviour::AdminCors),
-            server: HeaderValue::from_str(server).ok(),
+            own_hosts: options.own_hosts.clone(),
+            own_hosts_only: !options.key_required,
+            open_to_pages: options.cors && options.compat.has(Behaviour::AdminCors),
+            allowed: options.allowed.clone(),
+            product: super::product(options.compat),
+            server: server(&options.server),
+            port: "Admin API",
+            opened_by: "; compat: [admin-cors] opens it to all pages",
         }
+    }
+
+    /// The rules of a port that asks for no key. `own_hosts` empty admits every name: for listeners that are reached under names of their own.
+    pub(crate) fn keyless(port: &'static str, own_hosts: Vec<String>, name: &str) -> Self {
+        Self {
+            own_hosts_only: !own_hosts.is_empty(),
+            own_hosts,
+            open_to_pages: false,
+            allowed: Vec::new(),
+            product: "usher",
+            server: server(name),
+            port,
+            opened_by: "",
+        }
+    }
+
+    /// The page for whoever may not connect at all: nginx's, before anything else has looked at the request.
+    fn turns_away(&self, request: &Request) -> Option<Answer> {
+        if self.allowed.is_empty() {
+            return None;
+        }
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map(|ConnectInfo(peer)| peer.ip().to_canonical());
+        let admitted = peer.is_some_and(|peer| self.allowed.iter().any(|net| net.contains(&peer)));
+        (!admitted).then(|| Answer::page(StatusCode::FORBIDDEN, self.product))
     }
 
     /// The answer to a request that goes no further.
@@ -40,8 +78,9 @@ impl Front {
             return Some(Answer::error(
                 StatusCode::MISDIRECTED_REQUEST,
                 format!(
-                    "host \"{}\" is none of this Admin API's own: where no key is asked for, it answers only as {}",
+                    "host \"{}\" is none of this {}'s own: where no key is asked for, it answers only as {}",
                     host.unwrap_or_default(),
+                    self.port,
                     self.own_hosts.join(", ")
                 ),
             ));
@@ -56,12 +95,8 @@ impl Front {
             self.is_own(authority, port) || host.as_deref().is_some_and(|host| same(host, authority, port))
         });
         (!own).then(|| {
-            Answer::error(
-                StatusCode::FORBIDDEN,
-                format!(
-                    "pages of \"{origin}\" may not use this Admin API; compat: [admin-cors] opens it to all pages"
-                ),
-            )
+            let sentence = format!("pages of \"{origin}\" may not use this {}{}", self.port, self.opened_by);
+            Answer::error(StatusCode::FORBIDDEN, sentence)
         })
     }
 
@@ -73,6 +108,11 @@ impl Front {
     fn is_own(&self, authority: &str, port: &str) -> bool {
         self.own_hosts.iter().any(|own| same(own, authority, port))
     }
+}
+
+/// The header `Server`; none where the name is empty or can't be written.
+fn server(name: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(name).ok().filter(|name| !name.is_empty())
 }
 
 /// Whether two authorities are the same, where `port` is the one that may be left out.
@@ -95,10 +135,11 @@ fn host(request: &Request) -> Option<String> {
 }
 
 /// Stops what may not in, and finishes the head of every answer.
-pub(super) async fn guard(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
     let preflight = *request.method() == Method::OPTIONS;
-    let open = front.opens(&request);
-    let mut response = match front.stops(&request) {
+    let away = front.turns_away(&request);
+    let open = away.is_none() && front.opens(&request);
+    let mut response = match away.or_else(|| front.stops(&request)) {
         Some(answer) => answer.into_response(),
         None => next.run(request).await,
     };

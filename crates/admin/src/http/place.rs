@@ -1,10 +1,10 @@
 //! What a path of the Admin API points at, and with which method.
 
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use percent_encoding::percent_decode_str;
-use usher_model::kind::{Key, Kind};
+use usher_model::kind::Kind;
 
-use super::answer::Answer;
+use super::target::Target;
 
 /// What every path begins with.
 pub(super) const BASE: &str = "/apisix/admin";
@@ -62,29 +62,21 @@ pub(super) enum Place {
     Schema(Option<String>),
     /// `schema/validate/{collection}`.
     Validate(String),
+    /// `configs`: the whole configuration as one document.
+    Configs,
+    /// `configs/validate`.
+    ConfigsValidate,
     /// A collection or one of its resources.
     Resource(Target),
     /// A collection that doesn't exist or isn't served.
     Unsupported(String),
 }
 
-/// A collection or one resource of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
-    /// Of which kind.
-    pub(super) kind: Kind,
-    /// For credentials: whose.
-    pub(super) consumer: Option<String>,
-    /// Which one; the collection where there is none.
-    pub(super) id: Option<String>,
-    /// Where inside of it, without slashes at its ends; empty for the whole.
-    pub(super) sub_path: String,
-}
-
 impl Place {
     /// What a path points at; `None` where it can't be decoded. Slashes at the end and double ones don't count.
     pub(super) fn of(path: &str) -> Option<Self> {
         let path = decode(path)?;
+        let path = path.as_str();
         let Some(rest) = path.strip_prefix(BASE) else { return Some(Self::Outside) };
         if !(rest.is_empty() || rest.starts_with('/')) {
             return Some(Self::Outside);
@@ -103,10 +95,19 @@ impl Place {
             ["plugins", rest @ ..] | ["schema", "plugins", rest @ ..] => Self::Plugin(first(rest)),
             ["schema", "validate", collection, ..] => Self::Validate((*collection).to_owned()),
             ["schema", rest @ ..] => Self::Schema(first(rest)),
+            ["configs"] => Self::Configs,
+            ["configs", "validate"] => Self::ConfigsValidate,
             ["consumers", consumer, "credentials", rest @ ..] => {
                 Self::Resource(Target::new(Kind::Credential, Some(consumer), rest))
             }
-            ["services", _, below @ "graphql_cost_decorations", ..] => Self::Unsupported((*below).to_owned()),
+            // The empty name between the slashes is a service's that was left out.
+            ["services", "graphql_cost_decorations", rest @ ..] if names_nobody(path) => {
+                Self::Resource(Target::new(Kind::CostDecoration, Some(""), rest))
+            }
+            ["services", service, "graphql_cost_decorations", rest @ ..] => {
+                Self::Resource(Target::new(Kind::CostDecoration, Some(service), rest))
+            }
+            ["secrets", rest @ ..] => Self::Resource(Target::secret(rest)),
             [collection, rest @ ..] => match kind_of(collection) {
                 Some(kind) => Self::Resource(Target::new(kind, None, rest)),
                 None => Self::Unsupported((*collection).to_owned()),
@@ -115,81 +116,14 @@ impl Place {
     }
 }
 
-impl Target {
-    fn new(kind: Kind, consumer: Option<&str>, rest: &[&str]) -> Self {
-        let (id, below) = match rest {
-            [] => (None, &[][..]),
-            [id, below @ ..] => (Some((*id).to_owned()), below),
-        };
-        Self { kind, consumer: consumer.map(str::to_owned), id, sub_path: below.join("/") }
-    }
-
-    /// The key of the resource with this id.
-    pub(super) fn key(&self, id: &str) -> Key {
-        match &self.consumer {
-            Some(consumer) => Key::credential(consumer, id),
-            None => Key::new(self.kind, id),
-        }
-    }
-
-    /// The key of the resource that the path names.
-    ///
-    /// # Errors
-    /// It names a collection.
-    pub(super) fn named(&self) -> Result<Key, Answer> {
-        let id = self.id.as_deref().ok_or_else(|| Answer::bad(format!("missing {} id", self.kind)))?;
-        Ok(self.key(id))
-    }
-
-    /// Whether this kind of resource has the method at all.
-    ///
-    /// # Errors
-    /// 405 in APISIX's words.
-    pub(super) fn admits(&self, verb: Verb) -> Result<(), Answer> {
-        let has = match (self.kind, verb) {
-            (Kind::Consumer | Kind::Credential, Verb::Post | Verb::Patch)
-            | (Kind::PluginConfig | Kind::GlobalRule, Verb::Post) => false,
-            (
-                Kind::Route
-                | Kind::Service
-                | Kind::Upstream
-                | Kind::Consumer
-                | Kind::Credential
-                | Kind::PluginConfig
-                | Kind::GlobalRule,
-                _,
-            ) => true,
-        };
-        if has {
-            return Ok(());
-        }
-        Err(Answer::error(
-            StatusCode::METHOD_NOT_ALLOWED,
-            format!("not supported `{}` method for {}", verb.name(), self.kind),
-        ))
-    }
-
-    /// Only PATCH goes inside a resource: APISIX looks over the rest of the path and would delete the whole route at
-    /// `DELETE /routes/1/plugins/cors`.
-    ///
-    /// # Errors
-    /// 400 for every other method with such a path.
-    pub(super) fn refuse_sub_path(&self, verb: Verb) -> Result<(), Answer> {
-        if self.sub_path.is_empty() || verb == Verb::Patch {
-            return Ok(());
-        }
-        Err(Answer::bad(format!(
-            "invalid sub-path: /{}: only PATCH takes one; {} is for the whole {}",
-            self.sub_path,
-            verb.name(),
-            self.kind
-        )))
-    }
-}
-
 /// The kind of a collection in URIs. Credentials have none of their own.
 fn kind_of(collection: &str) -> Option<Kind> {
-    Kind::ALL.into_iter().find(|kind| *kind != Kind::Credential && kind.collection() == collection)
+    Kind::ALL.into_iter().find(|kind| !kind.is_below_another() && kind.collection() == collection)
+}
+
+/// Whether a path names a service with nothing, as in `/services//graphql_cost_decorations`.
+fn names_nobody(path: &str) -> bool {
+    path.contains("/services//")
 }
 
 /// A path without escapes; `None` where an escape is broken or the bytes are no text.
@@ -205,12 +139,13 @@ fn decode(path: &str) -> Option<String> {
 mod tests {
     use usher_model::kind::Kind;
 
-    use super::{Place, Target};
+    use super::Place;
+    use crate::http::target::Target;
 
-    fn target(kind: Kind, consumer: Option<&str>, id: Option<&str>, sub_path: &str) -> Place {
+    fn target(kind: Kind, parent: Option<&str>, id: Option<&str>, sub_path: &str) -> Place {
         Place::Resource(Target {
             kind,
-            consumer: consumer.map(str::to_owned),
+            parent: parent.map(str::to_owned),
             id: id.map(str::to_owned),
             sub_path: sub_path.to_owned(),
         })
@@ -235,7 +170,27 @@ mod tests {
             ("/consumers/jack/credentials", target(Kind::Credential, Some("jack"), None, "")),
             ("/consumers/jack/credentials/c1", target(Kind::Credential, Some("jack"), Some("c1"), "")),
             ("/consumers/jack/other", target(Kind::Consumer, None, Some("jack"), "other")),
-            ("/services/1/graphql_cost_decorations/2", Place::Unsupported(text("graphql_cost_decorations"))),
+            ("/services/1/graphql_cost_decorations", target(Kind::CostDecoration, Some("1"), None, "")),
+            (
+                "/services/1/graphql_cost_decorations/2",
+                target(Kind::CostDecoration, Some("1"), Some("2"), ""),
+            ),
+            ("/services//graphql_cost_decorations/2", target(Kind::CostDecoration, Some(""), Some("2"), "")),
+            (
+                "/services/graphql_cost_decorations",
+                target(Kind::Service, None, Some("graphql_cost_decorations"), ""),
+            ),
+            ("/graphql_cost_decorations", Place::Unsupported(text("graphql_cost_decorations"))),
+            ("/secrets", target(Kind::Secret, None, None, "")),
+            ("/secrets/vault", target(Kind::Secret, Some("vault"), None, "")),
+            ("/secrets/vault/1", target(Kind::Secret, Some("vault"), Some("vault/1"), "")),
+            ("/secrets/vault/1/token", target(Kind::Secret, Some("vault"), Some("vault/1"), "token")),
+            ("/ssls/1", target(Kind::Ssl, None, Some("1"), "")),
+            ("/plugin_metadata/notes", target(Kind::PluginMetadata, None, Some("notes"), "")),
+            ("/configs", Place::Configs),
+            ("/configs/", Place::Configs),
+            ("/configs/validate", Place::ConfigsValidate),
+            ("/configs/other", Place::Unsupported(text("configs"))),
             ("/credentials/c1", Place::Unsupported(text("credentials"))),
             ("/routs", Place::Unsupported(text("routs"))),
             ("/plugins", Place::Plugin(None)),

@@ -1,5 +1,7 @@
 //! `/plugins`: which plugins there are, and their schemas.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 use usher_pipeline::registry::Registry;
@@ -8,9 +10,14 @@ use super::Outcome;
 use super::answer::Answer;
 use super::args::Args;
 use super::place::Verb;
+use super::refusal::RETRY_AFTER_SECS;
+use crate::service::Service;
 
 /// Plugins have no version of their own here; APISIX's are nearly all at this one, and dashboards want a number.
 const PLUGIN_VERSION: f64 = 0.1;
+
+/// How long a reload may take.
+const RELOADED_WITHIN: Duration = Duration::from_secs(5);
 
 /// `GET /plugins/list`: names, highest priority first. There are no plugins for streams.
 pub(super) fn list(registry: &Registry, args: &Args) -> Outcome {
@@ -22,16 +29,29 @@ pub(super) fn list(registry: &Registry, args: &Args) -> Outcome {
     Ok(Answer::json(StatusCode::OK, &names))
 }
 
-/// `/plugins/reload`: plugins are part of the program, so those that could be loaded are.
-pub(super) fn reload(verb: Verb) -> Outcome {
-    if verb == Verb::Put {
-        return Ok(Answer::text(StatusCode::OK, "done"));
+/// `/plugins/reload`: plugins are part of the program, and their metadata comes with the configuration; so what is there to be read again is the
+/// store, and `done` means that every worker serves by all of it.
+pub(super) async fn reload(service: &Service, verb: Verb) -> Outcome {
+    if verb != Verb::Put {
+        let method = verb.name();
+        return Err(Answer::error(
+            StatusCode::METHOD_NOT_ALLOWED,
+            format!("please use PUT method to reload the plugins, {method} method is not allowed."),
+        ));
     }
-    let method = verb.name();
-    Err(Answer::error(
-        StatusCode::METHOD_NOT_ALLOWED,
-        format!("please use PUT method to reload the plugins, {method} method is not allowed."),
-    ))
+    reloaded(service).await?;
+    Ok(Answer::text(StatusCode::OK, "done"))
+}
+
+/// Waits until all workers serve by the newest revision.
+///
+/// # Errors
+/// 503 where they don't.
+pub(crate) async fn reloaded(service: &Service) -> Result<(), Answer> {
+    let in_force = service.live().wait_in_force(service.revision(), RELOADED_WITHIN).await;
+    in_force.map_err(|error| {
+        Answer::error(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).retry_after(RETRY_AFTER_SECS)
+    })
 }
 
 /// `GET /plugins/{name}`: one schema; with `all=true` what is known of all plugins.
@@ -58,7 +78,8 @@ pub(super) fn one(registry: &Registry, name: Option<&str>, args: &Args) -> Outco
     Ok(Answer::json(StatusCode::OK, &schema))
 }
 
-fn all(registry: &Registry) -> Map<String, Value> {
+/// What is known of every plugin, by name.
+pub(crate) fn all(registry: &Registry) -> Map<String, Value> {
     let facts = |name: &str, priority: i32, auth: bool| {
         let mut facts = Map::new();
         facts.insert("priority".to_owned(), priority.into());

@@ -6,8 +6,14 @@ use usher_store::StoreError;
 use super::answer::Answer;
 use crate::service::ServiceError;
 
-/// What clients match on when a write came too late.
-const OVERTAKEN: &str = "value changed before overwritten";
+/// 503 with what clients match on when a write came too late.
+pub(super) fn overtaken() -> Answer {
+    Answer::error(StatusCode::SERVICE_UNAVAILABLE, "value changed before overwritten")
+        .retry_after(RETRY_AFTER_SECS)
+}
+
+/// When a caller may try again, in seconds.
+pub(super) const RETRY_AFTER_SECS: u64 = 1;
 
 /// Whether somebody else was first, so that trying again with what is there now may help.
 pub(super) const fn is_conflict(error: &ServiceError) -> bool {
@@ -22,7 +28,7 @@ pub(super) const fn is_conflict(error: &ServiceError) -> bool {
 impl From<ServiceError> for Answer {
     fn from(error: ServiceError) -> Self {
         if is_conflict(&error) {
-            return Self::error(StatusCode::SERVICE_UNAVAILABLE, OVERTAKEN);
+            return overtaken();
         }
         let status = match &error {
             ServiceError::NotFound(_) => return Self::key_not_found(),
@@ -36,11 +42,17 @@ impl From<ServiceError> for Answer {
                 );
             }
             ServiceError::Invalid { .. } | ServiceError::StillUsed(_) => StatusCode::BAD_REQUEST,
-            ServiceError::Forbidden(_) => StatusCode::FORBIDDEN,
-            ServiceError::UnknownPlan(_) => StatusCode::NOT_FOUND,
-            ServiceError::NothingToUndo(_) => StatusCode::CONFLICT,
+            ServiceError::Forbidden(_) | ServiceError::Store(StoreError::ReadOnly(_)) => {
+                StatusCode::FORBIDDEN
+            }
+            ServiceError::NeedsSteps(_)
+            | ServiceError::Store(StoreError::TooLarge { .. } | StoreError::TooManyWrites { .. }) => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
+            ServiceError::Partial { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            ServiceError::UnknownPlan(_) | ServiceError::NoSuch(_) => StatusCode::NOT_FOUND,
+            ServiceError::NothingToUndo(_) | ServiceError::NothingToChange(_) => StatusCode::CONFLICT,
             ServiceError::Store(StoreError::Full) => StatusCode::INSUFFICIENT_STORAGE,
-            ServiceError::Store(StoreError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             ServiceError::Store(_)
             | ServiceError::NotInForce(_)
             | ServiceError::Conflict(_)
@@ -50,7 +62,8 @@ impl From<ServiceError> for Answer {
         if status.is_server_error() {
             tracing::error!(status = status.as_u16(), %error, "a request to the Admin API could not be served");
         }
-        Self::error(status, error.to_string())
+        let answer = Self::error(status, error.to_string());
+        if status == StatusCode::SERVICE_UNAVAILABLE { answer.retry_after(RETRY_AFTER_SECS) } else { answer }
     }
 }
 
@@ -80,6 +93,11 @@ mod tests {
             (ServiceError::Damaged(text()), 500),
             (ServiceError::Store(conflict), 503),
             (ServiceError::Store(StoreError::Full), 507),
+            (ServiceError::Store(StoreError::ReadOnly(text())), 403),
+            (ServiceError::Store(StoreError::TooManyWrites { writes: 2, limit: 1 }), 413),
+            (ServiceError::NeedsSteps(text()), 413),
+            (ServiceError::NoSuch(text()), 404),
+            (ServiceError::Partial { sentence: text(), done: 1, total: 2 }, 500),
             (ServiceError::Store(StoreError::Busy), 503),
             (ServiceError::Store(StoreError::Unavailable(text())), 503),
             (ServiceError::Store(StoreError::TooLarge { bytes: 2, limit: 1 }), 413),

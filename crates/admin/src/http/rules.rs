@@ -1,11 +1,12 @@
 //! Which id a resource gets, and which members a client may not write (Admin API contract, sections 4.1 and 4.2).
 
 use serde_json::{Map, Value};
-use usher_model::kind::{Key, Kind};
+use usher_model::kind::{Key, Kind, SECRET_MANAGERS};
 use usher_model::schema;
 
 use super::answer::Answer;
-use super::place::Target;
+use super::place::Verb;
+use super::target::Target;
 
 /// The sentence for an id that can't be one.
 const BAD_ID: &str =
@@ -23,20 +24,31 @@ pub(super) fn put(target: &Target, given: Option<Value>) -> Result<(Key, Value),
     if target.kind == Kind::Consumer {
         return consumer(target, members);
     }
+    let id = identity(target, &mut members)?;
+    // Metadata may have members of any name, and none that is ours.
+    if target.kind != Kind::PluginMetadata {
+        refuse_times(&members)?;
+    }
+    if let Some(sentence) = bad_id(target.kind, &id) {
+        return Err(Answer::bad(sentence));
+    }
+    own_service(target, &mut members)?;
+    Ok((target.key(&id), Value::Object(members)))
+}
+
+/// The id of path or body, which is put into the value where only the path has it.
+fn identity(target: &Target, members: &mut Map<String, Value>) -> Result<String, Answer> {
     let written = members.get("id").map(id_text);
-    let id = match (&target.id, written) {
-        (Some(id), Some(written)) if *id != written => return Err(wrong_id(target.kind, "")),
+    match (&target.id, written) {
+        (Some(id), Some(written)) if *id != written => Err(wrong_id(target.kind, "")),
         (Some(id), _) => {
             members.insert("id".to_owned(), id.as_str().into());
-            id.clone()
+            Ok(id.clone())
         }
         // As it was written: a number stays a number.
-        (None, Some(written)) => written,
-        (None, None) => return Err(Answer::bad(format!("missing {} id", target.kind))),
-    };
-    refuse_times(&members)?;
-    check_id(&id)?;
-    Ok((target.key(&id), Value::Object(members)))
+        (None, Some(written)) => Ok(written),
+        (None, None) => Err(target.nameless(Verb::Put)),
+    }
 }
 
 /// The value of a POST, which makes its id itself.
@@ -44,11 +56,12 @@ pub(super) fn put(target: &Target, given: Option<Value>) -> Result<(Key, Value),
 /// # Errors
 /// 400 in APISIX's words.
 pub(super) fn post(target: &Target, given: Option<Value>) -> Result<Map<String, Value>, Answer> {
-    let members = members(target.kind, given)?;
+    let mut members = members(target.kind, given)?;
     if target.id.is_some() || members.contains_key("id") {
         return Err(wrong_id(target.kind, ", do not need it"));
     }
     refuse_times(&members)?;
+    own_service(target, &mut members)?;
     Ok(members)
 }
 
@@ -58,11 +71,33 @@ pub(super) fn post(target: &Target, given: Option<Value>) -> Result<Map<String, 
 /// 400 where the patch would change the id.
 pub(super) fn patched(target: &Target, id: &str, value: Value) -> Result<Value, Answer> {
     let mut members = members(target.kind, Some(value))?;
-    if members.get("id").is_some_and(|written| id_text(written) != id) {
+    let own = target.key(id).own_id().to_owned();
+    if members.get("id").is_some_and(|written| id_text(written) != own) {
         return Err(wrong_id(target.kind, ""));
     }
-    members.insert("id".to_owned(), id.into());
+    members.insert("id".to_owned(), own.into());
     Ok(Value::Object(members))
+}
+
+/// A cost decoration's service stands in the path, so no patch names one.
+///
+/// # Errors
+/// 400 in APISIX's words.
+pub(super) fn patch(target: &Target, given: &Value) -> Result<(), Answer> {
+    if target.kind == Kind::CostDecoration && given.get("service_id").is_some() {
+        return Err(Answer::bad("service_id can not be patched"));
+    }
+    Ok(())
+}
+
+/// A cost decoration belongs to the service of its path.
+fn own_service(target: &Target, members: &mut Map<String, Value>) -> Result<(), Answer> {
+    let (Kind::CostDecoration, Some(service)) = (target.kind, &target.parent) else { return Ok(()) };
+    if members.get("service_id").is_some_and(|written| id_text(written) != *service) {
+        return Err(Answer::bad("wrong service_id, it is taken from the path"));
+    }
+    members.insert("service_id".to_owned(), service.as_str().into());
+    Ok(())
 }
 
 /// A consumer is known by its user name and has no id.
@@ -90,7 +125,7 @@ fn members(kind: Kind, given: Option<Value>) -> Result<Map<String, Value>, Answe
 }
 
 /// An id as Lua would print it.
-fn id_text(id: &Value) -> String {
+pub(super) fn id_text(id: &Value) -> String {
     match id {
         Value::String(text) => text.clone(),
         Value::Number(number) => match number.as_f64().filter(|number| number.fract() == 0.0) {
@@ -101,11 +136,21 @@ fn id_text(id: &Value) -> String {
     }
 }
 
-/// Before anything is looked up under it; the schema says the same of the member in the body.
-fn check_id(id: &str) -> Result<(), Answer> {
+/// What is wrong with an id, before anything is looked up under it; the schema says the same of the member in the body.
+pub(super) fn bad_id(kind: Kind, id: &str) -> Option<String> {
+    let own = match kind {
+        // The list of plugins says which names there are.
+        Kind::PluginMetadata => return None,
+        Kind::Secret => match id.split_once('/') {
+            None => return Some("missing secret id".to_owned()),
+            Some((manager, own)) if SECRET_MANAGERS.contains(&manager) => own,
+            Some((manager, _)) => return Some(format!("invalid secret manager: {manager}")),
+        },
+        _ => id,
+    };
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let good = (1..=64).contains(&id.len()) && id.bytes().all(allowed);
-    if good { Ok(()) } else { Err(Answer::bad(BAD_ID)) }
+    let good = (1..=64).contains(&own.len()) && own.bytes().all(allowed);
+    (!good).then(|| BAD_ID.to_owned())
 }
 
 fn wrong_id(kind: Kind, rest: &str) -> Answer {

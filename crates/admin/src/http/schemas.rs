@@ -30,6 +30,7 @@ pub(super) fn one(registry: &Registry, name: &str) -> Answer {
 pub(super) fn validate(collection: &str, given: Option<Value>) -> Outcome {
     let plural = |kind: &Kind| match kind {
         Kind::Credential => collection == "credentials",
+        Kind::CostDecoration => collection == "graphql_cost_decorations",
         other => collection == other.collection(),
     };
     let kind = Kind::ALL.into_iter().find(plural).ok_or_else(|| Answer::unsupported(collection))?;

@@ -1,5 +1,9 @@
-//! Who is asking: the key of a request, and what its role may do.
+//! Who is asking: the key or token of a request, and what its role may do.
 
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::ConnectInfo;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::json;
 use usher_model::change::{Door, Principal, Role};
@@ -8,7 +12,8 @@ use usher_model::compat::{Behaviour, Compat};
 use super::answer::Answer;
 use super::args::Args;
 use super::place::Verb;
-use crate::keys::Keys;
+use crate::keys::{Guess, Guesses, Keys};
+use crate::service::Service;
 
 /// How a principal is found.
 pub(super) enum Access {
@@ -18,6 +23,8 @@ pub(super) enum Access {
         keys: Keys,
         /// Whether query and cookie are looked at too.
         compat: Compat,
+        /// Wrong keys, by who gave them.
+        guesses: Guesses,
     },
     /// Everybody is this one.
     As(Principal),
@@ -32,19 +39,22 @@ impl Access {
     /// The principal of a request.
     ///
     /// # Errors
-    /// 401 in APISIX's words: no key, a wrong one, or one that may only read.
-    pub(super) fn principal(
+    /// 401 in APISIX's words: no key, a wrong one, or one that may only read. 429 where too many wrong ones came from the same address.
+    pub(super) async fn principal(
         &self,
-        headers: &HeaderMap,
+        service: &Service,
+        head: &Parts,
         args: &Args,
         verb: Verb,
     ) -> Result<Principal, Answer> {
         let principal = match self {
             Self::As(principal) => principal.clone(),
-            Self::Keys { keys, compat } => {
-                let given = given(headers, args, *compat).ok_or_else(|| refused("missing apikey"))?;
-                let (name, role) = keys.find(&given).ok_or_else(|| refused("wrong apikey"))?;
-                Principal::new(name, role, Door::AdminApi)
+            Self::Keys { keys, compat, guesses } => {
+                let given = given(&head.headers, args, *compat).ok_or_else(|| refused("missing apikey"))?;
+                match find(keys, service, &given) {
+                    Some(principal) => principal,
+                    None => return Err(wrong(guesses, service, peer(head)).await),
+                }
             }
         };
         if principal.role == Role::Viewer && verb != Verb::Get {
@@ -52,6 +62,45 @@ impl Access {
         }
         Ok(principal)
     }
+}
+
+/// The principal of an admin key or of a token. Both are always looked at, so that how long it takes says nothing of either.
+fn find(keys: &Keys, service: &Service, given: &[u8]) -> Option<Principal> {
+    let by_key = keys.find(given).map(|(name, role)| Principal::new(name, role, Door::AdminApi));
+    let by_token =
+        std::str::from_utf8(given).ok().and_then(|token| service.principal_of(token, Door::AdminApi));
+    by_key.or(by_token)
+}
+
+/// Counts a wrong key, and says so.
+async fn wrong(guesses: &Guesses, service: &Service, from: Option<IpAddr>) -> Answer {
+    // Without an address there is nobody to count for: only in tests, and for callers inside of this process.
+    let Some(from) = from else { return refused("wrong apikey") };
+    let guess = guesses.wrong(from);
+    if let Guess::Wrong | Guess::Burst { .. } = guess {
+        service.login_failed(Door::AdminApi, &from.to_string()).await;
+    }
+    match guess {
+        Guess::Wrong => refused("wrong apikey"),
+        Guess::Burst { retry_after_secs } => {
+            tracing::warn!(%from, "too many wrong keys of the Admin API from one address");
+            wait(from, retry_after_secs)
+        }
+        Guess::TooMany { retry_after_secs } => wait(from, retry_after_secs),
+    }
+}
+
+fn wait(from: IpAddr, secs: u64) -> Answer {
+    let body = json!({
+        "error_msg": "failed to check token",
+        "description": format!("too many wrong keys from {from}; wait {secs} seconds, or come with a right one"),
+    });
+    Answer::json(StatusCode::TOO_MANY_REQUESTS, &body).retry_after(secs)
+}
+
+/// Where a request came from, by its socket.
+pub(super) fn peer(head: &Parts) -> Option<IpAddr> {
+    head.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_canonical())
 }
 
 fn refused(description: &str) -> Answer {

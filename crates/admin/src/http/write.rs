@@ -1,13 +1,15 @@
 //! PUT, POST and DELETE: each one plan that is made and applied at once.
 
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 use usher_model::change::{Change, Edit};
 use usher_model::kind::{Key, Kind};
 
 use super::answer::Answer;
 use super::condition::{self, Condition};
-use super::refusal::is_conflict;
+use super::envelope::Action;
+use super::place::Verb;
+use super::refusal::{RETRY_AFTER_SECS, is_conflict};
 use super::{Call, Outcome, rules};
 use crate::service::{Applied, ServiceError, Wanted};
 
@@ -17,17 +19,17 @@ pub(super) const ATTEMPTS: u64 = 32;
 impl Call<'_> {
     pub(super) async fn put(&self, given: Option<Value>) -> Outcome {
         let (key, value) = rules::put(&self.target, given)?;
+        if key.kind == Kind::PluginMetadata && self.api.service.registry().find(&key.id).is_none() {
+            return Err(Answer::bad("invalid plugin name"));
+        }
         let condition = Condition::of(self.headers)?;
         let expect = self.expectation(&condition, &key).await?;
-        let edit = Edit { key: key.clone(), after: Some(value) };
-        let applied = self.write(Wanted { edits: vec![edit], expect, ..Wanted::default() }).await;
-        match applied {
-            Ok(applied) => shown(&key, applied),
+        let edits = vec![Edit { key: key.clone(), after: Some(value) }];
+        let wanted = Wanted { edits, expect, ttl_secs: self.ttl_secs, ..Wanted::default() };
+        match self.write(wanted).await {
+            Ok(applied) => self.shown(Action::Set, &key, applied),
             Err(error) if condition.is_set() && is_conflict(&error) => Err(condition::overtaken(&key)),
-            Err(ServiceError::NotFound(missing)) if missing.kind == Kind::Consumer => {
-                Err(Answer::error(StatusCode::NOT_FOUND, "consumer not found"))
-            }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(self.refused(error)),
         }
     }
 
@@ -42,10 +44,11 @@ impl Call<'_> {
             members.insert("id".to_owned(), id.into());
             let edit = Edit { key: key.clone(), after: Some(Value::Object(members.clone())) };
             let expect = vec![(key.clone(), None)];
-            match self.write(Wanted { edits: vec![edit], expect, ..Wanted::default() }).await {
-                Ok(applied) => return shown(&key, applied),
+            let wanted = Wanted { edits: vec![edit], expect, ttl_secs: self.ttl_secs, ..Wanted::default() };
+            match self.write(wanted).await {
+                Ok(applied) => return self.shown(Action::Create, &key, applied),
                 Err(error) if is_conflict(&error) && attempt + 1 < ATTEMPTS => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(self.refused(error)),
             }
         }
         Err(Answer::error(StatusCode::SERVICE_UNAVAILABLE, "no free id was found; try again"))
@@ -61,7 +64,7 @@ impl Call<'_> {
     }
 
     pub(super) async fn delete(&self) -> Outcome {
-        let key = self.target.named()?;
+        let key = self.target.named(Verb::Delete)?;
         let condition = Condition::of(self.headers)?;
         let expect = self.expectation(&condition, &key).await?;
         let force = self.args.first("force") == Some("true");
@@ -73,7 +76,7 @@ impl Call<'_> {
                     let reasons = applied.warnings.join("; ");
                     tracing::warn!(%key, revision = applied.revision, %reasons, "a deletion left others unusable");
                 }
-                Ok(Answer::json(StatusCode::OK, &json!({ "key": key.path(), "deleted": "1" })))
+                Ok(self.api.form.envelopes.deleted(&key))
             }
             Err(error) if condition.is_set() && is_conflict(&error) => Err(condition::overtaken(&key)),
             Err(error) => Err(error.into()),
@@ -93,24 +96,35 @@ impl Call<'_> {
         condition.check(key, revision)?;
         Ok(vec![(key.clone(), revision)])
     }
-}
 
-/// The answer to a write: the whole value, secrets masked.
-pub(super) fn shown(key: &Key, applied: Applied) -> Outcome {
-    in_force(&applied)?;
-    let change = applied.changes.into_iter().find(|change| change.key == *key);
-    let Some(Change { before, after: Some(value), .. }) = change else {
-        return Err(Answer::error(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            format!("{key} is stored as revision {}, but can't be shown; read it with GET", applied.revision),
-        ));
-    };
-    let status = if before.is_none() { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(Answer::json(status, &json!({ "key": key.path(), "value": value })))
+    /// The answer to a write: the whole value, secrets masked.
+    pub(super) fn shown(&self, action: Action, key: &Key, applied: Applied) -> Outcome {
+        in_force(&applied)?;
+        let change = applied.changes.into_iter().find(|change| change.key == *key);
+        let Some(Change { before, after: Some(value), .. }) = change else {
+            return Err(Answer::error(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!(
+                    "{key} is stored as revision {}, but can't be shown; read it with GET",
+                    applied.revision
+                ),
+            ));
+        };
+        let status = if before.is_none() { StatusCode::CREATED } else { StatusCode::OK };
+        Ok(self.api.form.envelopes.written(status, action, key, &value).at(applied.revision))
+    }
+
+    /// What lives below another resource needs that one.
+    fn refused(&self, error: ServiceError) -> Answer {
+        match (error, self.target.above()) {
+            (ServiceError::NotFound(missing), Some(above)) if missing == above => super::orphan(&above),
+            (error, _) => error.into(),
+        }
+    }
 }
 
 /// A 2xx promises that every worker serves by the change.
-fn in_force(applied: &Applied) -> Result<(), Answer> {
+pub(super) fn in_force(applied: &Applied) -> Result<(), Answer> {
     if applied.in_force {
         return Ok(());
     }
@@ -121,5 +135,6 @@ fn in_force(applied: &Applied) -> Result<(), Answer> {
             applied.revision,
             applied.warnings.join("; ")
         ),
-    ))
+    )
+    .retry_after(RETRY_AFTER_SECS))
 }

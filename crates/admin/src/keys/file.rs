@@ -61,12 +61,39 @@ pub fn load_or_create_keyring(folder: &Path) -> Result<Keyring, KeysError> {
         let (_, key) = Keyring::generate()?;
         Ok(format!("{KEYRING_TOP}{}\n", keyring_line(&key)))
     })?;
-    let keys = parse_keyring(&text).map_err(|reason| KeysError::Damaged {
-        path,
+    Ok(Keyring::new(&keys_of(&path, &text)?)?)
+}
+
+fn keys_of(path: &Path, text: &str) -> Result<Vec<Vec<u8>>, KeysError> {
+    parse_keyring(text).map_err(|reason| KeysError::Damaged {
+        path: path.to_owned(),
         reason,
         next: "put a copy of it back; without it the secrets in the store can't be read",
-    })?;
-    Ok(Keyring::new(&keys)?)
+    })
+}
+
+/// Puts a new random key before those of a data folder's keyring: from the next start on it seals what is written, and the old ones still open
+/// what they sealed. The file is replaced whole or not at all.
+///
+/// # Errors
+/// As for [`load_or_create_keyring`]; there has to be a keyring already, because a new one beside an old store could open none of its secrets.
+pub fn add_keyring_key(folder: &Path) -> Result<PathBuf, KeysError> {
+    let path = folder.join("keyring.key");
+    let failed = |source| KeysError::File { path: path.clone(), source };
+    let text = read(&path)?.ok_or_else(|| failed(ErrorKind::NotFound.into()))?;
+    keys_of(&path, &text)?;
+    let (_, key) = Keyring::generate()?;
+    let old: String =
+        text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+    let text = format!("{KEYRING_TOP}{}\n{old}", keyring_line(&key));
+    let draft = folder.join(format!(".keyring.key.{}", random_hex()?));
+    let placed = write_draft(&draft, &text).and_then(|()| fs::rename(&draft, &path));
+    if placed.is_err() {
+        // Litter, readable by its owner alone.
+        let _ = fs::remove_file(&draft);
+    }
+    placed.and_then(|()| File::open(folder)?.sync_all()).map_err(failed)?;
+    Ok(path)
 }
 
 /// A keyring that ends with the process, for a store that does too.
@@ -189,7 +216,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::{load_or_create, load_or_create_keyring, parse_keyring};
+    use super::{add_keyring_key, load_or_create, load_or_create_keyring, parse_keyring};
 
     fn write(path: &std::path::Path, text: impl AsRef<[u8]>, mode: u32) {
         fs::write(path, text).unwrap();
@@ -217,6 +244,25 @@ mod tests {
             load_or_create(tempfile::tempdir().unwrap().path()).unwrap().key.expose(),
             made.key.expose()
         );
+    }
+
+    #[test]
+    fn a_new_first_key_seals_and_the_old_ones_open() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(add_keyring_key(folder.path()).is_err());
+        assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
+        let old = load_or_create_keyring(folder.path()).unwrap();
+        let sealed = old.seal("r", "s3cret").unwrap();
+        let path = add_keyring_key(folder.path()).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!((parse_keyring(&text).unwrap().len(), text.matches('#').count()), (2, 2));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let new = load_or_create_keyring(folder.path()).unwrap();
+        assert_eq!(new.open("r", &sealed).unwrap(), "s3cret");
+        assert!(old.open("r", &new.seal("r", "s3cret").unwrap()).is_err());
+        write(&path, "damaged\n", 0o600);
+        assert!(add_keyring_key(folder.path()).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "damaged\n");
     }
 
     #[test]

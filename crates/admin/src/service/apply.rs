@@ -1,41 +1,54 @@
-//! From a checked wish to a plan, and from a plan to the store: one transaction, then in force.
+//! From a checked wish to a plan, and from a plan to the store and into force.
+
+use std::collections::HashSet;
 
 use usher_model::change::{Change, Principal};
 use usher_model::kind::Key;
-use usher_store::{Compare, StoreError, Transaction};
+use usher_store::StoreError;
 
+use super::commit::Ready;
 use super::impact::{Impact, assess};
-use super::journal::{self, Record};
+use super::journal::Author;
 use super::plan::{Applied, Approval, Plan};
 use super::plans::{End, Kept};
 use super::wish::Wish;
 use super::world::World;
-use super::{Service, ServiceError, consent};
+use super::{Service, ServiceError, consent, new_id, scoped, steps};
 
 /// How often a commit is tried when somebody else writes to the store.
 const TRIES: usize = 8;
 /// The most characters of an approval that are kept.
 const APPROVAL_CHARS: usize = 200;
-
 impl Service {
     /// Checks a wish, assesses it, and keeps the plan for its owner.
     pub(super) async fn make_plan(&self, who: &Principal, wish: Wish) -> Result<Plan, ServiceError> {
-        let (world, plan) = self.assessed(who, &wish).await?;
-        self.keep(who, &wish, &world, &plan)?;
+        let (world, mut plan) = self.assessed(who, &wish).await?;
+        plan.warnings.extend(self.unreachable(&world).await);
+        self.keep(who, &wish, world, &mut plan)?;
         Ok(plan)
     }
 
     async fn assessed(&self, who: &Principal, wish: &Wish) -> Result<(World<'_>, Plan), ServiceError> {
         let mut world = self.check(wish).await?;
+        scoped::guard(&mut world, who).await?;
         let impact = assess(&mut world).await?;
         let plan = self.outline(who, wish, &world, impact)?;
         Ok((world, plan))
     }
 
-    fn keep(&self, who: &Principal, wish: &Wish, world: &World<'_>, plan: &Plan) -> Result<(), ServiceError> {
-        let wish = wish.checked(world.edits()?, plan.intent.clone());
+    fn keep(
+        &self,
+        who: &Principal,
+        wish: &Wish,
+        world: World<'_>,
+        plan: &mut Plan,
+    ) -> Result<(), ServiceError> {
         let rules = &self.parts.rules;
-        let kept = Kept::new(plan.clone(), wish, world.bound(), who, rules.plan_ttl);
+        let bound = world.bound();
+        let ready = Ready::of(world, wish)?;
+        plan.steps = steps::count(&ready.moves, &self.capabilities())?;
+        let wish = wish.checked(ready.aims(), plan.intent.clone());
+        let kept = Kept::new(plan.clone(), wish, bound, who, rules.plan_ttl);
         self.lock_plans().keep(kept, rules.max_plans);
         Ok(())
     }
@@ -50,7 +63,7 @@ impl Service {
         let Impact { risk, reasons, warnings, affected, .. } = impact;
         let rules = &self.parts.rules;
         // What the caller says of a change may repeat a secret that the change sets.
-        let intent = wish.intent.as_ref().map(|intent| {
+        let intent = wish.intent.as_ref().filter(|intent| !intent.is_empty()).map(|intent| {
             world.drafts.iter().fold(intent.clone(), |intent, draft| match &draft.after {
                 Some(value) => self.vault.scrub(draft.key.kind, value, &intent),
                 None => intent,
@@ -60,7 +73,9 @@ impl Service {
             id: new_id()?,
             base: world.base,
             changes: world.masked(),
-            affected,
+            total: world.drafts.len(),
+            steps: 1,
+            affected: scoped::affected(world, who, affected),
             warnings,
             risk,
             reasons,
@@ -76,20 +91,18 @@ impl Service {
         who: &Principal,
         id: &str,
         approval: Approval,
+        in_steps: bool,
     ) -> Result<Applied, ServiceError> {
         consent::may_change(who)?;
-        let plan = self.lock_plans().find(who, id)?;
+        let (plan, wants_steps) = self.lock_plans().find(who, id)?;
         if plan.needs_person && !matches!(approval, Approval::Person(_)) {
             return Err(self.needs_person(plan));
         }
-        let kept = self.lock_plans().take(who, id)?;
-        let approval = match approval {
-            Approval::Client => "client".to_owned(),
-            Approval::Person(how) => {
-                format!("person: {}", how.chars().take(APPROVAL_CHARS).collect::<String>())
-            }
-        };
-        match self.commit_kept(who, &kept, &approval).await {
+        if plan.steps > 1 && !in_steps && !wants_steps {
+            return Err(self.needs_steps(&plan));
+        }
+        let mut kept = self.lock_plans().take(who, id)?;
+        match self.commit_kept(who, &mut kept, &told(approval)).await {
             Ok(done) => {
                 self.lock_plans().end(&kept, End::Applied(done.revision));
                 self.bring_into_force(done, Vec::new()).await
@@ -113,18 +126,35 @@ impl Service {
     pub(super) async fn write_wish(&self, who: &Principal, wish: Wish) -> Result<Applied, ServiceError> {
         consent::may_write(who)?;
         let (done, warnings) = {
-            let _writing = self.writer.lock().await;
+            let writing = self.writer.lock().await;
             let mut tries = 0;
             loop {
                 tries += 1;
-                let (world, plan) = self.assessed(who, &wish).await?;
+                let (world, mut plan) = self.assessed(who, &wish).await?;
                 if plan.needs_person {
-                    self.keep(who, &wish, &world, &plan)?;
+                    self.keep(who, &wish, world, &mut plan)?;
                     return Err(self.needs_person(plan));
                 }
-                match self.commit(who, &plan, &world, "direct").await {
-                    Ok(revision) => break (Done { revision, changes: plan.changes }, plan.warnings),
-                    Err(ServiceError::Store(StoreError::Conflict { .. })) if tries < TRIES => {}
+                let ready = Ready::of(world, &wish)?;
+                plan.steps = steps::count(&ready.moves, &self.capabilities())?;
+                if plan.steps > 1 {
+                    if !wish.in_steps {
+                        return Err(self.needs_steps(&plan));
+                    }
+                    drop(writing);
+                    let warnings = plan.warnings.clone();
+                    let revision = self.begin_steps(who, &plan, ready, "direct").await?;
+                    break (Done::of(revision, plan), warnings);
+                }
+                let author = Author::of(who, &plan, "direct");
+                match self.commit(&author, &ready).await {
+                    Ok(revision) => {
+                        let warnings = std::mem::take(&mut plan.warnings);
+                        break (Done::of(revision, plan), warnings);
+                    }
+                    Err(ServiceError::Store(StoreError::Conflict { key, .. })) if tries < TRIES => {
+                        self.let_others_in(&key, ready.base).await;
+                    }
                     Err(error) => return Err(error),
                 }
             }
@@ -133,28 +163,48 @@ impl Service {
     }
 
     /// Commits a kept plan, where everything is still as it was planned for.
-    async fn commit_kept(&self, who: &Principal, kept: &Kept, approval: &str) -> Result<Done, Failure> {
-        let _writing = self.writer.lock().await;
+    async fn commit_kept(&self, who: &Principal, kept: &mut Kept, approval: &str) -> Result<Done, Failure> {
+        let writing = self.writer.lock().await;
         let mut tries = 0;
         loop {
             tries += 1;
-            self.still_true(&kept.bound).await?;
-            let (world, mut plan) = self.assessed(who, &kept.wish).await?;
-            let same_objects = plan.changes.len() == kept.plan.changes.len()
-                && plan.changes.iter().zip(&kept.plan.changes).all(|(now, then)| now.key == then.key);
-            if !same_objects || plan.risk > kept.plan.risk {
-                let reasons = consent::several(&plan.reasons).join("; ");
-                return Err(Failure::Stale(format!(
-                    "the plan does more than it did when it was made ({reasons}); look at the new plan and apply that one"
-                )));
+            let (ready, plan) = self.confirmed(who, kept).await?;
+            kept.wish.edits = ready.aims();
+            if plan.steps > 1 {
+                drop(writing);
+                let revision = self.begin_steps(who, &plan, ready, approval).await?;
+                return Ok(Done::of(revision, plan));
             }
-            plan.id.clone_from(&kept.plan.id);
-            match self.commit(who, &plan, &world, approval).await {
-                Ok(revision) => return Ok(Done { revision, changes: plan.changes }),
-                Err(ServiceError::Store(StoreError::Conflict { .. })) if tries < TRIES => {}
+            let author = Author::of(who, &plan, approval);
+            match self.commit(&author, &ready).await {
+                Ok(revision) => return Ok(Done::of(revision, plan)),
+                Err(ServiceError::Store(StoreError::Conflict { key, .. })) if tries < TRIES => {
+                    self.let_others_in(&key, ready.base).await;
+                }
                 Err(error) => return Err(Failure::Refused(error)),
             }
         }
+    }
+
+    /// What a kept plan would write now, where it is still the plan that was agreed to.
+    async fn confirmed(&self, who: &Principal, kept: &mut Kept) -> Result<(Ready, Plan), Failure> {
+        // Where nothing at all was written since, what the checks found holds.
+        if let Some(ready) = self.ready_again(kept).await? {
+            return Ok((ready, kept.plan.clone()));
+        }
+        self.still_true(&kept.bound).await?;
+        let (world, mut plan) = self.assessed(who, &kept.wish).await?;
+        let now = world.drafts.iter().map(|draft| &draft.key);
+        let same_objects = now.eq(kept.wish.edits.iter().map(|edit| &edit.key));
+        if !same_objects || plan.risk > kept.plan.risk {
+            let reasons = consent::several(&plan.reasons).join("; ");
+            return Err(Failure::Stale(format!(
+                "the plan does more than it did when it was made ({reasons}); look at the new plan and apply that one"
+            )));
+        }
+        plan.id.clone_from(&kept.plan.id);
+        plan.steps = kept.plan.steps;
+        Ok((Ready::of(world, &kept.wish)?, plan))
     }
 
     fn needs_person(&self, plan: Plan) -> ServiceError {
@@ -188,66 +238,50 @@ impl Service {
         made.ok()
     }
 
-    /// Writes resources and history entry in one transaction, which commits only if nothing at all was written since the check.
-    async fn commit(
+    pub(super) async fn bring_into_force(
         &self,
-        who: &Principal,
-        plan: &Plan,
-        world: &World<'_>,
-        approval: &str,
-    ) -> Result<u64, ServiceError> {
-        let moves = world.moves()?;
-        let revision = world.base + 1;
-        let mut transaction = Transaction::default().behind(world.base);
-        for (key, seen) in world.bound() {
-            transaction = transaction.expect(key.path(), seen.map_or(Compare::Absent, Compare::Modified));
-        }
-        for moved in &moves {
-            let path = moved.key.path();
-            transaction = match &moved.after {
-                Some(value) => transaction.put(path, encoded(value)?),
-                None => transaction.delete(path),
-            };
-        }
-        let record = Record::of(who, plan, approval.to_owned(), moves);
-        transaction = transaction.put(journal::key(revision), encoded(&record)?);
-        if let Some(oldest) = revision.checked_sub(self.parts.rules.history_kept) {
-            transaction = transaction.delete(journal::key(oldest));
-        }
-        let committed = self.store().commit(transaction).await?;
-        tracing::info!(
-            revision = committed.revision,
-            principal = %who.name,
-            door = %who.door,
-            risk = %plan.risk,
-            changes = plan.changes.len(),
-            "a change was stored"
-        );
-        Ok(committed.revision)
-    }
-
-    async fn bring_into_force(&self, done: Done, mut warnings: Vec<String>) -> Result<Applied, ServiceError> {
-        let Done { revision, changes } = done;
+        done: Done,
+        mut warnings: Vec<String>,
+    ) -> Result<Applied, ServiceError> {
+        let Done { revision, changes, total } = done;
         self.live().wait_in_force(revision, self.parts.rules.in_force_within).await?;
-        let paths: Vec<String> = changes.iter().map(|change| change.key.path()).collect();
+        let problems = self.live().problems();
         let mut in_force = true;
-        for problem in self.live().problems() {
-            if problem.revision == revision || paths.contains(&problem.key) {
-                in_force = false;
-                warnings.push(format!(
-                    "{} can't be used by the gateway, its last good version serves: {}",
-                    problem.key, problem.reason
-                ));
+        if !problems.is_empty() {
+            let paths: HashSet<String> = changes.iter().map(|change| change.key.path()).collect();
+            for problem in problems {
+                if problem.revision == revision || paths.contains(&problem.key) {
+                    in_force = false;
+                    warnings.push(format!(
+                        "{} can't be used by the gateway, its last good version serves: {}",
+                        problem.key, problem.reason
+                    ));
+                }
             }
         }
-        Ok(Applied { revision, changes, in_force, warnings })
+        Ok(Applied { revision, changes, total, in_force, warnings })
     }
 }
 
 /// A committed change.
-struct Done {
-    revision: u64,
-    changes: Vec<Change>,
+pub(super) struct Done {
+    pub(super) revision: u64,
+    pub(super) changes: Vec<Change>,
+    pub(super) total: usize,
+}
+
+impl Done {
+    fn of(revision: u64, plan: Plan) -> Self {
+        Self { revision, total: plan.total, changes: plan.changes }
+    }
+}
+
+/// An approval as the history tells it.
+pub(super) fn told(approval: Approval) -> String {
+    match approval {
+        Approval::Client => "client".to_owned(),
+        Approval::Person(how) => format!("person: {}", how.chars().take(APPROVAL_CHARS).collect::<String>()),
+    }
 }
 
 /// Why a kept plan was not committed.
@@ -263,23 +297,11 @@ impl From<ServiceError> for Failure {
 }
 
 /// Whether the same plan may succeed a moment later.
-const fn may_pass(error: &ServiceError) -> bool {
+pub(super) const fn may_pass(error: &ServiceError) -> bool {
     matches!(
         error,
         ServiceError::Store(
             StoreError::Busy | StoreError::Full | StoreError::Unavailable(_) | StoreError::Conflict { .. }
         )
     )
-}
-
-fn encoded(value: &impl serde::Serialize) -> Result<Vec<u8>, ServiceError> {
-    serde_json::to_vec(value).map_err(|error| ServiceError::Damaged(error.to_string()))
-}
-
-/// Ten random hex digits.
-fn new_id() -> Result<String, ServiceError> {
-    let mut bytes = [0; 5];
-    aws_lc_rs::rand::fill(&mut bytes)
-        .map_err(|_| ServiceError::Damaged("no random bytes are to be had from the system".to_owned()))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -3,6 +3,7 @@
 //! Nothing is written here, and nothing is looked at that the edits don't touch, refer to or collide with: a check costs what the edit
 //! touches, not what the table holds.
 
+mod alone;
 mod calls;
 mod collect;
 mod deletions;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 
 use usher_model::kind::Key;
 
+pub(super) use nodes::refused as refused_node;
+
 use super::wish::Wish;
 use super::world::World;
 use super::{Service, ServiceError};
@@ -22,9 +25,11 @@ use super::{Service, ServiceError};
 impl Service {
     /// The state after a wish, where everything about it is in order.
     pub(super) async fn check(&self, wish: &Wish) -> Result<World<'_>, ServiceError> {
-        let base = self.revision();
+        let head = self.head().await?;
+        self.up_to(&head).await?;
+        // The revision is taken before the index is brought up to it, so that a change in between is noticed.
+        let mut world = World::new(self, head);
         self.catch_up().await?;
-        let mut world = World::new(self, base);
         collect::edits(&mut world, wish).await?;
         collect::expectations(&mut world, wish).await?;
         for draft in &mut world.drafts {

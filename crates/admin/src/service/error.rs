@@ -50,9 +50,28 @@ pub enum ServiceError {
     /// What is to be deleted is still in use.
     #[error("{0}")]
     StillUsed(String),
+    /// What is wanted is there already.
+    #[error("{0}")]
+    NothingToChange(String),
     /// There is nothing to undo.
     #[error("{0}")]
     NothingToUndo(String),
+    /// There is no such token, user or unfinished plan.
+    #[error("{0}")]
+    NoSuch(String),
+    /// The set is larger than one transaction of the store, and nobody asked for steps: the sentence says how large and what to do.
+    #[error("{0}")]
+    NeedsSteps(String),
+    /// A part was written and the rest was not: the sentence says which, and how to go on or back.
+    #[error("{sentence}")]
+    Partial {
+        /// What was done and what wasn't.
+        sentence: String,
+        /// How many objects were written.
+        done: usize,
+        /// How many were to be written.
+        total: usize,
+    },
     /// What is stored can't be read.
     #[error("{0}")]
     Damaged(String),

@@ -1,6 +1,7 @@
 //! What a change does to others: its risk and why, who meets it, and what to look at before agreeing.
 
 mod auth;
+mod beside;
 mod guard;
 mod leave;
 mod members;
@@ -18,7 +19,7 @@ use usher_model::kind::{Key, Kind};
 
 use super::ServiceError;
 use super::escape::plain;
-use super::known::Reached;
+use super::known::{Mark, Reached};
 use super::world::World;
 
 /// Routes that are named; the rest is counted.
@@ -82,6 +83,8 @@ fn cut(lines: &mut Vec<String>, what: &str) {
     }
 }
 
+pub(super) use beside::fresh_references;
+
 /// Assesses a checked set of edits.
 pub(super) async fn assess(world: &mut World<'_>) -> Result<Impact, ServiceError> {
     let mut impact = Impact::new();
@@ -94,6 +97,7 @@ pub(super) async fn assess(world: &mut World<'_>) -> Result<Impact, ServiceError
     auth::assess(world, &mut impact).await?;
     overlap::assess(world, &mut impact).await?;
     warn::assess(world, &mut impact).await?;
+    beside::assess(world, &mut impact).await?;
     affected(world, &reached, count, &mut impact).await?;
     Ok(impact.settle())
 }
@@ -149,6 +153,12 @@ fn kinds_of_change(world: &World<'_>, impact: &mut Impact) {
 /// Whether any request can meet a change of it.
 fn is_used(world: &World<'_>, key: &Key) -> bool {
     match key.kind {
+        Kind::Proto | Kind::Secret | Kind::ConsumerGroup => world
+            .service
+            .look_up(|index| !index.holders(Mark::Uses(key.kind, &key.id), 1, |_| true).is_empty()),
+        Kind::PluginMetadata => {
+            world.service.look_up(|index| !index.holders(Mark::Plugin(&key.id), 1, |_| true).is_empty())
+        }
         Kind::Service | Kind::Upstream | Kind::PluginConfig => world.service.look_up(|index| {
             let mut reached = Reached::default();
             index.reach(key, &mut reached);
@@ -181,6 +191,7 @@ async fn affected(
     if count > keys.len() {
         impact.affected.push(format!("{} more routes", count - keys.len()));
     }
+    impact.affected.extend(beside::affected(world).await?);
     let mut consumers: Vec<&str> = world.drafts.iter().filter_map(|draft| draft.key.consumer()).collect();
     consumers.sort_unstable();
     consumers.dedup();

@@ -9,8 +9,12 @@ pub struct Plan {
     pub id: String,
     /// The store revision it was made at.
     pub base: u64,
-    /// What changes.
+    /// What changes; of more than 10,000 objects the ones that matter most.
     pub changes: Vec<Change>,
+    /// How many objects change in all.
+    pub total: usize,
+    /// How many transactions of the store it takes: 1, unless it is larger than one may be.
+    pub steps: usize,
     /// Who meets the change: one line a route, at most 50 and one that counts the rest.
     pub affected: Vec<String>,
     /// What to look at before agreeing.
@@ -49,10 +53,12 @@ pub enum Approval {
 /// What came of a plan.
 #[derive(Clone, Debug)]
 pub struct Applied {
-    /// The revision that it made.
+    /// The revision that it made; of several steps the last one's.
     pub revision: u64,
-    /// What changed, masked.
+    /// What changed, masked; of more than 10,000 objects the ones that matter most.
     pub changes: Vec<Change>,
+    /// How many objects changed in all.
+    pub total: usize,
     /// Whether every worker serves by it.
     pub in_force: bool,
     /// What did not go as wished.

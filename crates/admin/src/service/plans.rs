@@ -43,8 +43,9 @@ impl Kept {
         Self { plan, wish, bound, owner: owner.clone(), until: Instant::now() + ttl, bytes }
     }
 
+    /// A plan belongs to who made it, with the rights that one had then.
     fn is_for(&self, who: &Principal, id: &str) -> bool {
-        self.plan.id == id && self.owner.name == who.name && self.owner.door == who.door
+        self.plan.id == id && self.owner == *who
     }
 }
 
@@ -74,18 +75,18 @@ impl Plans {
         self.kept.push_front(kept);
     }
 
-    /// A plan of this principal that can still be applied.
+    /// A plan of this principal that can still be applied, and whether it was made to be applied in steps.
     ///
     /// # Errors
     /// Why there is none, as far as it is known.
-    pub(super) fn find(&mut self, who: &Principal, id: &str) -> Result<Plan, ServiceError> {
+    pub(super) fn find(&mut self, who: &Principal, id: &str) -> Result<(Plan, bool), ServiceError> {
         self.forget_old();
         let Some(kept) = self.kept.iter().find(|kept| kept.is_for(who, id)) else {
             return Err(ServiceError::UnknownPlan(self.ended.sentence(who, id)));
         };
         let mut plan = kept.plan.clone();
         plan.expires_in_secs = kept.until.saturating_duration_since(Instant::now()).as_secs();
-        Ok(plan)
+        Ok((plan, kept.wish.in_steps))
     }
 
     /// The same, taken out: nobody else can apply it.

@@ -20,12 +20,22 @@ impl Service {
     /// A resource as the store has it.
     pub(super) async fn held(&self, key: &Key) -> Result<Option<Held>, ServiceError> {
         let Some(entry) = self.store().get(&key.path()).await? else { return Ok(None) };
-        let value = Arc::new(parse(&entry)?);
+        // What can't be read is nothing that anybody knows, but it can be replaced and deleted.
+        let value = Arc::new(parse(&entry).unwrap_or_else(|error| {
+            tracing::warn!(%error, "an object can't be read");
+            Value::Null
+        }));
         Ok(Some(Held { value, created: entry.created, modified: entry.modified }))
     }
 
     pub(super) async fn read(&self, who: &Principal, key: &Key) -> Result<Option<Stored>, ServiceError> {
-        let Some(held) = self.held(key).await? else { return Ok(None) };
+        let Some(held) = self.visible(who, key).await? else { return Ok(None) };
+        if held.value.is_null() {
+            return Err(ServiceError::Damaged(format!(
+                "what is stored under {} can't be read: it is no JSON; put a good one in its place, or delete it",
+                key.path()
+            )));
+        }
         let Held { value, created, modified } = held;
         Ok(Some(Stored {
             key: key.clone(),
@@ -46,17 +56,32 @@ impl Service {
         let mut all = Vec::with_capacity(listing.entries.len());
         for entry in listing.entries {
             let Some(key) = Key::parse(&entry.key).filter(|key| key.kind == kind) else { continue };
-            let value = self.shown(who, &key, parse(&entry)?);
+            let value = match parse(&entry) {
+                Ok(value) => value,
+                Err(error) => {
+                    tracing::warn!(%error, "an object is left out of a list");
+                    continue;
+                }
+            };
+            if !self.may_see(who, &key, &value).await? {
+                continue;
+            }
+            let value = self.shown(who, &key, value);
             all.push(Stored { key, value, created: entry.created, modified: entry.modified });
         }
         Ok(all)
     }
 
     /// The keys of a kind whose id or name is this, an id first.
-    pub(super) async fn find(&self, kind: Kind, id_or_name: &str) -> Result<Vec<Key>, ServiceError> {
+    pub(super) async fn find(
+        &self,
+        who: &Principal,
+        kind: Kind,
+        id_or_name: &str,
+    ) -> Result<Vec<Key>, ServiceError> {
         let mut found = Vec::new();
         let exact = Key::new(kind, id_or_name);
-        if Key::parse(&exact.path()).as_ref() == Some(&exact) && self.held(&exact).await?.is_some() {
+        if Key::parse(&exact.path()).as_ref() == Some(&exact) && self.visible(who, &exact).await?.is_some() {
             found.push(exact);
         }
         self.catch_up().await?;
@@ -64,16 +89,20 @@ impl Service {
             .look_up(|index| index.holders(Mark::Named(kind, id_or_name), NAMESAKES, |key| key.kind == kind));
         named.sort();
         for key in named.into_iter().filter(|key| !found.contains(key)).collect::<Vec<_>>() {
+            let Some(held) = self.visible(who, &key).await? else { continue };
             let is_called = own_id(&key) == Some(id_or_name)
-                || self
-                    .held(&key)
-                    .await?
-                    .is_some_and(|held| held.value.get("name").and_then(Value::as_str) == Some(id_or_name));
+                || held.value.get("name").and_then(Value::as_str) == Some(id_or_name);
             if is_called {
                 found.push(key);
             }
         }
         Ok(found)
+    }
+
+    /// A resource as the store has it, where this principal may see it.
+    async fn visible(&self, who: &Principal, key: &Key) -> Result<Option<Held>, ServiceError> {
+        let Some(held) = self.held(key).await? else { return Ok(None) };
+        Ok(self.may_see(who, key, &held.value).await?.then_some(held))
     }
 
     fn shown(&self, who: &Principal, key: &Key, mut value: Value) -> Value {
@@ -90,7 +119,7 @@ impl Service {
     }
 }
 
-fn parse(entry: &Entry) -> Result<Value, ServiceError> {
+pub(super) fn parse(entry: &Entry) -> Result<Value, ServiceError> {
     serde_json::from_slice(&entry.value).map_err(|_| {
         ServiceError::Damaged(format!("what is stored under {} can't be read: it is no JSON", entry.key))
     })

@@ -2,6 +2,11 @@
 
 use serde_json::Value;
 use usher_model::kind::{Key, Kind};
+use usher_model::reference::{self, Reference as SecretReference};
+
+/// Members of plugin bodies that hold the id of a resource.
+const IN_PLUGINS: [(&str, Kind); 3] =
+    [("upstream_id", Kind::Upstream), ("proto_id", Kind::Proto), ("client_cert_id", Kind::Ssl)];
 
 /// How deep plugin bodies are searched.
 const DEEPEST: usize = 16;
@@ -17,9 +22,9 @@ pub(super) struct Reference {
     pub(super) in_plugin: bool,
 }
 
-/// A credential's own id, without its consumer.
+/// The own id of a resource that lives below another, without that one's.
 pub(super) fn own_id(key: &Key) -> Option<&str> {
-    key.id.split_once("/credentials/").map(|(_, own)| own)
+    key.kind.is_below_another().then(|| key.own_id())
 }
 
 /// An id, which may be written as a number.
@@ -31,29 +36,53 @@ pub(super) fn id_text(value: &Value) -> Option<String> {
     }
 }
 
-/// Every reference of a resource. A credential's consumer is part of its key and not listed.
+/// Every reference of a resource. The resource that it lives below is part of its key and not listed.
 pub(super) fn references(kind: Kind, value: &Value) -> Vec<Reference> {
+    let client_cert = "upstream/tls/client_cert_id";
     let members: &[(&str, Kind)] = match kind {
         Kind::Route => &[
             ("service_id", Kind::Service),
             ("upstream_id", Kind::Upstream),
             ("plugin_config_id", Kind::PluginConfig),
+            (client_cert, Kind::Ssl),
         ],
-        Kind::Service => &[("upstream_id", Kind::Upstream)],
+        Kind::Service => &[("upstream_id", Kind::Upstream), (client_cert, Kind::Ssl)],
+        Kind::Upstream => &[("tls/client_cert_id", Kind::Ssl)],
+        Kind::Consumer => &[("group_id", Kind::ConsumerGroup)],
+        Kind::StreamRoute => &[
+            ("service_id", Kind::Service),
+            ("upstream_id", Kind::Upstream),
+            (client_cert, Kind::Ssl),
+            ("protocol/superior_id", Kind::StreamRoute),
+        ],
         _ => &[],
     };
     let mut found: Vec<Reference> = members
         .iter()
         .filter_map(|(member, kind)| {
-            let id = id_text(value.get(member)?)?;
+            let mut parts = member.split('/');
+            let id = id_text(parts.try_fold(value, |value, part| value.get(part))?)?;
             Some(Reference { target: Key::new(*kind, id), pointer: format!("/{member}"), in_plugin: false })
         })
         .collect();
     each_object_in_plugins(value, &mut |object, pointer| {
-        // No plugin is known by name here: whatever it is, a member of this name is an upstream's id, as in traffic-split.
-        if let Some(id) = object.get("upstream_id").and_then(id_text) {
-            let pointer = format!("{pointer}/upstream_id");
-            found.push(Reference { target: Key::new(Kind::Upstream, id), pointer, in_plugin: true });
+        // No plugin is known by name here: whatever it is, a member of such a name is an id, as in traffic-split and grpc-transcode.
+        for (member, kind) in IN_PLUGINS {
+            if let Some(id) = object.get(member).and_then(id_text) {
+                let pointer = format!("{pointer}/{member}");
+                found.push(Reference { target: Key::new(kind, id), pointer, in_plugin: true });
+            }
+        }
+    });
+    found
+}
+
+/// The secret managers that texts of a resource refer to, each with the JSON pointer of the text.
+pub(super) fn managers(value: &Value) -> Vec<(Key, String)> {
+    let mut found = Vec::new();
+    reference::each(value, &mut |text, pointer| {
+        if let Some(Ok(SecretReference::Managed { manager, .. })) = SecretReference::parse(text) {
+            found.push((manager, pointer.to_owned()));
         }
     });
     found
@@ -101,9 +130,9 @@ fn walk(value: &Value, pointer: &str, depth: usize, f: &mut impl FnMut(&Value, &
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use usher_model::kind::Kind;
+    use usher_model::kind::{Key, Kind};
 
-    use super::references;
+    use super::{managers, references};
 
     #[test]
     fn references_are_found_in_members_and_plugins() {
@@ -128,5 +157,26 @@ mod tests {
             ]
         );
         assert!(references(Kind::Upstream, &json!({ "upstream_id": "u" })).is_empty());
+        let several = [
+            (Kind::Consumer, json!({ "group_id": "g" }), "consumer group g /group_id"),
+            (Kind::Upstream, json!({ "tls": { "client_cert_id": 1 } }), "ssl 1 /tls/client_cert_id"),
+            (
+                Kind::StreamRoute,
+                json!({ "protocol": { "superior_id": "2" } }),
+                "stream route 2 /protocol/superior_id",
+            ),
+            (
+                Kind::ConsumerGroup,
+                json!({ "plugins": { "grpc-transcode": { "proto_id": "p" } } }),
+                "proto p /plugins/grpc-transcode/proto_id",
+            ),
+        ];
+        for (kind, value, wanted) in several {
+            let found = references(kind, &value);
+            assert_eq!(format!("{} {}", found[0].target, found[0].pointer), wanted);
+        }
+        let told =
+            managers(&json!({ "a": "$secret://vault/1/b/c", "d": "$env://E", "f": "$secret://vault" }));
+        assert_eq!(told, [(Key::new(Kind::Secret, "vault/1"), "/a".to_owned())]);
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde_json::Value;
 use usher_model::change::{Change, Door, Edit, Risk, Role};
-use usher_model::kind::Key;
+use usher_model::kind::{Key, Kind};
 
 /// A set of edits as somebody wants them.
 #[derive(Clone, Default)]
@@ -22,6 +22,21 @@ pub struct Wanted {
     pub keep_times: bool,
     /// Leaves out the check that nothing uses what is deleted. Default false.
     pub force: bool,
+    /// After how many seconds the store deletes what is put, by itself and outside the history. Default `None`: never.
+    pub ttl_secs: Option<u64>,
+    /// Whether a set that is larger than one transaction of the store may be applied step by step. Default false: it is refused.
+    pub in_steps: bool,
+}
+
+/// Which resources a whole document speaks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Only these kinds; empty is every kind.
+    pub kinds: Vec<Kind>,
+    /// Only resources that carry every one of these labels, name and value; empty is all of them.
+    pub labels: Vec<(String, String)>,
+    /// Whether what lies in the extent and is not in the document is deleted. Default false: it stays as it is.
+    pub delete: bool,
 }
 
 /// A resource as it is stored, with secrets as the reader may see them.
@@ -69,8 +84,12 @@ pub struct Entry {
     pub risk: Risk,
     /// Who agreed: `direct`, `client`, or `person: ...`.
     pub approval: String,
-    /// What changed, masked.
+    /// What changed, masked; at most the first 1,000.
     pub changes: Vec<Change>,
+    /// How many objects changed in all.
+    pub total: usize,
+    /// Which step of a plan it was, and of how many, where the plan was applied in steps.
+    pub step: Option<(usize, usize)>,
     /// The revision that it took back.
     pub undoes: Option<u64>,
 }
@@ -83,6 +102,8 @@ impl fmt::Debug for Wanted {
             .field("expect", &self.expect)
             .field("keep_times", &self.keep_times)
             .field("force", &self.force)
+            .field("ttl_secs", &self.ttl_secs)
+            .field("in_steps", &self.in_steps)
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
-//! A plan as people read it: by field, in the words of the resources, whole, and never with a character that could fake a line.
+//! A plan as people read it: by field, in the words of the resources, and never with a character that could fake a line.
 //!
-//! Nothing is left out, however long it gets: who agrees to a plan agrees to what stands here. What is worst stands first.
+//! Nothing that a person could still read is left out: who agrees to a plan agrees to what stands here. What is worst stands first, and what is
+//! cut off after that is counted.
 
 mod fields;
 
@@ -10,6 +11,12 @@ use usher_model::change::{Change, Risk};
 
 use super::escape::plain;
 use super::plan::Plan;
+
+/// Bytes after which no further object is told field by field. Far more than anybody reads, and than a chat shows.
+const MOST_BYTES: usize = 256 << 10;
+
+/// Deleted objects that one line names.
+const DELETED: usize = 1000;
 
 /// Words of a reason that may name an object, at most: `plugin config 1`.
 const NAME_WORDS: usize = 4;
@@ -29,17 +36,36 @@ pub(super) fn of(plan: &Plan) -> String {
     let ranks = Ranks::of(plan);
     let mut changes: Vec<&Change> = plan.changes.iter().collect();
     changes.sort_by_key(|change| ranks.rank(change));
-    lines.extend(changes.into_iter().flat_map(fields::change));
+    lines.extend(told(&changes, plan.total));
     lines.extend(affected(plan));
     lines.extend(plan.warnings.iter().map(|warning| format!("warning: {}", plain(warning))));
     lines.join("\n")
 }
 
+/// The objects field by field, as many as there is room for.
+fn told(changes: &[&Change], total: usize) -> Vec<String> {
+    let (mut lines, mut bytes, mut shown) = (Vec::new(), 0, 0);
+    for change in changes {
+        if bytes > MOST_BYTES {
+            break;
+        }
+        let own = fields::change(change);
+        bytes += own.iter().map(String::len).sum::<usize>();
+        lines.extend(own);
+        shown += 1;
+    }
+    if shown < total {
+        lines.push(format!("and {} more objects, which are not shown here", total - shown));
+    }
+    lines
+}
+
 fn first_line(plan: &Plan) -> String {
     let line = format!("plan {}  risk {}", plan.id, plan.risk);
-    match plan.changes.len() {
+    let steps = if plan.steps > 1 { format!("  in {} steps", plan.steps) } else { String::new() };
+    match plan.total {
         0 | 1 => line,
-        count => format!("{line}  {count} objects"),
+        total => format!("{line}  {total} objects{steps}"),
     }
 }
 
@@ -50,7 +76,9 @@ fn reasons(plan: &Plan) -> Vec<String> {
         plan.changes.iter().filter(|change| change.after.is_none()).map(name).collect();
     let changed = plan.reasons.iter().filter(|reason| reason.starts_with("changes ")).count();
     if deleted.len() > 1 {
-        told.push(format!("deletes {} objects: {}", deleted.len(), deleted.join(", ")));
+        let named = deleted.get(..DELETED.min(deleted.len())).unwrap_or_default().join(", ");
+        let more = if deleted.len() > DELETED { ", and more" } else { "" };
+        told.push(format!("deletes {} objects: {named}{more}", deleted.len()));
     }
     for reason in &plan.reasons {
         let summarised = (deleted.len() > 1 && reason.starts_with("deletes "))
@@ -120,6 +148,8 @@ mod tests {
         Plan {
             id: "3f9c2a".to_owned(),
             base: 2,
+            total: changes.len(),
+            steps: 1,
             changes,
             affected: vec!["route speaker: GET /speaker/*".to_owned()],
             warnings: Vec::new(),
@@ -242,6 +272,24 @@ mod tests {
         at("uri: /a\\u{a}plan 00");
         at("    route a50: /x");
         assert!(text.ends_with("warning: w29"), "{text}");
+    }
+
+    #[test]
+    fn what_nobody_could_read_is_counted() {
+        let change = |at: usize| {
+            change(&format!("r{at}"), None, Some(json!({ "uri": "/a", "desc": "x".repeat(1000) })))
+        };
+        let mut plan = plan((0..1000).map(change).collect());
+        plan.total = 5000;
+        plan.steps = 3;
+        let text = plan.text();
+        assert!(text.len() < 300 << 10, "{}", text.len());
+        assert!(text.starts_with("plan 3f9c2a  risk low  5000 objects  in 3 steps\n"), "{text:.80}");
+        let shown = text.matches("+ route r").count();
+        assert!(
+            text.contains(&format!("\nand {} more objects, which are not shown here\n", 5000 - shown)),
+            "{shown}"
+        );
     }
 
     #[test]

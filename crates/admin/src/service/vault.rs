@@ -1,19 +1,20 @@
 //! The secrets of resources: where they are, and how they are sealed for the store, opened for a check, masked for readers.
 //!
-//! Which members are secret is what schemas mark, so that a new plugin is covered by its schema alone; and besides, those of plugin bodies whose
-//! names say so.
+//! Which members are secret is known to [`usher_pipeline::secrets`], so that the proxy opens what is sealed here.
 
 mod addresses;
-mod unmarked;
+mod rotate;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 use usher_model::kind::{Key, Kind};
-use usher_model::mask::{FieldPath, is_mask, mask, mask_at, unmask};
-use usher_model::seal::{BadSeal, Keyring, is_sealed};
+use usher_model::mask::{FieldPath, is_mask, is_reference, mask, mask_at, unmask};
+use usher_model::seal::{BadSeal, Keyring, Opened, is_sealed};
 use usher_pipeline::registry::Registry;
+use usher_pipeline::secrets::{self, Opening, Place, Source};
 
 use super::references::pointer_part;
 
@@ -27,81 +28,23 @@ const TELLING: usize = 4;
 pub(super) struct Vault {
     keyring: Arc<Keyring>,
     registry: Arc<Registry>,
-}
-
-/// One member that is secret.
-struct Place {
-    path: FieldPath,
-    pointer: String,
-}
-
-impl Place {
-    fn below(parents: &[&str], path: &str) -> Self {
-        let pointer = parents.iter().copied().chain(path.split('.'));
-        Self {
-            path: FieldPath::below(parents, path),
-            pointer: pointer.map(|name| format!("/{}", pointer_part(name))).collect(),
-        }
-    }
-
-    /// The member that these names lead to. The last name of a path must not hold a dot: where it does, all texts beside it are secret too.
-    fn at(names: &[&str]) -> Self {
-        match names.split_last() {
-            Some((last, parents)) if last.contains('.') => Self::at(parents),
-            Some((last, parents)) => Self::below(parents, last),
-            None => Self::below(&[], ""),
-        }
-    }
-}
-
-/// The secret that a resource holds outside its plugins.
-fn own_place(kind: Kind) -> Option<Place> {
-    match kind {
-        Kind::Upstream => Some(Place::below(&[], "tls.client_key")),
-        Kind::Route | Kind::Service => Some(Place::below(&["upstream"], "tls.client_key")),
-        _ => None,
-    }
-}
-
-/// Each place once, and none inside another: what is masked twice has another mask.
-fn distinct(mut places: Vec<Place>) -> Vec<Place> {
-    if places.len() > 1 {
-        places.sort_by_key(|place| place.pointer.len());
-        let mut known: HashSet<String> = HashSet::new();
-        places.retain(|place| {
-            let mut above =
-                place.pointer.match_indices('/').skip(1).filter_map(|(at, _)| place.pointer.get(..at));
-            !above.any(|above| known.contains(above)) && known.insert(place.pointer.clone())
-        });
-    }
-    places
+    /// Whether it was said that something is encrypted with a foreign key: once is enough.
+    warned: AtomicBool,
 }
 
 impl Vault {
     pub(super) const fn new(keyring: Arc<Keyring>, registry: Arc<Registry>) -> Self {
-        Self { keyring, registry }
+        Self { keyring, registry, warned: AtomicBool::new(false) }
     }
 
-    fn places(&self, kind: Kind, value: &Value) -> Vec<Place> {
-        let mut places = Vec::from_iter(own_place(kind));
-        let carries_credentials = matches!(kind, Kind::Consumer | Kind::Credential);
-        for (name, body) in value.get("plugins").and_then(Value::as_object).into_iter().flatten() {
-            let parents = ["plugins", name.as_str()];
-            places.extend(self.registry.secrets(name).iter().map(|path| Place::below(&parents, path)));
-            if carries_credentials {
-                let credential = self.registry.credential_secrets(name);
-                places.extend(credential.iter().map(|path| Place::below(&parents, path)));
-            }
-            unmarked::each(body, &mut |names| places.push(Place::at(&[&parents, names].concat())));
-        }
-        distinct(places)
+    fn places(&self, key: &Key, value: &Value) -> Vec<Place> {
+        secrets::places(&self.registry, key, value)
     }
 
     /// Masks every secret of a value, sealed or not.
     pub(super) fn mask(&self, key: &Key, value: &mut Value) {
         let record = key.path();
-        let paths: Vec<FieldPath> =
-            self.places(key.kind, value).into_iter().map(|place| place.path).collect();
+        let paths: Vec<FieldPath> = self.places(key, value).into_iter().map(|place| place.path).collect();
         mask_at(&self.keyring, &record, value, &paths);
         // What was sealed by a schema that has changed since stays a secret.
         each_text_mut(value, &mut |text| {
@@ -111,11 +54,11 @@ impl Vault {
         });
     }
 
-    /// Masks what no reader at all is shown: an upstream's private key.
+    /// Masks what no reader at all is shown: private keys of certificates and upstreams.
     pub(super) fn mask_own(&self, key: &Key, value: &mut Value) {
-        if let Some(place) = own_place(key.kind) {
-            mask_at(&self.keyring, &key.path(), value, &[place.path]);
-        }
+        let places = self.places(key, value).into_iter().filter(|place| place.source == Source::Key);
+        let paths: Vec<FieldPath> = places.map(|place| place.path).collect();
+        mask_at(&self.keyring, &key.path(), value, &paths);
     }
 
     /// The value as readers without a right to secrets see it.
@@ -125,19 +68,35 @@ impl Vault {
         copy
     }
 
-    /// Opens every sealed text. `false` where one can't be opened; it stays sealed then.
+    /// Opens every secret. `false` where something sealed can't be opened; it stays sealed then.
     pub(super) fn open(&self, key: &Key, value: &mut Value) -> bool {
-        let record = key.path();
-        let mut all = true;
-        each_text_mut(value, &mut |text| {
-            if is_sealed(text) {
-                match self.keyring.open(&record, text) {
-                    Ok(plain) => *text = plain,
-                    Err(_) => all = false,
-                }
+        match secrets::open(&self.keyring, &self.registry, key, value) {
+            Ok(Opening::Foreign) if !self.warned.swap(true, Ordering::Relaxed) => {
+                tracing::warn!(
+                    %key,
+                    "a field looks as if it was encrypted with a key that apisix.data_encryption.keyring doesn't have; it is taken as it stands"
+                );
+                true
             }
-        });
-        all
+            opening => opening.is_ok(),
+        }
+    }
+
+    /// Opens private keys that a caller gives back as an APISIX showed them: encrypted.
+    pub(super) fn open_given(&self, key: &Key, value: &mut Value) {
+        if !self.keyring.opens_apisix() {
+            return;
+        }
+        let record = key.path();
+        for place in self.places(key, value).iter().filter(|place| place.source == Source::Key) {
+            place.path.for_each_mut(value, &mut |text| {
+                if let Ok(Opened::Secret(plain)) = self.keyring.open_marked(&record, text)
+                    && !is_sealed(text)
+                {
+                    *text = plain;
+                }
+            });
+        }
     }
 
     /// Puts what is stored back where a value holds its mask.
@@ -151,7 +110,7 @@ impl Vault {
         stored: Option<&Value>,
     ) -> Result<(), (String, String)> {
         let record = key.path();
-        for place in self.places(key.kind, value) {
+        for place in self.places(key, value) {
             let mut holds_mask = false;
             place.path.for_each_mut(value, &mut |text| holds_mask |= is_mask(text));
             if !holds_mask {
@@ -171,7 +130,7 @@ impl Vault {
     pub(super) fn seal(&self, key: &Key, clear: &Value, known: &[&Value]) -> Result<Value, BadSeal> {
         let record = key.path();
         let mut sealed = clear.clone();
-        let places = self.places(key.kind, clear);
+        let places = self.places(key, clear);
         if places.is_empty() {
             return Ok(sealed);
         }
@@ -188,7 +147,16 @@ impl Vault {
         let mut failed = None;
         for place in places {
             place.path.for_each_mut(&mut sealed, &mut |text| {
-                if is_sealed(text) || usher_model::mask::is_reference(text) {
+                if is_sealed(text) || is_reference(text) {
+                    return;
+                }
+                if self.keyring.writes_apisix() {
+                    // Whatever reads the same store would take our seal, or a ciphertext where it expects none, for the secret itself.
+                    if place.source.is_encrypted_by_apisix(text)
+                        && let Some(encrypted) = self.keyring.encrypt_apisix(text)
+                    {
+                        *text = encrypted;
+                    }
                     return;
                 }
                 match kept.get(text.as_str()) {
@@ -207,7 +175,8 @@ impl Vault {
     pub(super) fn scrub(&self, kind: Kind, value: &Value, sentence: &str) -> String {
         let mut secrets = Vec::new();
         let mut copy = value.clone();
-        for place in self.places(kind, value) {
+        let id = value.get("id").and_then(Value::as_str).unwrap_or_default();
+        for place in self.places(&Key::new(kind, id), value) {
             place.path.for_each_mut(&mut copy, &mut |text| secrets.push(text.clone()));
         }
         // A whole body given as text may be nothing but the secret.
@@ -222,7 +191,7 @@ impl Vault {
                 })
                 .filter_map(|(_, body)| body.as_str().map(str::to_owned)),
         );
-        secrets.retain(|secret| !secret.is_empty() && !usher_model::mask::is_reference(secret));
+        secrets.retain(|secret| !secret.is_empty() && !is_reference(secret));
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         let mut said = sentence.to_owned();
         for secret in secrets {
@@ -280,37 +249,15 @@ fn each_text_mut(value: &mut Value, f: &mut impl FnMut(&mut String)) {
 mod tests {
     use std::sync::Arc;
 
-    use serde_json::{Value, json};
+    use serde_json::json;
     use usher_model::kind::{Key, Kind};
-    use usher_model::schema::schema;
-    use usher_model::seal::Keyring;
-    use usher_model::secret::MARK;
+    use usher_model::seal::{APISIX_PUBLIC_KEYS, Keyring};
     use usher_pipeline::registry::Registry;
 
     use super::{Vault, sealed_inside};
 
     fn vault() -> Vault {
         Vault::new(Arc::new(Keyring::generate().unwrap().0), Arc::new(Registry::new(&[])))
-    }
-
-    fn marked(schema: &Value, path: &str, found: &mut Vec<String>) {
-        if schema.get(MARK).is_some() {
-            found.push(path.to_owned());
-        }
-        for (name, below) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
-            marked(below, &format!("{path}/{name}"), found);
-        }
-    }
-
-    #[test]
-    fn every_mark_of_a_resource_schema_is_known_here() {
-        for kind in Kind::ALL {
-            let mut wanted = Vec::new();
-            marked(schema(kind), "", &mut wanted);
-            let known: Vec<String> =
-                vault().places(kind, &json!({})).into_iter().map(|place| place.pointer).collect();
-            assert_eq!(known, wanted, "{kind}");
-        }
     }
 
     #[test]
@@ -329,6 +276,28 @@ mod tests {
         assert!(vault.open(&key, &mut opened));
         assert_eq!(opened, clear);
         assert!(!vault.open(&Key::new(Kind::Upstream, "2"), &mut stored.clone()));
+    }
+
+    #[test]
+    fn a_store_shared_with_an_apisix_is_written_as_it_reads() {
+        let keys = APISIX_PUBLIC_KEYS.map(|key| key.as_bytes().to_vec());
+        let ring = Keyring::generate().unwrap().0.with_apisix(&keys, true).unwrap();
+        let encrypted = ring.encrypt_apisix("--- one").unwrap();
+        let vault = Vault::new(Arc::new(ring), Arc::new(Registry::new(&[])));
+        let upstream = Key::new(Kind::Upstream, "1");
+        let clear = json!({ "tls": { "client_key": "--- one" } });
+        let stored = vault.seal(&upstream, &clear, &[]).unwrap();
+        assert_eq!(stored, json!({ "tls": { "client_key": encrypted } }));
+        let mut opened = stored.clone();
+        assert!(vault.open(&upstream, &mut opened));
+        assert_eq!(opened, clear);
+        assert_eq!(vault.masked(&upstream, &stored), vault.masked(&upstream, &clear));
+        let mut given = stored.clone();
+        vault.open_given(&upstream, &mut given);
+        assert_eq!(given, clear);
+        // What an APISIX keeps in clear stays so.
+        let manager = json!({ "token": "t" });
+        assert_eq!(vault.seal(&Key::new(Kind::Secret, "vault/1"), &manager, &[]).unwrap(), manager);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What a caller asked for, as the service carries it from plan to apply.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use usher_model::change::Edit;
 use usher_model::kind::Key;
@@ -20,14 +22,25 @@ pub(super) enum Times {
     Exact,
 }
 
+/// One resource as it shall be; `None` deletes it. The value is shared: a set may be very large, and many look at it.
+#[derive(Clone)]
+pub(super) struct Aim {
+    pub(super) key: Key,
+    pub(super) after: Option<Arc<Value>>,
+}
+
 /// A set of edits on its way. Has no `Debug`, because the values may hold secrets in clear.
 #[derive(Clone)]
 pub(super) struct Wish {
-    pub(super) edits: Vec<Edit>,
+    pub(super) edits: Vec<Aim>,
     pub(super) intent: Option<String>,
     pub(super) expect: Vec<(Key, Option<u64>)>,
     pub(super) times: Times,
     pub(super) force: bool,
+    /// After how many seconds the store deletes what is put.
+    pub(super) ttl_secs: Option<u64>,
+    /// Whether it may be applied step by step where it is too large for one transaction.
+    pub(super) in_steps: bool,
     /// Whether sealed texts in the values are our own, from a plan or the history.
     pub(super) trusted: bool,
     /// The revision that it takes back.
@@ -37,44 +50,61 @@ pub(super) struct Wish {
 impl Wish {
     /// What somebody outside wants.
     pub(super) fn of(wanted: Wanted) -> Self {
-        let Wanted { edits, intent, expect, keep_times, force } = wanted;
-        let times = if keep_times { Times::Keep } else { Times::Set };
-        Self { edits, intent: intent.map(short), expect, times, force, trusted: false, undoes: None }
+        let Wanted { edits, intent, expect, keep_times, force, ttl_secs, in_steps } = wanted;
+        Self {
+            edits: edits
+                .into_iter()
+                .map(|Edit { key, after }| Aim { key, after: after.map(Arc::new) })
+                .collect(),
+            intent: intent.map(short),
+            expect,
+            times: if keep_times { Times::Keep } else { Times::Set },
+            force,
+            ttl_secs,
+            in_steps,
+            trusted: false,
+            undoes: None,
+        }
     }
 
-    /// The way back from `revision`.
-    pub(super) fn back(edits: Vec<Edit>, revision: u64, intent: Option<String>) -> Self {
+    /// The way back from `revision`. A way that went in steps goes back in steps too.
+    pub(super) fn back(edits: Vec<Aim>, revision: u64, in_steps: bool, intent: Option<String>) -> Self {
+        Self { undoes: Some(revision), intent: intent.map(short), ..Self::exact(edits, in_steps) }
+    }
+
+    /// Values of our own that are written as they are.
+    pub(super) const fn exact(edits: Vec<Aim>, in_steps: bool) -> Self {
         Self {
             edits,
-            intent: intent.map(short),
+            intent: None,
             expect: Vec::new(),
             times: Times::Exact,
             force: false,
+            ttl_secs: None,
+            in_steps,
             trusted: true,
-            undoes: Some(revision),
+            undoes: None,
         }
     }
 
     /// The same wish after a check: the values as they would be stored, with secrets sealed.
-    pub(super) fn checked(&self, edits: Vec<Edit>, intent: Option<String>) -> Self {
-        Self { edits, intent, trusted: true, ..self.clone_without_edits() }
-    }
-
-    fn clone_without_edits(&self) -> Self {
+    pub(super) fn checked(&self, edits: Vec<Aim>, intent: Option<String>) -> Self {
         Self {
-            edits: Vec::new(),
-            intent: None,
+            edits,
+            intent,
             expect: self.expect.clone(),
             times: self.times,
             force: self.force,
-            trusted: self.trusted,
+            ttl_secs: self.ttl_secs,
+            in_steps: self.in_steps,
+            trusted: true,
             undoes: self.undoes,
         }
     }
 
     /// About how much memory the values take.
     pub(super) fn weight(&self) -> usize {
-        self.edits.iter().map(|edit| 128 + edit.after.as_ref().map_or(0, weight)).sum()
+        self.edits.iter().map(|edit| 128 + edit.after.as_deref().map_or(0, weight)).sum()
     }
 }
 

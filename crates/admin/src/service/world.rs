@@ -4,10 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::Value;
-use usher_model::change::{Change, Edit};
+use usher_model::change::Change;
 use usher_model::kind::{Key, Kind};
 
+use super::head::Head;
+use super::journal::Moved;
 use super::{Service, ServiceError};
+
+/// Changes that readers are shown of one set; of a larger one those that matter most.
+const SHOWN: usize = 10_000;
 
 /// A resource as the store has it, with its secrets sealed.
 pub(super) struct Held {
@@ -23,14 +28,23 @@ pub(super) struct Draft {
     /// What it shall be, with secrets in clear; `None` deletes it.
     pub(super) after: Option<Arc<Value>>,
     /// The same as it came from a plan or the history, with secrets sealed.
-    pub(super) sealed: Option<Value>,
+    pub(super) sealed: Option<Arc<Value>>,
 }
 
 /// What a draft does to what is stored, ready for the store: secrets sealed.
 pub(super) struct Move {
     pub(super) key: Key,
-    pub(super) before: Option<Value>,
-    pub(super) after: Option<Value>,
+    pub(super) before: Option<Arc<Value>>,
+    pub(super) after: Option<Arc<Value>>,
+    /// The revision that last changed what is stored; `None`: nothing is there.
+    pub(super) seen: Option<u64>,
+}
+
+impl Move {
+    /// The same for the history.
+    pub(super) fn moved(&self) -> Moved {
+        Moved { key: self.key.path(), before: self.before.clone(), after: self.after.clone() }
+    }
 }
 
 /// The state after a set of edits.
@@ -38,6 +52,8 @@ pub(super) struct World<'a> {
     pub(super) service: &'a Service,
     /// The store's revision when the look began.
     pub(super) base: u64,
+    /// The head when the look began.
+    pub(super) head: Head,
     pub(super) drafts: Vec<Draft>,
     at: HashMap<Key, usize>,
     stored: HashMap<Key, Option<Arc<Held>>>,
@@ -46,10 +62,11 @@ pub(super) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    pub(super) fn new(service: &'a Service, base: u64) -> Self {
+    pub(super) fn new(service: &'a Service, head: Head) -> Self {
         Self {
             service,
-            base,
+            base: service.revision(),
+            head,
             drafts: Vec::new(),
             at: HashMap::new(),
             stored: HashMap::new(),
@@ -106,20 +123,32 @@ impl<'a> World<'a> {
             .drafts
             .iter()
             .map(|draft| (draft.key.clone(), draft.before.as_ref().map(|held| held.modified)));
-        touched.chain(self.leaned.iter().map(|(key, seen)| (key.clone(), *seen))).collect()
+        touched.chain(self.leaned()).collect()
     }
 
-    /// The changes as readers see them.
+    /// Those that the edits lean on without changing them.
+    pub(super) fn leaned(&self) -> impl Iterator<Item = (Key, Option<u64>)> {
+        self.leaned.iter().map(|(key, seen)| (key.clone(), *seen))
+    }
+
+    /// The changes as readers see them: what goes first, then what changes, then what comes, where there are too many to show.
     pub(super) fn masked(&self) -> Vec<Change> {
         let vault = &self.service.vault;
-        self.drafts
-            .iter()
-            .map(|draft| Change {
-                key: draft.key.clone(),
-                before: draft.before.as_ref().map(|held| vault.masked(&draft.key, &held.value)),
-                after: draft.after.as_ref().map(|value| vault.masked(&draft.key, value)),
-            })
-            .collect()
+        let mut drafts: Vec<&Draft> = self.drafts.iter().collect();
+        if drafts.len() > SHOWN {
+            drafts.sort_by_key(|draft| match (&draft.before, &draft.after) {
+                (_, None) => 0,
+                (Some(_), _) => 1,
+                (None, _) => 2,
+            });
+            drafts.truncate(SHOWN);
+        }
+        let shown = |draft: &Draft| Change {
+            key: draft.key.clone(),
+            before: draft.before.as_ref().map(|held| vault.masked(&draft.key, &held.value)),
+            after: draft.after.as_ref().map(|value| vault.masked(&draft.key, value)),
+        };
+        drafts.into_iter().map(shown).collect()
     }
 
     /// The changes as the store keeps them.
@@ -127,23 +156,27 @@ impl<'a> World<'a> {
         self.drafts
             .iter()
             .map(|draft| {
-                let before = draft.before.as_ref().map(|held| &*held.value);
-                let known: Vec<&Value> = before.into_iter().chain(draft.sealed.as_ref()).collect();
-                let after = draft
-                    .after
-                    .as_ref()
-                    .map(|value| self.service.vault.seal(&draft.key, value, &known))
-                    .transpose()
-                    .map_err(|error| ServiceError::Damaged(error.to_string()))?;
-                Ok(Move { key: draft.key.clone(), before: before.cloned(), after })
+                let before = draft.before.as_ref().map(|held| Arc::clone(&held.value));
+                let known: Vec<&Value> =
+                    before.as_deref().into_iter().chain(draft.sealed.as_deref()).collect();
+                let after =
+                    draft.after.as_ref().map(|value| self.sealed(draft, value, &known)).transpose()?;
+                let seen = draft.before.as_ref().map(|held| held.modified);
+                Ok(Move { key: draft.key.clone(), before, after, seen })
             })
             .collect()
     }
 
-    /// The edits with secrets sealed, for a plan to keep.
-    pub(super) fn edits(&self) -> Result<Vec<Edit>, ServiceError> {
-        let moves = self.moves()?;
-        Ok(moves.into_iter().map(|moved| Edit { key: moved.key, after: moved.after }).collect())
+    /// The value with its secrets sealed; the very same one where it has none.
+    fn sealed(
+        &self,
+        draft: &Draft,
+        value: &Arc<Value>,
+        known: &[&Value],
+    ) -> Result<Arc<Value>, ServiceError> {
+        let sealed = self.service.vault.seal(&draft.key, value, known);
+        let sealed = sealed.map_err(|error| ServiceError::Damaged(error.to_string()))?;
+        Ok(if sealed == **value { Arc::clone(value) } else { Arc::new(sealed) })
     }
 
     /// The keys of the store that begin with a prefix and hold a resource of a kind, edits laid over.

@@ -1,13 +1,15 @@
 //! The bench: a service on a store in memory, behind the real router, and what a client sees of it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request};
 use serde_json::{Map, Value};
 use tower::ServiceExt as _;
-use usher_admin::http::{HttpOptions, admin_paths, router};
+use usher_admin::http::{Form, HttpOptions, admin_paths, router};
 use usher_admin::keys::{ConfiguredKey, Keys, ephemeral_keyring};
 use usher_admin::service::{Parts, Rules, Service};
 use usher_model::change::{Door, Principal, Role};
@@ -21,6 +23,9 @@ use crate::fakes::{FakeLive, Keyed, Moods, Moody};
 /// The admin's key and the viewer's.
 pub(crate) const ADMIN: &str = "the-key-of-the-admin";
 pub(crate) const VIEWER: &str = "the-key-of-a-viewer";
+
+/// Stands among the headers of a request for the address that it comes from; it is not sent.
+pub(crate) const PEER: &str = "the-peer";
 
 /// Where the Admin API says it listens.
 pub(crate) const HOST: &str = "127.0.0.1:9180";
@@ -43,12 +48,46 @@ impl Bench {
         Self::made(key_required, compat, Rules::default()).await
     }
 
+    /// With answers in this form.
+    pub(crate) async fn formed(form: Form) -> Self {
+        Self::tuned(|options| options.form = form).await
+    }
+
+    /// With options of the listener changed.
+    pub(crate) async fn tuned(tune: impl FnOnce(&mut HttpOptions)) -> Self {
+        Self::whole(true, Compat::NONE, Rules::default(), tune).await
+    }
+
     /// Where a person has to agree to everything that comes through a chat.
     pub(crate) async fn careful() -> Self {
         Self::made(true, Compat::NONE, Rules { consent_all: true, ..Rules::default() }).await
     }
 
     async fn made(key_required: bool, compat: Compat, rules: Rules) -> Self {
+        Self::whole(key_required, compat, rules, |_| {}).await
+    }
+
+    async fn whole(
+        key_required: bool,
+        compat: Compat,
+        rules: Rules,
+        tune: impl FnOnce(&mut HttpOptions),
+    ) -> Self {
+        let key = |name: &str, key: &str, role| ConfiguredKey {
+            name: name.to_owned(),
+            key: Secret::new(key.to_owned()),
+            role,
+        };
+        let keys = vec![key("ops", ADMIN, Role::Admin), key("dashboards", VIEWER, Role::Viewer)];
+        let mut options = HttpOptions {
+            key_required,
+            compat,
+            server: "Usher/test".to_owned(),
+            own_hosts: vec![HOST.to_owned(), "localhost:9180".to_owned()],
+            ..HttpOptions::new(Keys::new(keys, compat).unwrap())
+        };
+        tune(&mut options);
+        let rules = Rules { stream_mode: options.form.streams, ..rules };
         let moods = Arc::new(Moods::default());
         let store = Moody::new(Arc::clone(&moods));
         let parts = Parts {
@@ -60,23 +99,11 @@ impl Bench {
             rules,
         };
         let service = Arc::new(Service::start(parts).await.unwrap());
-        let key = |name: &str, key: &str, role| ConfiguredKey {
-            name: name.to_owned(),
-            key: Secret::new(key.to_owned()),
-            role,
-        };
-        let keys = vec![key("ops", ADMIN, Role::Admin), key("dashboards", VIEWER, Role::Viewer)];
-        let options = HttpOptions {
-            keys: Keys::new(keys, compat).unwrap(),
-            key_required,
-            compat,
-            server: "Usher/test".to_owned(),
-            own_hosts: vec![HOST.to_owned(), "localhost:9180".to_owned()],
-        };
+        let form = Form { streams: options.form.streams, ..Form::default() };
         let local = Principal::new("local-plugin", Role::Chat, Door::Plugin);
         Self {
             admin: router(Arc::clone(&service), options),
-            chat: admin_paths(Arc::clone(&service), local),
+            chat: admin_paths(Arc::clone(&service), local, form),
             service,
             moods,
         }
@@ -123,13 +150,21 @@ pub(crate) async fn send(
     headers: &[(&str, &str)],
     body: impl Into<Text>,
 ) -> Seen {
-    let whole = if path.starts_with("/apisix") { path.to_owned() } else { format!("/apisix/admin{path}") };
+    let whole = if ["/apisix", "/v1", "/status"].iter().any(|base| path.starts_with(base)) {
+        path.to_owned()
+    } else {
+        format!("/apisix/admin{path}")
+    };
     let mut request = Request::builder().method(method).uri(whole);
     if !headers.iter().any(|(name, _)| *name == "host") {
         request = request.header("host", HOST);
     }
     for (name, value) in headers {
-        request = request.header(*name, *value);
+        request = if *name == PEER {
+            request.extension(ConnectInfo(SocketAddr::new(value.parse().unwrap(), 40_000)))
+        } else {
+            request.header(*name, *value)
+        };
     }
     let response = router.clone().oneshot(request.body(Body::from(body.into().0)).unwrap()).await.unwrap();
     let (head, body) = response.into_parts();

@@ -56,3 +56,31 @@ async fn of_many_that_saw_the_same_revision_one_wins() {
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
     assert!(statuses.iter().all(|status| matches!(status, 200 | 412)), "{statuses:?}");
 }
+
+#[tokio::test]
+async fn a_reader_that_has_the_newest_is_not_sent_it_again() {
+    let bench = Bench::new().await;
+    let made = bench.put("/upstreams/1", json!({ "nodes": {} })).await;
+    assert_eq!(made.header("etag"), Some("\"1\""));
+    for (header, value, status) in [
+        ("if-none-match", "\"1\"", 304),
+        ("if-none-match", "W/\"1\"", 304),
+        ("if-none-match", "*", 304),
+        ("if-none-match", "\"0\"", 200),
+        ("if-match", "\"1\"", 200),
+        ("if-match", "\"0\"", 412),
+        ("if-none-match", "1", 400),
+    ] {
+        for method in ["GET", "HEAD"] {
+            let headers = [("x-api-key", ADMIN), (header, value)];
+            let seen = bench.send(method, "/upstreams/1", &headers, Value::Null).await;
+            assert_eq!(seen.status, status, "{method} {header}: {value}");
+            if status == 304 {
+                assert_eq!((seen.text(), seen.header("etag")), ("", Some("\"1\"")), "{method}");
+            }
+        }
+    }
+    let patched = bench.call("PATCH", "/upstreams/1", json!({ "desc": "d" })).await;
+    let read = bench.call("GET", "/upstreams/1", Value::Null).await;
+    assert_eq!(patched.header("etag"), read.header("etag"));
+}

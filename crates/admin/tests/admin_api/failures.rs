@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::bench::Bench;
-use crate::fakes::{BUSY, CANT_USE, FULL, GOOD, SLOW, UNAVAILABLE};
+use crate::fakes::{AWAY, BUSY, CANT_USE, FULL, GOOD, SLOW, UNAVAILABLE};
 
 #[tokio::test]
 async fn a_store_that_refuses_is_told_and_changes_nothing() {
@@ -25,6 +25,7 @@ async fn a_store_that_refuses_is_told_and_changes_nothing() {
             assert_eq!(seen.status, status, "{method} {path}: {}", seen.text());
             assert!(seen.error().contains(part), "{method} {path}: {}", seen.error());
             assert_eq!(seen.header("x-api-version"), Some("v3"));
+            assert_eq!(seen.header("retry-after"), (status == 503).then_some("1"), "{method} {path}");
             assert_eq!(bench.moods.commits(), before + 1, "{method} {path} was tried again");
         }
         assert_eq!(bench.call("GET", "/upstreams", Value::Null).await.json()["total"], 1);
@@ -70,4 +71,24 @@ async fn a_deletion_that_leaves_others_unusable_is_done_all_the_same() {
     let seen = bench.call("DELETE", "/upstreams/1?force=true", Value::Null).await;
     assert_eq!((seen.status, seen.json()), (200, json!({ "key": "/apisix/upstreams/1", "deleted": "1" })));
     assert_eq!(bench.call("GET", "/upstreams/1", Value::Null).await.status, 404);
+}
+
+#[tokio::test]
+async fn what_is_read_while_the_store_is_away_says_that_it_may_be_old() {
+    let bench = Bench::new().await;
+    bench.put("/upstreams/1", json!({ "nodes": {} })).await;
+    let fresh = bench.call("GET", "/upstreams/1", Value::Null).await;
+    assert_eq!(fresh.header("x-usher-stale"), None);
+    bench.moods.set_store(AWAY);
+    for (method, path) in [("GET", "/upstreams/1"), ("HEAD", "/upstreams/1"), ("GET", "/upstreams")] {
+        let seen = bench.call(method, path, Value::Null).await;
+        assert_eq!(seen.status, 200, "{method} {path}");
+        let since = seen.header("x-usher-stale");
+        assert_eq!(since, Some("since Sun, 06 Nov 1994 08:49:37 GMT"), "{method} {path}");
+    }
+    let write = bench.call("PUT", "/upstreams/1", json!({ "nodes": {} })).await;
+    assert_eq!((write.status, write.header("retry-after")), (503, Some("1")));
+    assert_eq!(write.header("x-usher-stale"), None);
+    bench.moods.set_store(GOOD);
+    assert_eq!(bench.call("GET", "/upstreams/1", Value::Null).await.header("x-usher-stale"), None);
 }

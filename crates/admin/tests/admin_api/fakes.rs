@@ -13,7 +13,9 @@ use usher_model::compat::Compat;
 use usher_model::live::{Explanation, Live, NotInForce, Problem, RouteTraffic, Sketch};
 use usher_pipeline::env::{Target, Targets};
 use usher_store::memory::Memory;
-use usher_store::{Committed, Description, Entry, Listing, Revision, Store, StoreError, Transaction, Watch};
+use usher_store::{
+    Committed, Description, Entry, Health, Listing, Revision, Store, StoreError, Transaction, Watch,
+};
 
 /// What goes wrong on purpose.
 #[derive(Default)]
@@ -28,6 +30,7 @@ pub(crate) const GOOD: u8 = 0;
 pub(crate) const FULL: u8 = 1;
 pub(crate) const BUSY: u8 = 2;
 pub(crate) const UNAVAILABLE: u8 = 3;
+pub(crate) const AWAY: u8 = 7;
 /// What the proxy does when it is asked whether a change is in force.
 pub(crate) const SLOW: u8 = 4;
 pub(crate) const PANICS: u8 = 5;
@@ -83,7 +86,7 @@ impl Store for Moody {
         let refused = match self.moods.store.load(Ordering::SeqCst) {
             FULL => StoreError::Full,
             BUSY => StoreError::Busy,
-            UNAVAILABLE => StoreError::Unavailable("it sleeps".to_owned()),
+            UNAVAILABLE | AWAY => StoreError::Unavailable("it sleeps".to_owned()),
             _ => return self.memory.commit(transaction),
         };
         async move { Err(refused) }.boxed()
@@ -99,6 +102,15 @@ impl Store for Moody {
 
     fn describe(&self) -> Description {
         self.memory.describe()
+    }
+
+    fn health(&self) -> Health {
+        let away = self.moods.store.load(Ordering::SeqCst) == AWAY;
+        Health {
+            away: away.then(|| "no member answers".to_owned()),
+            away_since_unix_ms: away.then_some(784_111_777_000),
+            ..Health::default()
+        }
     }
 }
 

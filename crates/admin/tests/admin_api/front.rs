@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use usher_model::compat::{Behaviour, Compat};
 
-use crate::bench::{ADMIN, Bench};
+use crate::bench::{ADMIN, Bench, PEER};
 
 #[tokio::test]
 async fn pages_of_others_are_refused() {
@@ -102,4 +102,61 @@ async fn cors_is_apisix_s_only_under_compat() {
     }
     let elsewhere = bench.send("OPTIONS", "/apisix/other", &[], Value::Null).await;
     assert_eq!((elsewhere.status, elsewhere.header("access-control-allow-origin")), (404, None));
+}
+
+#[tokio::test]
+async fn cors_can_be_closed_again() {
+    let bench = Bench::tuned(|options| {
+        options.compat = Compat::NONE.with(Behaviour::AdminCors);
+        options.cors = false;
+    })
+    .await;
+    let headers = [("x-api-key", ADMIN), ("origin", "https://dashboard.test")];
+    let seen = bench.send("GET", "/routes", &headers, Value::Null).await;
+    assert_eq!((seen.status, seen.header("access-control-allow-origin")), (403, None));
+}
+
+#[tokio::test]
+async fn only_addresses_that_are_allowed_come_in_and_headers_change_nothing() {
+    let bench = Bench::tuned(|options| {
+        options.compat = Compat::NONE.with(Behaviour::AdminCors);
+        options.allowed = ["127.0.0.0/24", "2001:db8::/32"].iter().map(|net| net.parse().unwrap()).collect();
+    })
+    .await;
+    for (peer, status) in [
+        (Some("127.0.0.1"), 200),
+        (Some("127.0.1.1"), 403),
+        (Some("::ffff:127.0.0.9"), 200),
+        (Some("2001:db8::7"), 200),
+        (Some("::1"), 403),
+        (Some("192.0.2.1"), 403),
+        (None, 403),
+    ] {
+        let said = [("x-api-key", ADMIN), ("x-forwarded-for", "127.0.0.1"), ("x-real-ip", "127.0.0.1")];
+        let headers: Vec<_> = peer.iter().map(|peer| (PEER, *peer)).chain(said).collect();
+        for (method, path) in [("GET", "/routes"), ("OPTIONS", "/routes"), ("GET", "/apisix/other")] {
+            let seen = bench.send(method, path, &headers, Value::Null).await;
+            if status == 403 {
+                assert!(
+                    seen.text().contains("<h1>403 Forbidden</h1>"),
+                    "{peer:?} {method} {path}: {}",
+                    seen.text()
+                );
+                assert_eq!(
+                    (seen.status, seen.header("access-control-allow-origin")),
+                    (403, None),
+                    "{peer:?}"
+                );
+                assert_eq!(seen.header("content-type"), Some("text/html; charset=utf-8"));
+            } else {
+                assert_ne!(seen.status, 403, "{peer:?} {method} {path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_server_s_name_may_be_left_out() {
+    let bench = Bench::tuned(|options| options.server = String::new()).await;
+    assert_eq!(bench.call("GET", "/routes", Value::Null).await.header("server"), None);
 }

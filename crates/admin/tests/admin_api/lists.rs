@@ -1,6 +1,7 @@
 //! Order, pages and searches of lists (contract, section 4.3).
 
 use serde_json::{Value, json};
+use usher_admin::http::Form;
 
 use crate::bench::{Bench, Seen};
 
@@ -141,4 +142,38 @@ async fn consumers_and_their_credentials_are_listed_apart() {
     let credentials = bench.call("GET", "/consumers/jill/credentials", Value::Null).await;
     assert_eq!(names(&credentials, "id"), ["c-jill"]);
     assert_eq!(credentials.json()["list"][0]["key"], "/apisix/consumers/jill/credentials/c-jill");
+}
+
+#[tokio::test]
+async fn every_kind_is_searched_and_paged() {
+    let bench = Bench::formed(Form { streams: true, ..Form::default() }).await;
+    bench.put("/services/s", json!({})).await;
+    for (path, value) in [
+        (
+            "/stream_routes/a",
+            json!({ "server_port": 1, "name": "mqtt", "labels": { "team": "iot" }, "service_id": "s" }),
+        ),
+        ("/stream_routes/b", json!({ "server_port": 2, "upstream": { "nodes": {} } })),
+        ("/consumer_groups/a", json!({ "plugins": {}, "name": "gold", "labels": { "team": "iot" } })),
+        ("/consumer_groups/b", json!({ "plugins": {} })),
+        ("/plugin_configs/a", json!({ "plugins": {}, "name": "shared", "labels": { "team": "iot" } })),
+        ("/plugin_configs/b", json!({ "plugins": {} })),
+    ] {
+        bench.put(path, value).await;
+    }
+    for (path, wanted) in [
+        ("/stream_routes?filter=service_id%3Ds", vec!["a"]),
+        ("/stream_routes?name=mq", vec!["a"]),
+        ("/stream_routes?label=team", vec!["a"]),
+        ("/stream_routes?page=1&page_size=10", vec!["a", "b"]),
+        ("/consumer_groups?name=^gold$", vec!["a"]),
+        ("/consumer_groups?label=team", vec!["a"]),
+        ("/plugin_configs?name=shar", vec!["a"]),
+        ("/plugin_configs?filter=service_id%3Ds", vec!["a", "b"]),
+        ("/plugin_configs?uri=.", vec![]),
+    ] {
+        let seen = bench.call("GET", path, Value::Null).await;
+        assert_eq!(ids(&seen), wanted, "{path}");
+        assert_eq!(seen.json()["total"], wanted.len(), "{path}");
+    }
 }

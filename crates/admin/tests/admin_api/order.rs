@@ -50,15 +50,15 @@ async fn a_body_that_is_no_json_is_echoed() {
 }
 
 #[tokio::test]
-async fn ttl_is_never_taken_and_ignored() {
+async fn a_ttl_that_is_none_is_refused() {
     let bench = Bench::new().await;
     bench.put("/upstreams/1", json!({ "nodes": {} })).await;
     for (method, path) in [("PUT", "/upstreams/1"), ("POST", "/upstreams"), ("PATCH", "/upstreams/1")] {
         for (ttl, part) in [
             ("abc", "invalid argument ttl: should be a number"),
             ("", "invalid argument ttl: should be a number"),
-            ("60", "invalid argument ttl: 60 is not supported by this version of Usher"),
-            ("0", "invalid argument ttl: 0 is not supported by this version of Usher"),
+            ("0", "invalid argument ttl: 0 is no time to live"),
+            ("-60", "invalid argument ttl: -60 is no time to live"),
         ] {
             let seen = bench.call(method, &format!("{path}?ttl={ttl}"), json!({ "nodes": {} })).await;
             assert_eq!(seen.status, 400, "{method} {ttl}");
@@ -68,4 +68,23 @@ async fn ttl_is_never_taken_and_ignored() {
     assert_eq!(bench.service.revision(), 1);
     assert_eq!(bench.call("GET", "/upstreams?ttl=60", Value::Null).await.status, 200);
     assert_eq!(bench.call("GET", "/upstreams?ttl=x", Value::Null).await.status, 400);
+}
+
+#[tokio::test]
+async fn what_has_a_ttl_vanishes_and_what_is_written_again_stays() {
+    let bench = Bench::new().await;
+    let body = || json!({ "nodes": {} });
+    let made = bench.call("POST", "/upstreams?ttl=1", body()).await.json()["value"]["id"].clone();
+    assert_eq!(bench.call("PUT", "/upstreams/put?ttl=1", body()).await.status, 201);
+    bench.put("/upstreams/patched", body()).await;
+    assert_eq!(bench.call("PATCH", "/upstreams/patched?ttl=1", json!({ "desc": "d" })).await.status, 200);
+    assert_eq!(bench.call("PUT", "/upstreams/kept?ttl=1", body()).await.status, 201);
+    bench.put("/upstreams/kept", body()).await;
+    assert_eq!(bench.call("GET", "/upstreams", Value::Null).await.json()["total"], 4);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while bench.call("GET", "/upstreams", Value::Null).await.json()["total"] != 1 {
+        assert!(std::time::Instant::now() < end, "{made} and others are still there");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bench.call("GET", "/upstreams/kept", Value::Null).await.status, 200);
 }

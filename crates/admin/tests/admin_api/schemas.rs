@@ -5,6 +5,7 @@ use usher_model::kind::Kind;
 use usher_model::schema;
 
 use crate::bench::Bench;
+use crate::fakes::SLOW;
 
 #[tokio::test]
 async fn schemas_of_resources_are_singular() {
@@ -16,7 +17,7 @@ async fn schemas_of_resources_are_singular() {
     }
     for (path, name) in [
         ("/schema/routes", "routes"),
-        ("/schema/ssl", "ssl"),
+        ("/schema/ssls", "ssls"),
         ("/schema/validate", "validate"),
         ("/schema", ""),
     ] {
@@ -49,6 +50,12 @@ async fn values_are_checked_by_schema_alone() {
         ("/schema/validate/credentials", json!({ "plugins": {} })),
         ("/schema/validate/plugin_configs", json!({ "id": "1", "plugins": {} })),
         ("/schema/validate/global_rules", json!({ "id": "1", "plugins": {} })),
+        ("/schema/validate/consumer_groups", json!({ "id": "1", "plugins": {} })),
+        ("/schema/validate/protos", json!({ "content": "syntax = \"proto3\";" })),
+        ("/schema/validate/plugin_metadata", json!({ "log_format": "x" })),
+        ("/schema/validate/secrets", json!({ "uri": "http://127.0.0.1:8200" })),
+        ("/schema/validate/stream_routes", json!({ "server_port": 9100 })),
+        ("/schema/validate/graphql_cost_decorations", json!({ "field_path": "Query.users" })),
     ] {
         let seen = bench.call("POST", path, body).await;
         assert_eq!((seen.status, seen.text(), seen.header("x-api-version")), (200, "", None), "{path}");
@@ -64,7 +71,17 @@ async fn values_are_checked_by_schema_alone() {
         ("/schema/validate/consumers", "{}", 400, "property \"username\" is required"),
         ("/schema/validate/routes", "", 400, "wrong type: expected object, got nil"),
         ("/schema/validate/routes", "5", 400, "wrong type: expected object, got number"),
-        ("/schema/validate/ssls", "{}", 404, "Unsupported resource type: ssls"),
+        ("/schema/validate/ssls", "{}", 400, "then clause did not match"),
+        ("/schema/validate/consumer_groups", "{}", 400, "property \"id\" is required"),
+        ("/schema/validate/protos", "{}", 400, "property \"content\" is required"),
+        ("/schema/validate/graphql_cost_decorations", "{}", 400, "property \"field_path\" is required"),
+        (
+            "/schema/validate/stream_routes",
+            "{\"server_port\":0}",
+            400,
+            "property \"server_port\" validation failed: expected 0 to be at least 1",
+        ),
+        ("/schema/validate/configs", "{}", 404, "Unsupported resource type: configs"),
         ("/schema/validate/route", "{}", 404, "Unsupported resource type: route"),
     ] {
         let seen = bench.call("POST", path, body).await;
@@ -165,4 +182,8 @@ async fn reloading_plugins_is_done_at_once() {
         let wanted = format!("please use PUT method to reload the plugins, {method} method is not allowed.");
         assert_eq!((seen.status, seen.error()), (405, wanted));
     }
+    // It is done when every worker serves by what the store holds.
+    bench.moods.set_live(SLOW);
+    let late = bench.call("PUT", "/plugins/reload", Value::Null).await;
+    assert_eq!((late.status, late.header("retry-after")), (503, Some("1")), "{}", late.text());
 }

@@ -86,7 +86,9 @@ async fn calls_that_crash_apisix_are_answered() {
     for (method, path, body, status) in [
         ("GET", "/", "", 404),
         ("GET", "/schema", "", 400),
-        ("PUT", "/secrets/vault", "{}", 404),
+        ("PUT", "/secrets/vault", "{}", 400),
+        ("DELETE", "/secrets/vault", "", 400),
+        ("PUT", "/secrets", "{}", 400),
         ("PUT", "/routes/1", "5", 400),
         ("PUT", "/routes/1", "\"text\"", 400),
         ("PUT", "/routes/1", "null", 400),

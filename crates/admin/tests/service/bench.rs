@@ -224,6 +224,15 @@ impl Bench {
     }
 
     pub(crate) async fn started(store: Arc<dyn Store>, rules: Rules, keyring: Arc<Keyring>) -> Self {
+        Self::try_started(store, rules, keyring).await.unwrap()
+    }
+
+    /// The same, where it may be refused.
+    pub(crate) async fn try_started(
+        store: Arc<dyn Store>,
+        rules: Rules,
+        keyring: Arc<Keyring>,
+    ) -> Result<Self, ServiceError> {
         let live = Arc::new(Pretended::default());
         let parts = Parts {
             store: Arc::clone(&store),
@@ -240,8 +249,8 @@ impl Bench {
             keyring: Arc::clone(&keyring),
             rules,
         };
-        let service = Arc::new(Service::start(parts).await.unwrap());
-        Self { service, store, live, keyring }
+        let service = Arc::new(Service::start(parts).await?);
+        Ok(Self { service, store, live, keyring })
     }
 
     /// A second service on the same store, as after a restart.

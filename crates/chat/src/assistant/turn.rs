@@ -138,10 +138,12 @@ fn headline(line: &str) -> Option<(Did, Key)> {
         "-" => Did::Deleted,
         _ => return None,
     };
-    Kind::ALL.into_iter().find_map(|kind| {
+    // `consumer group g` begins like a consumer: the longest word is meant.
+    let told = Kind::ALL.into_iter().filter_map(|kind| {
         let id = rest.strip_prefix(kind.word())?.strip_prefix(' ')?;
-        Some((did, Key::new(kind, id)))
-    })
+        Some(Key::new(kind, id))
+    });
+    told.min_by_key(|key| key.id.len()).map(|key| (did, key))
 }
 
 #[cfg(test)]
@@ -153,12 +155,13 @@ mod tests {
 
     #[test]
     fn the_objects_of_an_applied_plan_are_read_from_its_lines() {
-        let reply = json!({ "applied": ["+ route speaker", "~ plugin config strict", "- credential jack/credentials/a", "and 3 more"] });
+        let reply = json!({ "applied": ["+ route speaker", "~ plugin config strict", "+ consumer group gold", "- credential jack/credentials/a", "and 3 more"] });
         assert_eq!(
             applied(&reply),
             [
                 (Did::Made, Key::new(Kind::Route, "speaker")),
                 (Did::Changed, Key::new(Kind::PluginConfig, "strict")),
+                (Did::Made, Key::new(Kind::ConsumerGroup, "gold")),
                 (Did::Deleted, Key::new(Kind::Credential, "jack/credentials/a")),
             ]
         );

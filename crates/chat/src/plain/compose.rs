@@ -35,10 +35,10 @@ pub(crate) fn wanted_id(kind: Kind, wish: &Wish, links: &Links) -> Option<(Strin
             let key = |consumer: &String| Key::credential(consumer, &id).id;
             Some((links.consumer.as_ref().map_or_else(|| id.clone(), key), said))
         }
-        Kind::GlobalRule | Kind::PluginConfig => {
+        Kind::GlobalRule | Kind::PluginConfig | Kind::ConsumerGroup => {
             own.or_else(|| wish.plugins.first().map(|(name, _)| (name.clone(), false)))
         }
-        Kind::Service | Kind::Upstream | Kind::Consumer => own,
+        _ => own,
     }
 }
 
@@ -213,7 +213,7 @@ fn complete(kind: Kind, members: &Map<String, Value>, wish: &Wish) -> Result<(),
             "an upstream needs nodes: say for example `with nodes http://127.0.0.1:3000`"
         }
         Kind::Credential if !has("plugins") => "a credential needs a key: say for example `with key ...`",
-        Kind::PluginConfig | Kind::GlobalRule if !has("plugins") => {
+        Kind::PluginConfig | Kind::GlobalRule | Kind::ConsumerGroup if !has("plugins") => {
             "say which plugins it has, such as `with 100 requests a second`"
         }
         _ => return Ok(()),

@@ -6,7 +6,13 @@ use super::intent::Part;
 use super::words::{Form, Words};
 
 /// One object, and several.
-const KINDS: [(Kind, &str, &str); 7] = [
+const KINDS: [(Kind, &str, &str); 13] = [
+    (Kind::ConsumerGroup, "consumer group", "consumer groups"),
+    (Kind::StreamRoute, "stream route", "stream routes"),
+    (Kind::PluginMetadata, "plugin metadata", "plugin metadata"),
+    (Kind::Ssl, "certificate|ssl", "certificates|ssls"),
+    (Kind::Proto, "proto", "protos"),
+    (Kind::Secret, "secret manager", "secret managers"),
     (Kind::PluginConfig, "plugin config|configuration", "plugin configs|configurations"),
     (Kind::GlobalRule, "global rule", "global rules"),
     (Kind::Route, "route", "routes"),
@@ -17,7 +23,10 @@ const KINDS: [(Kind, &str, &str); 7] = [
 ];
 
 /// Spellings with a hyphen or underscore.
-const JOINED: [(Kind, &str, &str); 2] = [
+const JOINED: [(Kind, &str, &str); 5] = [
+    (Kind::ConsumerGroup, "consumer-group|consumer_group", "consumer-groups|consumer_groups"),
+    (Kind::StreamRoute, "stream-route|stream_route", "stream-routes|stream_routes"),
+    (Kind::PluginMetadata, "plugin-metadata|plugin_metadata", "plugin-metadata|plugin_metadata"),
     (Kind::PluginConfig, "plugin-config|plugin_config", "plugin-configs|plugin_configs"),
     (Kind::GlobalRule, "global-rule|global_rule", "global-rules|global_rules"),
 ];

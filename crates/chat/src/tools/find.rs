@@ -43,7 +43,11 @@ fn answer(kind: Kind, found: &[Stored], there_are: usize, total: usize, next: Op
             })
         })
         .collect();
-    let collection = if kind == Kind::Credential { "credentials" } else { kind.collection() };
+    let collection = match kind {
+        Kind::Credential => "credentials",
+        Kind::CostDecoration => "graphql_cost_decorations",
+        other => other.collection(),
+    };
     let mut text = match (there_are, total) {
         (0, _) => format!("there are no {collection} yet"),
         (_, 0) => format!("none of the {there_are} {collection} fits"),
@@ -89,6 +93,7 @@ fn has_deep(value: &Value, has: &impl Fn(&str) -> bool) -> bool {
     let has_node = |upstream: &Value| nodes(upstream).iter().any(|node| has(node));
     texts("uris")
         || texts("hosts")
+        || texts("snis")
         || plugins.is_some_and(|all| all.keys().any(|name| has(name)))
         || has_node(value)
         || value.get("upstream").is_some_and(has_node)

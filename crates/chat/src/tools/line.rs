@@ -17,7 +17,15 @@ pub(crate) fn line(kind: Kind, value: &Value) -> String {
         Kind::Service => vec![list(&texts(value, "host", "hosts"), ","), to(value), plugins(value)],
         Kind::Upstream => upstream(value),
         Kind::Consumer => vec![group(value), plugins(value)],
-        Kind::Credential | Kind::PluginConfig | Kind::GlobalRule => vec![plugins(value)],
+        Kind::Ssl => ssl(value),
+        Kind::StreamRoute => stream_route(value),
+        Kind::CostDecoration => cost(value),
+        Kind::PluginMetadata => vec![members(value)],
+        Kind::Proto => vec![first(value, "desc")],
+        Kind::Secret => vec![first(value, "uri"), first(value, "prefix"), first(value, "region")],
+        Kind::Credential | Kind::PluginConfig | Kind::GlobalRule | Kind::ConsumerGroup => {
+            vec![plugins(value)]
+        }
     };
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     clean(&parts.join(" "), MOST)
@@ -47,6 +55,50 @@ fn upstream(value: &Value) -> Vec<String> {
     let scheme =
         value.get("scheme").and_then(Value::as_str).filter(|scheme| *scheme != "http").unwrap_or_default();
     vec![kind.to_owned(), scheme.to_owned(), list(&nodes(value), ", ")]
+}
+
+/// The names that it serves, and what the certificate itself says.
+fn ssl(value: &Value) -> Vec<String> {
+    let client = value.get("type").and_then(Value::as_str) == Some("client");
+    let certificate = value.get("cert").and_then(Value::as_str).and_then(usher_model::certificate::line);
+    let off = if value.get("status") == Some(&Value::from(0)) { "(off)" } else { "" };
+    let kind = if client { "client" } else { "" };
+    vec![
+        kind.to_owned(),
+        list(&texts(value, "sni", "snis"), ","),
+        certificate.unwrap_or_default(),
+        off.to_owned(),
+    ]
+}
+
+fn stream_route(value: &Value) -> Vec<String> {
+    let port = value.get("server_port").map(|port| format!("port {port}")).unwrap_or_default();
+    let from = value.get("remote_addr").and_then(Value::as_str).map(|from| format!("from {from}"));
+    vec![port, first(value, "sni"), from.unwrap_or_default(), to(value), plugins(value)]
+}
+
+fn cost(value: &Value) -> Vec<String> {
+    let told = |member: &str, how: &str| {
+        let what = match value.get(member)? {
+            Value::Array(_) => list(&texts(value, "", member), ","),
+            other => other.to_string(),
+        };
+        Some(format!("{how} {what}"))
+    };
+    let parts = [("mul_arguments", "x"), ("mul_value", "x"), ("add_arguments", "+"), ("add_value", "+")];
+    let all = parts.into_iter().filter_map(|(member, how)| told(member, how));
+    std::iter::once(first(value, "field_path")).chain(all).collect()
+}
+
+/// What a plugin's metadata sets.
+fn members(value: &Value) -> String {
+    let names = value.as_object().into_iter().flatten().map(|(name, _)| name.clone());
+    let names: Vec<String> = names.filter(|name| name != "id").collect();
+    list(&names, ", ")
+}
+
+fn first(value: &Value, member: &str) -> String {
+    value.get(member).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// Where it goes: an upstream by id, a service, or nodes written in place.
@@ -158,6 +210,30 @@ mod tests {
                 json!({ "plugins": { "a": {}, "b": {}, "c": {}, "d": {}, "e": {} } }),
                 "[a, b, c, d +1]",
             ),
+            (
+                Kind::Ssl,
+                json!({ "snis": ["a.test", "*.a.test"], "cert": "$env://CERT", "status": 0 }),
+                "a.test,*.a.test (off)",
+            ),
+            (Kind::Ssl, json!({ "type": "client", "cert": "$env://CERT" }), "client"),
+            (
+                Kind::StreamRoute,
+                json!({ "server_port": 9100, "remote_addr": "10.0.0.0/8", "upstream_id": "u" }),
+                "port 9100 from 10.0.0.0/8 -> u",
+            ),
+            (
+                Kind::CostDecoration,
+                json!({ "field_path": "Query.a", "mul_arguments": ["first"], "add_value": 2 }),
+                "Query.a x first + 2",
+            ),
+            (Kind::PluginMetadata, json!({ "id": "x", "log_format": {}, "path": "" }), "log_format, path"),
+            (
+                Kind::Secret,
+                json!({ "uri": "https://v.test", "prefix": "kv", "token": "***" }),
+                "https://v.test kv",
+            ),
+            (Kind::ConsumerGroup, json!({ "plugins": { "limit-count": {} } }), "[limit-count]"),
+            (Kind::Proto, json!({ "content": "message A {}", "desc": "greeting" }), "greeting"),
             (Kind::Route, json!({ "uri": "/\u{202e}x\n" }), "/\\u{202e}x\\u{a}"),
         ];
         for (kind, value, wanted) in cases {

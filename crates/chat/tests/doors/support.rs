@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use usher_admin::http::admin_paths;
+use usher_admin::http::{Form, admin_paths};
 use usher_admin::keys::ephemeral_keyring;
 use usher_admin::service::{Parts, Rules, Service, Wanted};
 use usher_chat::{ChatParts, router};
@@ -69,7 +69,7 @@ impl Side {
         let chat = router(ChatParts {
             service: Arc::clone(&service),
             public_url: format!("http://localhost:{}", address.port()),
-            admin_paths: admin_paths(Arc::clone(&service), local),
+            admin_paths: admin_paths(Arc::clone(&service), local, Form::default()),
             allowed_hosts: vec![format!("127.0.0.1:{}", address.port())],
         });
         let task = tokio::spawn(async move { axum::serve(listener, chat).await.unwrap() });
@@ -129,6 +129,7 @@ impl Live for Described {
             let upstream = UpstreamName {
                 id: Some("conference-api".to_owned()),
                 nodes: vec![("127.0.0.1:3000".to_owned(), 1)],
+                next: Some("127.0.0.1:3000".to_owned()),
             };
             return Explanation {
                 route: Some(route),

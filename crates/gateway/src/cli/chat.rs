@@ -1,6 +1,6 @@
 //! `usher chat`: a conversation with a running Usher, in plain sentences or through a model.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -11,6 +11,7 @@ use usher_chat::assistant::{Assistant, Event, ModelOptions};
 use usher_chat::client::{Connection, Person};
 use usher_model::secret::Secret;
 
+use super::ask;
 use crate::terminal::{Style, say};
 
 /// Options of `usher chat`.
@@ -132,24 +133,12 @@ impl Person for Asked {
         if self.yes {
             return true;
         }
-        if !std::io::stdin().is_terminal() {
+        if !ask::is_anybody_here() {
             // Nobody can answer; the sentence reaches whoever reads the output.
             let _ =
                 say("Nobody is here to agree to this plan, so it is not applied; --yes agrees beforehand.");
             return false;
         }
-        // What was typed before the question was shown answers something else.
-        if let Err(error) = rustix::termios::tcflush(std::io::stdin(), rustix::termios::QueueSelector::IFlush)
-        {
-            tracing::warn!(%error, "could not drop what was typed ahead");
-            return false;
-        }
-        let mut out = std::io::stdout().lock();
-        let asked = write!(out, "{} [y/N] ", self.style.bold(question)).and_then(|()| out.flush());
-        drop(out);
-        let mut answer = String::new();
-        asked.is_ok()
-            && std::io::stdin().read_line(&mut answer).is_ok()
-            && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+        ask::agrees(question, self.style)
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use usher_admin::keys::{ConfiguredKey, Keys};
 use usher_model::secret::Secret;
 
-use crate::settings::{self, Listen, Settings, StoreKind, parse_listen};
+use crate::settings::{self, Listen, Settings, StoreKind, parse_listen, parse_store};
 
 /// What a server is started with.
 #[derive(Args, Clone, Debug, Default)]
@@ -18,8 +18,9 @@ pub(crate) struct ServerOptions {
     /// Keep store, keys and logs in this folder [default: usher-data; demo: a new temporary folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Where the configuration is kept [default: embedded]
-    #[arg(long, value_enum)]
+    /// Where the configuration is kept: embedded, memory, file:PATH, etcd://HOST:2379,HOST2:2379/PREFIX, etcds://..., or a running APISIX as
+    /// apisix+http://HOST:9180 or apisix+https://... with its admin key in USHER_APISIX_KEY [default: embedded]
+    #[arg(long, value_name = "STORE", value_parser = parse_store)]
     pub(crate) store: Option<StoreKind>,
     /// Worker threads of the gateway, 1 to 1024 [default: one per core]
     #[arg(long, value_name = "N", env = "USHER_WORKERS", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -36,6 +37,12 @@ pub(crate) struct ServerOptions {
     /// Where metrics are served [default: 127.0.0.1:9091]
     #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
     pub(crate) metrics_listen: Vec<Listen>,
+    /// Where the Control API listens [default: off]
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
+    pub(crate) control_listen: Vec<Listen>,
+    /// Where the status API listens, for probes of liveness and readiness [default: off]
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
+    pub(crate) status_listen: Vec<Listen>,
     /// Once all listen, print one JSON line with the real addresses
     #[arg(long)]
     pub(crate) print_addresses: bool,
@@ -54,8 +61,8 @@ impl ServerOptions {
         if let Some(data) = &self.data {
             settings.data.clone_from(data);
         }
-        if let Some(store) = self.store {
-            settings.store = store;
+        if let Some(store) = &self.store {
+            settings.store.clone_from(store);
         }
         if let Some(workers) = self.workers {
             settings.workers = usize::from(workers);
@@ -65,6 +72,8 @@ impl ServerOptions {
             ("--admin-listen", &self.admin_listen, &mut settings.admin),
             ("--chat-listen", &self.chat_listen, &mut settings.chat),
             ("--metrics-listen", &self.metrics_listen, &mut settings.metrics),
+            ("--control-listen", &self.control_listen, &mut settings.control),
+            ("--status-listen", &self.status_listen, &mut settings.status),
         ];
         for (option, given, place) in listeners {
             if !given.is_empty() {

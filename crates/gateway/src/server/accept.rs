@@ -1,4 +1,4 @@
-//! Accepts connections of the admin side, with bounds: how many at once, and how long a client may take to ask.
+//! Accepts connections of the admin side, with bounds: how many at once, and how long a client may take to shake hands and to ask.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,8 +11,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -20,16 +22,27 @@ use tower::ServiceExt as _;
 /// Connections of one listener at once; further ones wait to be accepted.
 const MOST_CONNECTIONS: usize = 1024;
 
+/// How long a client may take for the handshake of TLS.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+
 /// How long a client may take for a request's head, and stay silent between two requests.
 const HEAD_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long accepting pauses when the system refuses, such as for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` until told to stop; connections end in `tasks`.
+/// What is served on a listener, and how.
+#[derive(Clone)]
+pub(super) struct Served {
+    pub(super) router: Router,
+    /// Plain HTTP without.
+    pub(super) tls: Option<TlsAcceptor>,
+}
+
+/// Serves until told to stop; connections end in `tasks`.
 pub(super) async fn serve(
     listener: TcpListener,
-    router: Router,
+    served: Served,
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
@@ -40,9 +53,17 @@ pub(super) async fn serve(
             accepted = accept(&listener, &places) => accepted,
         };
         let Some((stream, peer, place)) = accepted else { continue };
-        let connection = connection(stream, peer, router.clone(), stop.clone());
+        let (served, stop) = (served.clone(), stop.clone());
         tasks.spawn(async move {
-            connection.await;
+            match served.tls {
+                None => connection(stream, peer, served.router, stop).await,
+                Some(tls) => {
+                    if let Some(Some(stream)) = stop.run_until_cancelled(handshake(&tls, stream, peer)).await
+                    {
+                        connection(stream, peer, served.router, stop).await;
+                    }
+                }
+            }
             drop(place);
         });
     }
@@ -62,7 +83,28 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Accepted {
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: CancellationToken) {
+async fn handshake(
+    tls: &TlsAcceptor,
+    stream: TcpStream,
+    peer: SocketAddr,
+) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+    match tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, %peer, "a client of the admin side failed to shake hands");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(%peer, "a client of the admin side took too long to shake hands");
+            None
+        }
+    }
+}
+
+async fn connection<S>(stream: S, peer: SocketAddr, router: Router, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = router.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request

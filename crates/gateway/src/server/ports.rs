@@ -65,7 +65,7 @@ fn explain(side: &str, option: &str, address: SocketAddr, error: &std::io::Error
 }
 
 /// Who holds a port, as far as `/proc` lets us see; else the usual suspects.
-fn holder(port: u16) -> String {
+pub(crate) fn holder(port: u16) -> String {
     let seen = listening_inode(port).and_then(process_with_socket);
     seen.unwrap_or_else(|| match port {
         9080 | 9180 | 9443 | 9090 | 9091 => "another Usher or an Apache APISIX may hold it".to_owned(),

@@ -1,4 +1,5 @@
-//! The HTTP servers beside the gateway: Admin API, chat side, metrics. They run on the main runtime, away from the workers.
+//! The HTTP servers beside the gateway: Admin API, chat side, metrics, Control API, status API. They run on the main runtime, away from the
+//! workers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,13 +11,15 @@ use axum::response::IntoResponse as _;
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use usher_admin::http::Form;
 use usher_admin::service::Service;
 use usher_chat::ChatParts;
 use usher_model::change::{Door, Principal, Role};
 use usher_pipeline::env::Process;
 
+use super::Addresses;
+use super::accept::{self, Served};
 use super::ports::Sockets;
-use super::{Addresses, accept};
 use crate::settings::Settings;
 
 /// Servers that were started, and how they are stopped.
@@ -29,10 +32,15 @@ pub(super) struct Sides {
 impl Sides {
     /// Serves `router` on all of these sockets.
     pub(super) fn serve(&mut self, sockets: Sockets, router: Router) -> anyhow::Result<()> {
+        self.serve_over(sockets, Served { router, tls: None })
+    }
+
+    /// The same, over TLS where it is asked for.
+    pub(super) fn serve_over(&mut self, sockets: Sockets, served: Served) -> anyhow::Result<()> {
         for listener in sockets.listeners {
             let listener = tokio::net::TcpListener::from_std(listener)
                 .context("could not hand a socket to the runtime")?;
-            self.tasks.spawn(accept::serve(listener, router.clone(), self.stop.clone(), self.tasks.clone()));
+            self.tasks.spawn(accept::serve(listener, served.clone(), self.stop.clone(), self.tasks.clone()));
         }
         Ok(())
     }
@@ -51,7 +59,7 @@ impl Sides {
 /// The chat side's router, with the Admin API's paths as the principal `local-plugin`.
 pub(super) fn chat_router(settings: &Settings, service: &Arc<Service>, addresses: &Addresses) -> Router {
     let principal = Principal::new("local-plugin", Role::Chat, Door::Plugin);
-    let admin_paths = usher_admin::http::admin_paths(Arc::clone(service), principal);
+    let admin_paths = usher_admin::http::admin_paths(Arc::clone(service), principal, chat_form(settings));
     let port = addresses.chat.first().map_or(5000, SocketAddr::port);
     let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://localhost:{port}"));
     usher_chat::router(ChatParts {
@@ -60,6 +68,17 @@ pub(super) fn chat_router(settings: &Settings, service: &Arc<Service>, addresses
         admin_paths,
         allowed_hosts: own_hosts(&addresses.chat),
     })
+}
+
+/// The chat side speaks of resources as its tools do, whatever the Admin API's clients are used to.
+fn chat_form(settings: &Settings) -> Form {
+    Form { streams: settings.admin_api.form.streams, ..Form::default() }
+}
+
+/// The names of a port that asks for no key; none, which admits every name, where it listens wider than loopback.
+pub(super) fn keyless_hosts(addresses: &[SocketAddr]) -> Vec<String> {
+    let wide = addresses.iter().any(|address| !address.ip().is_loopback());
+    if wide { Vec::new() } else { own_hosts(addresses) }
 }
 
 /// The names under which a listener may be asked on loopback; another `Host` is a page that was tricked into calling us.

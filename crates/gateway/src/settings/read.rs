@@ -4,17 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use usher_admin::keys::ConfiguredKey;
-use usher_model::change::Role;
 use usher_model::compat::{Behaviour, Compat};
 use usher_model::nearest::nearest;
-use usher_model::secret::Secret;
 use usher_proxy::options::AccessLog;
 
 use super::known::{ONLY_KNOWN, SUPPORTED, covered, is_section};
 use super::listen::{Listen, addresses};
-use super::plugin_attr;
-use super::{Settings, StoreKind};
+use super::{Settings, admin, plugin_attr, server, store};
 
 /// Why a settings file can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +50,10 @@ pub(crate) fn read_file(path: &Path) -> Result<Settings, SettingsError> {
         .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
     let document: Value = serde_saphyr::from_str(&text)
         .map_err(|error| SettingsError::Malformed { path: path.to_owned(), reason: error.to_string() })?;
-    read(&document).map_err(|reason| SettingsError::Wrong { path: path.to_owned(), reason })
+    let mut settings =
+        read(&document).map_err(|reason| SettingsError::Wrong { path: path.to_owned(), reason })?;
+    settings.beside(path);
+    Ok(settings)
 }
 
 /// Reads a document over the defaults.
@@ -72,21 +71,18 @@ fn read(document: &Value) -> Result<Settings, String> {
     if let Some(text) = file.text("data")? {
         settings.data = PathBuf::from(text);
     }
-    if let Some(text) = file.text("store")? {
-        settings.store = match text {
-            "embedded" => StoreKind::Embedded,
-            "memory" => StoreKind::Memory,
-            other => return Err(format!("store: {other} is not a store; write embedded or memory")),
-        };
-    }
+    store::read(&file, &mut settings)?;
     if let Some(count) = file.whole("workers")?.or(file.auto_whole("nginx_config.worker_processes")?) {
         settings.workers = workers(count)?;
     }
+    admin::read_beside(&file, &mut settings)?;
     read_listeners(&file, &mut settings)?;
-    read_admin(&file, &mut settings)?;
+    admin::read(&file, &mut settings)?;
     if let Some(value) = file.at("compat") {
         settings.compat = compat(value)?;
     }
+    admin::read_cors(&file, &mut settings)?;
+    server::read(&file, &mut settings)?;
     match file.text("consent")? {
         None | Some("risk") => {}
         Some("all") => settings.consent_all = true,
@@ -123,6 +119,8 @@ fn read_listeners(file: &Document<'_>, settings: &mut Settings) -> Result<(), St
         ("listen.admin", &mut settings.admin),
         ("listen.chat", &mut settings.chat),
         ("listen.metrics", &mut settings.metrics),
+        ("listen.control", &mut settings.control),
+        ("listen.status", &mut settings.status),
     ];
     for (name, place) in own {
         if let Some(value) = file.at(name) {
@@ -139,63 +137,7 @@ fn read_listeners(file: &Document<'_>, settings: &mut Settings) -> Result<(), St
     Ok(())
 }
 
-fn read_admin(file: &Document<'_>, settings: &mut Settings) -> Result<(), String> {
-    if let Some(role) = file.text("deployment.role")?
-        && role != "traditional"
-    {
-        return Err(format!("deployment.role: {role} is not supported by this version; write traditional"));
-    }
-    let ip = file.text("deployment.admin.admin_listen.ip")?;
-    let port = file.whole("deployment.admin.admin_listen.port")?;
-    if ip.is_some() || port.is_some() {
-        let ip: IpAddr = ip.unwrap_or("127.0.0.1").parse().map_err(|_| {
-            format!("deployment.admin.admin_listen.ip: {} is no IP address", ip.unwrap_or_default())
-        })?;
-        let port = self::port("deployment.admin.admin_listen.port", port.unwrap_or(9180))?;
-        settings.admin = vec![SocketAddr::new(ip, port)];
-    }
-    if file.truth("apisix.enable_admin")? == Some(false) {
-        settings.admin.clear();
-    }
-    settings.admin_key_required = file.truth("deployment.admin.admin_key_required")?.unwrap_or(true);
-    match file.at("deployment.admin.admin_key") {
-        None => {}
-        Some(Value::Null) => {
-            return Err(
-                "deployment.admin.admin_key: no key at all is asked for by admin_key_required: false"
-                    .to_owned(),
-            );
-        }
-        Some(Value::Array(keys)) => {
-            for (at, key) in keys.iter().enumerate() {
-                if let Some(key) = admin_key(at, key)? {
-                    settings.admin_keys.push(key);
-                }
-            }
-        }
-        Some(_) => return Err("deployment.admin.admin_key: write a list of {name, key, role}".to_owned()),
-    }
-    Ok(())
-}
-
-/// One entry of `admin_key`. An empty key, as APISIX ships it, asks for one to be made.
-fn admin_key(at: usize, value: &Value) -> Result<Option<ConfiguredKey>, String> {
-    let name = value.get("name").and_then(Value::as_str);
-    let place = format!("deployment.admin.admin_key[{at}]");
-    let Some(name) = name else { return Err(format!("{place}.name is missing")) };
-    only_members(&place, value, &["name", "key", "role"])?;
-    let key = value.get("key").and_then(Value::as_str).unwrap_or_default();
-    if key.is_empty() {
-        return Ok(None);
-    }
-    let role = match value.get("role").and_then(Value::as_str) {
-        None | Some("admin") => Role::Admin,
-        Some("viewer") => Role::Viewer,
-        Some(other) => return Err(format!("{place}.role: {other} is not a role; write admin or viewer")),
-    };
-    Ok(Some(ConfiguredKey { name: name.to_owned(), key: Secret::new(key.to_owned()), role }))
-}
-
+/// The role of this process; part of the Admin API's section, but about more than that.
 fn read_access_log(file: &Document<'_>, settings: &mut Settings) -> Result<(), String> {
     let path = file.text("nginx_config.http.access_log")?;
     let on = file.truth("nginx_config.http.enable_access_log")?.unwrap_or(path.is_some());
@@ -277,7 +219,7 @@ fn node_listen(value: &Value) -> Result<Vec<SocketAddr>, String> {
 }
 
 /// Refuses members that would be swallowed.
-fn only_members(place: &str, value: &Value, known: &[&str]) -> Result<(), String> {
+pub(super) fn only_members(place: &str, value: &Value, known: &[&str]) -> Result<(), String> {
     let unknown =
         value.as_object().and_then(|members| members.keys().find(|name| !known.contains(&name.as_str())));
     unknown.map_or(Ok(()), |name| {
@@ -316,7 +258,7 @@ pub(super) fn workers(count: u64) -> Result<usize, String> {
     }
 }
 
-fn texts(name: &str, value: &Value) -> Result<Vec<String>, String> {
+pub(super) fn texts(name: &str, value: &Value) -> Result<Vec<String>, String> {
     let text = |value: &Value| match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
@@ -368,15 +310,18 @@ impl<'a> Document<'a> {
     }
 }
 
+/// A settings file's text, for tests.
+#[cfg(test)]
+pub(super) fn parsed(yaml: &str) -> Result<Settings, String> {
+    read(&serde_saphyr::from_str(yaml).map_err(|error| error.to_string())?)
+}
+
 #[cfg(test)]
 mod tests {
     use usher_model::compat::Behaviour;
 
-    use super::{Settings, StoreKind, read};
-
-    fn parsed(yaml: &str) -> Result<Settings, String> {
-        read(&serde_saphyr::from_str(yaml).map_err(|error| error.to_string())?)
-    }
+    use super::super::StoreKind;
+    use super::parsed;
 
     #[test]
     fn names_of_apisix_are_understood() {
@@ -387,7 +332,7 @@ mod tests {
         );
         assert_eq!(
             settings.unwrap_err(),
-            "compat: openresty is not a behaviour; write apisix for all, or some of key-in-query-or-cookie, admin-cors, real-ip-from-loopback, unverified-upstreams, apisix-names, known-admin-keys"
+            "compat: openresty is not a behaviour; write apisix for all, or some of key-in-query-or-cookie, admin-cors, real-ip-from-loopback, unverified-upstreams, apisix-names, known-admin-keys, apisix-encryption"
         );
         let settings = parsed(
             "apisix:\n  node_listen:\n    - 9080\n    - {ip: 127.0.0.2, port: 9081}\n\
@@ -397,7 +342,8 @@ mod tests {
         .unwrap();
         assert_eq!(settings.proxy, ["0.0.0.0:9080".parse().unwrap(), "127.0.0.2:9081".parse().unwrap()]);
         assert_eq!(settings.admin, ["127.0.0.1:9182".parse().unwrap()]);
-        assert_eq!((settings.store, settings.workers, settings.admin_keys.len()), (StoreKind::Memory, 3, 1));
+        assert!(matches!(settings.store, StoreKind::Memory));
+        assert_eq!((settings.workers, settings.admin_keys.len()), (3, 1));
         assert!(settings.compat.has(Behaviour::AdminCors) && !settings.compat.has(Behaviour::ApisixNames));
     }
 
@@ -409,7 +355,10 @@ mod tests {
                 "apisix.node_lisen is not a setting; did you mean apisix.node_listen?",
             ),
             ("wokers: 2\n", "wokers is not a setting; did you mean workers?"),
-            ("store: etc\n", "store: etc is not a store; write embedded or memory"),
+            (
+                "store: etc\n",
+                "store: etc is not a store; write embedded, memory, file:PATH, etcd://HOST:2379, etcds://HOST:2379, apisix+http://HOST:9180 or apisix+https://HOST:9180",
+            ),
             ("workers: many\n", "workers: expected a whole number, got \"many\""),
             ("apisix: 9080\n", "apisix: expected settings by name below it, got 9080"),
             (

@@ -110,11 +110,20 @@ impl Usher {
         Arc::clone(&self.folder)
     }
 
-    /// Asks it to stop and waits for the end.
-    pub(crate) fn terminate(mut self) -> std::process::ExitStatus {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(mut self) -> std::process::ExitStatus {
         self.child.wait().unwrap()
+    }
+
+    /// Asks it to stop and waits for the end.
+    pub(crate) fn terminate(self) -> std::process::ExitStatus {
+        assert!(Command::new("kill").args(["-TERM", &self.id().to_string()]).status().unwrap().success());
+        self.wait()
     }
 }
 

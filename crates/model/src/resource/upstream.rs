@@ -146,6 +146,9 @@ impl Default for KeepalivePool {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct UpstreamTls {
+    /// The `ssl` object of type `client` that holds the certificate shown to nodes, and its key.
+    #[serde(deserialize_with = "super::id")]
+    pub client_cert_id: Option<String>,
     /// The certificate shown to nodes, PEM.
     pub client_cert: Option<String>,
     /// Its key, PEM.

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
+use super::beside;
 use crate::kind::Kind;
 
 /// The schema of a kind.
@@ -18,6 +19,13 @@ pub fn schema(kind: Kind) -> &'static Value {
     static CREDENTIAL: LazyLock<Value> = LazyLock::new(credential);
     static PLUGIN_CONFIG: LazyLock<Value> = LazyLock::new(plugin_config);
     static GLOBAL_RULE: LazyLock<Value> = LazyLock::new(global_rule);
+    static CONSUMER_GROUP: LazyLock<Value> = LazyLock::new(beside::consumer_group);
+    static SSL: LazyLock<Value> = LazyLock::new(beside::ssl);
+    static PLUGIN_METADATA: LazyLock<Value> = LazyLock::new(beside::plugin_metadata);
+    static PROTO: LazyLock<Value> = LazyLock::new(beside::proto);
+    static SECRET: LazyLock<Value> = LazyLock::new(beside::secret);
+    static STREAM_ROUTE: LazyLock<Value> = LazyLock::new(beside::stream_route);
+    static COST_DECORATION: LazyLock<Value> = LazyLock::new(beside::cost_decoration);
     match kind {
         Kind::Route => &ROUTE,
         Kind::Service => &SERVICE,
@@ -26,40 +34,57 @@ pub fn schema(kind: Kind) -> &'static Value {
         Kind::Credential => &CREDENTIAL,
         Kind::PluginConfig => &PLUGIN_CONFIG,
         Kind::GlobalRule => &GLOBAL_RULE,
+        Kind::ConsumerGroup => &CONSUMER_GROUP,
+        Kind::Ssl => &SSL,
+        Kind::PluginMetadata => &PLUGIN_METADATA,
+        Kind::Proto => &PROTO,
+        Kind::Secret => &SECRET,
+        Kind::StreamRoute => &STREAM_ROUTE,
+        Kind::CostDecoration => &COST_DECORATION,
     }
 }
 
-fn id() -> Value {
+/// The schema of what a manager of secrets is reached by, for one of [`SECRET_MANAGERS`](crate::kind::SECRET_MANAGERS).
+#[must_use]
+pub fn secret_schema(manager: &str) -> Option<&'static Value> {
+    static ALL: LazyLock<Vec<(&str, Value)>> = LazyLock::new(|| {
+        let known = crate::kind::SECRET_MANAGERS.into_iter();
+        known.filter_map(|manager| Some((manager, beside::secret_of(manager)?))).collect()
+    });
+    ALL.iter().find(|(known, _)| *known == manager).map(|(_, schema)| schema)
+}
+
+pub(super) fn id() -> Value {
     json!({ "anyOf": [
         { "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[a-zA-Z0-9-_.]+$" },
         { "type": "integer", "minimum": 1 },
     ] })
 }
 
-fn name() -> Value {
+pub(super) fn name() -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": 256 })
 }
 
-fn desc() -> Value {
+pub(super) fn desc() -> Value {
     json!({ "type": "string", "maxLength": 256 })
 }
 
-fn labels() -> Value {
+pub(super) fn labels() -> Value {
     json!({
         "description": "key/value pairs to specify attributes", "type": "object",
         "patternProperties": { ".*": { "type": "string", "minLength": 1, "maxLength": 256, "pattern": "^\\S+$" } },
     })
 }
 
-fn timestamp() -> Value {
+pub(super) fn timestamp() -> Value {
     json!({ "type": "integer" })
 }
 
-fn plugins() -> Value {
+pub(super) fn plugins() -> Value {
     json!({ "type": "object" })
 }
 
-fn host() -> Value {
+pub(super) fn host() -> Value {
     json!({ "type": "string", "pattern": "^\\*$|^\\*?[0-9a-zA-Z-._\\[\\]:]+$" })
 }
 
@@ -67,7 +92,7 @@ fn hosts() -> Value {
     json!({ "type": "array", "items": host(), "minItems": 1, "uniqueItems": true })
 }
 
-fn address() -> Value {
+pub(super) fn address() -> Value {
     json!({ "anyOf": [
         { "title": "IPv4", "type": "string", "format": "ipv4" },
         { "title": "IPv4/CIDR", "type": "string", "pattern": "^([0-9]{1,3}\\.){3}[0-9]{1,3}/([12]?[0-9]|3[0-2])$" },
@@ -160,7 +185,7 @@ fn nodes() -> Value {
     ] })
 }
 
-fn upstream() -> Value {
+pub(super) fn upstream() -> Value {
     let pem = |least: u32| json!({ "type": "string", "minLength": least, "maxLength": 65_536 });
     let mut key = pem(64);
     if let Some(members) = key.as_object_mut() {

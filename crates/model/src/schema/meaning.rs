@@ -1,10 +1,15 @@
 //! What a schema can't say of a resource, as far as no other object is needed to know it (Admin API contract, section 5).
 
+mod ssl;
+mod stream;
+
 use serde_json::Value;
 
 use super::Violation;
 use crate::expr::Expr;
 use crate::kind::Kind;
+use crate::protobuf;
+use crate::reference::is_reference;
 
 pub(super) fn check(kind: Kind, value: &Value) -> Result<(), Violation> {
     match kind {
@@ -14,9 +19,7 @@ pub(super) fn check(kind: Kind, value: &Value) -> Result<(), Violation> {
                     return Err(plain(format!("only one of {one} or {several} is allowed"), several));
                 }
             }
-            if let Some(upstream) = value.get("upstream") {
-                self::upstream(upstream, "/upstream")?;
-            }
+            inline(value)?;
             if let Some(vars) = value.get("vars") {
                 Expr::parse(vars).map_err(|error| {
                     plain(format!("failed to validate the 'vars' expression: {error}"), "vars")
@@ -24,12 +27,22 @@ pub(super) fn check(kind: Kind, value: &Value) -> Result<(), Violation> {
             }
             Ok(())
         }
-        Kind::Service => {
-            value.get("upstream").map_or(Ok(()), |upstream| self::upstream(upstream, "/upstream"))
-        }
+        Kind::Service => inline(value),
+        Kind::StreamRoute => inline(value).and_then(|()| stream::check(value)),
         Kind::Upstream => upstream(value, ""),
-        Kind::Consumer | Kind::Credential | Kind::PluginConfig | Kind::GlobalRule => Ok(()),
+        Kind::Ssl => ssl::check(value),
+        Kind::Proto => match text(value, "content").filter(|content| !is_reference(content)) {
+            Some(content) => protobuf::compile(content)
+                .map(drop)
+                .map_err(|error| plain(format!("invalid content: {error}"), "content")),
+            None => Ok(()),
+        },
+        _ => Ok(()),
     }
+}
+
+fn inline(value: &Value) -> Result<(), Violation> {
+    value.get("upstream").map_or(Ok(()), |below| upstream(below, "/upstream"))
 }
 
 fn plain(sentence: String, member: &str) -> Violation {

@@ -1,5 +1,7 @@
 //! The sentences of the Admin API contract, one row each.
 
+mod beside;
+
 use serde_json::{Value, json};
 
 use super::{Checker, check, schema, unsupported};

@@ -26,9 +26,18 @@ pub fn unsupported(kind: Kind, value: &Value) -> Option<String> {
             Some("`script` is not supported by this version of Usher: use plugins".to_owned())
         }
         Kind::Service => value.get("upstream").and_then(|below| upstream(below, "upstream.")),
+        Kind::Ssl => ssl(value),
         Kind::Upstream => upstream(value, ""),
-        Kind::Consumer | Kind::Credential | Kind::PluginConfig | Kind::GlobalRule => None,
+        _ => None,
     }
+}
+
+/// TLS below 1.2 is broken, and nothing here speaks it.
+fn ssl(value: &Value) -> Option<String> {
+    let protocols = value.get("ssl_protocols").and_then(Value::as_array);
+    protocols.into_iter().flatten().any(|protocol| protocol == "TLSv1.1").then(|| {
+        "`ssl_protocols` \"TLSv1.1\" is not supported by Usher: TLS 1.1 can be broken into; use \"TLSv1.2\", \"TLSv1.3\" or both".to_owned()
+    })
 }
 
 fn upstream(value: &Value, prefix: &str) -> Option<String> {
@@ -51,11 +60,6 @@ fn upstream(value: &Value, prefix: &str) -> Option<String> {
     if let Some(how) = text("type").filter(|how| *how != "roundrobin") {
         return Some(format!(
             "`{prefix}type` \"{how}\" is not supported by this version of Usher: use \"roundrobin\""
-        ));
-    }
-    if value.pointer("/tls/client_cert_id").is_some() {
-        return Some(format!(
-            "`{prefix}tls.client_cert_id` is not supported by this version of Usher: give `client_cert` and `client_key`"
         ));
     }
     None

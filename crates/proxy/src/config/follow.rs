@@ -3,28 +3,33 @@
 //! Building may take a while, so it runs beside the runtime's own threads. Requests load the snapshot each time, which makes a swap the moment
 //! when a revision is in force on every worker.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use usher_model::kind::PREFIX;
 use usher_model::seal::Keyring;
-use usher_pipeline::env::Process;
+use usher_pipeline::env::{Metadata, Process};
 use usher_pipeline::registry::Registry;
-use usher_store::{Listing, Revision, Store, StoreError, WatchError};
+use usher_store::{Batch, Listing, Revision, Store, StoreError, WatchError};
 
+use super::secrets::{Outcome, Secrets};
 use super::shared::Parts;
 use super::traffic::AllTraffic;
-use super::workshop::{Tools, Workshop};
+use super::workshop::{Certificates, Tools, Workshop};
 use super::{Shared, Snapshot};
 use crate::StartError;
 use crate::options::Options;
 
 /// How long is waited between two attempts to list a store that can't be read, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// How long a start waits for secrets that are kept elsewhere.
+const SECRETS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The task that follows the store. Dropped, it stops too.
 pub(crate) struct Follower {
@@ -61,12 +66,24 @@ pub(crate) async fn start(
         keyring,
         own: Arc::clone(&own),
         router: options.router,
+        secrets: Secrets::default(),
+        metadata: Metadata::default(),
+        certificates: Certificates::default(),
     };
     let mut workshop = Box::new(Workshop::new(tools, Arc::clone(&traffic)));
     let listing = list(&*store).await?;
-    let snapshot = workshop.replace(&listing);
+    let mut snapshot = workshop.replace(&listing);
     let revision = listing.revision;
     drop(listing);
+    let mut look_ups = LookUps { running: JoinSet::new(), own: Arc::clone(&own) };
+    // Nobody is served by objects that wait for secrets, so that it is better to wait a little.
+    let patience = tokio::time::Instant::now() + SECRETS_WITHIN;
+    while look_ups.start(&mut workshop) {
+        match tokio::time::timeout_at(patience, look_ups.next()).await {
+            Ok(outcomes) => snapshot = workshop.take_secrets(outcomes, revision),
+            Err(_) => break,
+        }
+    }
     tracing::info!(revision, problems = snapshot.problems().len(), "loaded the configuration");
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
     let (in_force, seen) = watch::channel(revision);
@@ -79,7 +96,7 @@ pub(crate) async fn start(
         own,
     });
     let stop = CancellationToken::new();
-    let following = Following { store, snapshot, in_force };
+    let following = Following { store, snapshot, in_force, look_ups };
     let task = tokio::spawn({
         let stop = stop.clone();
         async move {
@@ -94,26 +111,80 @@ async fn list(store: &dyn Store) -> Result<Listing, StoreError> {
     store.list(&format!("{PREFIX}/")).await
 }
 
+/// Waits until then; for ever where nothing is due.
+async fn due(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 struct Following {
     store: Arc<dyn Store>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     in_force: watch::Sender<u64>,
+    look_ups: LookUps,
+}
+
+/// Secrets that are being looked up. Dropped, they end.
+struct LookUps {
+    running: JoinSet<Outcome>,
+    own: Arc<[SocketAddr]>,
+}
+
+impl LookUps {
+    /// Starts those that are due. `false`: none is under way.
+    fn start(&mut self, workshop: &mut Workshop) -> bool {
+        for job in workshop.jobs() {
+            self.running.spawn(job.run(Arc::clone(&self.own)));
+        }
+        !self.running.is_empty()
+    }
+
+    /// What has come of some; waits as long as none has. May be dropped while it waits.
+    async fn next(&mut self) -> Vec<Outcome> {
+        let first = match self.running.join_next().await {
+            Some(first) => first,
+            None => std::future::pending().await,
+        };
+        let others = std::iter::from_fn(|| self.running.try_join_next());
+        // Those that were cut are nobody's business any more.
+        std::iter::once(first).chain(others).filter_map(Result::ok).collect()
+    }
+}
+
+/// What the follower woke up for.
+enum Woken {
+    Store(Result<Batch, WatchError>),
+    Secrets(Vec<Outcome>),
+    Due,
 }
 
 impl Following {
     /// Follows every transaction of the store, also those that touch no resource: they come into force too, and somebody may wait for them.
-    async fn follow(self, mut workshop: Box<Workshop>, mut revision: Revision) {
+    async fn follow(mut self, mut workshop: Box<Workshop>, mut revision: Revision) {
         let mut watch = self.store.watch("", revision + 1);
         loop {
-            let built = match watch.next().await {
-                Ok(batch) => self.build(workshop, move |workshop| workshop.apply(&batch)).await,
-                Err(WatchError::Compacted { oldest }) => {
+            self.look_ups.start(&mut workshop);
+            let next_jobs = workshop.next_jobs();
+            let woken = tokio::select! {
+                batch = watch.next() => Woken::Store(batch),
+                outcomes = self.look_ups.next() => Woken::Secrets(outcomes),
+                () = due(next_jobs) => Woken::Due,
+            };
+            let built = match woken {
+                Woken::Due => continue,
+                Woken::Secrets(outcomes) => {
+                    self.build(workshop, move |workshop| workshop.take_secrets(outcomes, revision)).await
+                }
+                Woken::Store(Ok(batch)) => self.build(workshop, move |workshop| workshop.apply(&batch)).await,
+                Woken::Store(Err(WatchError::Compacted { oldest })) => {
                     tracing::info!(revision, oldest, "fell behind the store; listing it anew");
                     let listing = self.list().await;
                     watch = self.store.watch("", listing.revision + 1);
                     self.build(workshop, move |workshop| workshop.replace(&listing)).await
                 }
-                Err(WatchError::Closed) => {
+                Woken::Store(Err(WatchError::Closed)) => {
                     tracing::info!(revision, "the store was closed; what is in force stays");
                     return;
                 }

@@ -58,6 +58,12 @@ impl People {
         self.consumers.get(name.as_bytes())
     }
 
+    /// How many nodes its trees have.
+    #[cfg(test)]
+    pub(super) fn node_count(&self) -> usize {
+        self.consumers.node_count() + self.credentials.node_count()
+    }
+
     /// Where a credential of this plugin is filed.
     pub(super) fn place(&self, plugin: &str, unique: &[u8]) -> Place {
         let half = |number: u8| self.keyed.hash_one((number, plugin, unique)).to_ne_bytes();

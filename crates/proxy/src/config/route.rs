@@ -55,7 +55,7 @@ impl Route {
     /// The route's plugins with the consumer's laid over them; made at the first use and kept in a bounded cache. Nothing is built: the plugins
     /// are the route's and the consumer's own, and so is their state.
     pub(crate) fn with_consumer(&self, consumer: &Arc<Consumer>, shared: &Shared) -> Arc<Pipeline> {
-        if consumer.plugins.is_empty() {
+        if consumer.pipeline.is_neutral() {
             return Arc::clone(&self.pipeline);
         }
         shared.overlay(self.build, consumer, || self.pipeline.under(&consumer.pipeline))

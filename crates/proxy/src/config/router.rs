@@ -105,6 +105,14 @@ impl Router {
         within(&self.anywhere);
     }
 
+    /// How many nodes its trees have.
+    #[cfg(test)]
+    pub(super) fn node_count(&self) -> usize {
+        let mut nodes = self.hosts.node_count() + self.anywhere.node_count();
+        self.hosts.each(&mut |paths| nodes += paths.node_count());
+        nodes
+    }
+
     /// Takes up a route. One that was in it before has to be taken out first.
     pub(super) fn insert(&mut self, route: &Arc<Route>) {
         for uri in &route.rule.uris {

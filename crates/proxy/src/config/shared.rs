@@ -27,12 +27,11 @@ pub(crate) struct Shared {
     own: Arc<[SocketAddr]>,
 }
 
-/// A build of a route, and a consumer at one revision.
+/// A build of a route, and one of a consumer.
 #[derive(PartialEq, Eq, Hash)]
 struct Overlay {
     route: u64,
-    revision: u64,
-    consumer: Arc<str>,
+    consumer: u64,
 }
 
 /// What a [`Shared`] is made of.
@@ -100,7 +99,7 @@ impl Shared {
         consumer: &Consumer,
         make: impl FnOnce() -> Pipeline,
     ) -> Arc<Pipeline> {
-        let key = Overlay { route, revision: consumer.revision, consumer: Arc::clone(&consumer.name) };
+        let key = Overlay { route, consumer: consumer.build };
         if let Some(found) = self.overlays.get(&key) {
             return found;
         }

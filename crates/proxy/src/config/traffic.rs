@@ -83,6 +83,20 @@ impl AllTraffic {
         self.lock().remove(id);
     }
 
+    /// Lets go of room that much fewer routes don't need.
+    pub(super) fn shrink(&self) {
+        let mut routes = self.lock();
+        if routes.capacity() > 1024 && routes.len() < routes.capacity() / 8 {
+            let wanted = 2 * routes.len();
+            routes.shrink_to(wanted);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.lock().capacity()
+    }
+
     /// Every route that has served anything.
     pub(crate) fn served(&self) -> Vec<(Arc<str>, [u64; 5])> {
         let routes = self.lock();

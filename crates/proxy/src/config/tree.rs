@@ -80,6 +80,12 @@ impl<T> Tree<T> {
         Matches { exact, prefixes }
     }
 
+    /// How many nodes it has.
+    #[cfg(test)]
+    pub(super) fn node_count(&self) -> usize {
+        self.root.node_count()
+    }
+
     /// Calls for every value, in no promised order.
     pub(super) fn each<'a>(&'a self, see: &mut dyn FnMut(&'a T)) {
         self.root.each(see);
@@ -127,6 +133,11 @@ impl<T> Node<T> {
             Slot::Exact => &mut self.exact,
             Slot::Prefix => &mut self.prefix,
         }
+    }
+
+    #[cfg(test)]
+    fn node_count(&self) -> usize {
+        1 + self.children.iter().map(|child| child.node_count()).sum::<usize>()
     }
 
     fn each<'a>(&'a self, see: &mut dyn FnMut(&'a T)) {

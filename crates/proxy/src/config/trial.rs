@@ -21,6 +21,7 @@ use usher_store::memory::Memory;
 use usher_store::{Store as _, Transaction};
 
 use super::{Asked, Follower, Route, Shared};
+use crate::engine::Serving;
 use crate::live::{LiveProxy, exchange};
 use crate::options::Options;
 
@@ -46,7 +47,7 @@ impl Trial {
         let kept: Arc<Memory> = Arc::clone(&store);
         let (shared, follower) =
             super::start(&options, registry(), process(), kept, Arc::clone(&keyring)).await.unwrap();
-        let live = LiveProxy::new(Arc::clone(&shared), Vec::new());
+        let live = LiveProxy::new(Arc::clone(&shared), Vec::new(), Serving::new(0));
         Self { store, keyring, shared, live, follower }
     }
 
@@ -130,8 +131,12 @@ pub(crate) fn marks(pipeline: &Pipeline) -> String {
 }
 
 pub(crate) fn registry() -> Arc<Registry> {
-    static SPECS: [&Spec; 3] =
-        [&Spec::of::<Mark<'a'>>(), &Spec::of::<Mark<'b'>>(), &Spec::of::<Gate>().auth::<GateKey>()];
+    static SPECS: [&Spec; 4] = [
+        &Spec::of::<Mark<'a'>>(),
+        &Spec::of::<Mark<'b'>>(),
+        &Spec::of::<Gate>().auth::<GateKey>(),
+        &Spec::of::<Told>().metadata::<MarkConfig>(),
+    ];
     Arc::new(Registry::new(&SPECS))
 }
 
@@ -139,7 +144,8 @@ pub(crate) fn process() -> Arc<Process> {
     Arc::new(Process::new(serde_json::Map::new(), Compat::NONE, crate::targets()))
 }
 
-/// `mark-a` and `mark-b` leave a text in the request. The texts `refuse` and `panic` can't be built.
+/// `mark-a` and `mark-b` leave a text in the request. The texts `refuse` and `panic` can't be built, nor what begins with `refuse `, which the error
+/// quotes.
 struct Mark<const NAME: char>(String);
 
 #[derive(Deserialize, JsonSchema)]
@@ -158,6 +164,9 @@ impl<const NAME: char> Plugin for Mark<NAME> {
         if config.text == "refuse" {
             return Err(BuildError::new("this text is refused"));
         }
+        if config.text.starts_with("refuse ") {
+            return Err(BuildError::new(format!("the text \"{}\" is refused", config.text)));
+        }
         Ok(Self(format!("{NAME}={}", config.text)))
     }
 }
@@ -165,6 +174,28 @@ impl<const NAME: char> Plugin for Mark<NAME> {
 impl<const NAME: char> Mark<NAME> {
     fn mark(&self, exchange: &mut Exchange) -> Flow {
         exchange.request.head.append("x-mark", &self.0).unwrap();
+        Flow::Continue
+    }
+}
+
+/// `told` leaves the text of its metadata in the request.
+struct Told(String);
+
+impl Plugin for Told {
+    const NAME: &'static str = "told";
+    const PRIORITY: i32 = 5;
+    const PHASES: Phases<Self> = Phases { access: Some(Hook::Now(Self::mark)), ..Phases::NONE };
+    type Config = GateConfig;
+
+    fn build(_: GateConfig, env: &Env<'_>) -> Result<Self, BuildError> {
+        let metadata: Option<MarkConfig> = env.metadata()?;
+        Ok(Self(metadata.map_or_else(|| "nothing".to_owned(), |metadata| metadata.text)))
+    }
+}
+
+impl Told {
+    fn mark(&self, exchange: &mut Exchange) -> Flow {
+        exchange.request.head.append("x-mark", format!("told={}", self.0)).unwrap();
         Flow::Continue
     }
 }

@@ -15,6 +15,7 @@ use usher_model::resource::{self, Scheme};
 use usher_model::schema::unsupported;
 use usher_pipeline::env::Target;
 
+use super::workshop::Certificates;
 use balance::Balance;
 
 /// An upstream. Kept as the very same object over every edit that isn't its own, so that the turn of its nodes goes on.
@@ -37,6 +38,8 @@ pub(crate) struct Place<'a> {
     pub(crate) compat: Compat,
     /// Usher's own other listeners.
     pub(crate) own: &'a [SocketAddr],
+    /// Certificates to be shown, by their ids; `None` where none can be named.
+    pub(crate) certificates: Option<&'a Certificates>,
 }
 
 impl Upstream {
@@ -48,7 +51,18 @@ impl Upstream {
         if let Some(sentence) = unsupported(Kind::Upstream, value) {
             return Err(sentence);
         }
-        let spec = resource::Upstream::from_value(value).map_err(|error| error.to_string())?;
+        let mut spec = resource::Upstream::from_value(value).map_err(|error| error.to_string())?;
+        if let Some(id) = &spec.tls.client_cert_id {
+            if spec.tls.client_cert.is_some() || spec.tls.client_key.is_some() {
+                return Err("`tls.client_cert_id` and `tls.client_cert` can't be given both; leave one out"
+                    .to_owned());
+            }
+            let all = place.certificates.ok_or(
+                "`tls.client_cert_id` can't be given inside of a plugin; refer to an upstream by `upstream_id`, or give `client_cert` and `client_key`",
+            )?;
+            let pair = all.client(id)?;
+            (spec.tls.client_cert, spec.tls.client_key) = (Some(pair.cert), Some(pair.key));
+        }
         for node in &spec.nodes {
             let port = node.port.unwrap_or_else(|| spec.scheme.port());
             if let Ok(ip) = node.host.parse::<IpAddr>()
@@ -77,6 +91,11 @@ impl Upstream {
     /// The node whose turn it is, as an index into `spec.nodes`: of the highest priority that has one left which is in use and not in `tried`.
     pub(crate) fn choose(&self, tried: &[usize]) -> Option<usize> {
         self.balance.choose(tried)
+    }
+
+    /// The node that [`Upstream::choose`] would give a first try, without taking its turn.
+    pub(crate) fn next(&self) -> Option<usize> {
+        self.balance.next()
     }
 }
 

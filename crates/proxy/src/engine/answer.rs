@@ -1,7 +1,7 @@
 //! Makes the answer's head, whoever gave the answer, and sees it to the client.
 
 use usher_http1::encode::{ResponseExtras, encode_response, takes_chunks};
-use usher_http1::head::{Head, Version};
+use usher_http1::head::{Head, Version, is_name};
 use usher_http1::reject::Reject;
 use usher_http1::request::Framing;
 use usher_pipeline::body::{Body, BodySteps};
@@ -115,17 +115,15 @@ fn sign(answer: &mut Head, local: &Local) {
     let (mut dated, mut nominates) = (false, false);
     answer.remove_fields(|name, value| match name.len() {
         4 => {
-            dated |= name.eq_ignore_ascii_case(b"date");
+            dated |= is_name(name, b"date");
             false
         }
-        6 => name.eq_ignore_ascii_case(b"server"),
-        10 if name.eq_ignore_ascii_case(b"connection") => {
+        6 => is_name(name, b"server"),
+        10 if is_name(name, b"connection") => {
             nominates |= nominates_others(value);
             false
         }
-        9.. if matches!(name, [b'x' | b'X', ..]) => {
-            name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"x-accel-"))
-        }
+        9.. => name.get(..8).is_some_and(|start| is_name(start, b"x-accel-")),
         _ => false,
     });
     if nominates {

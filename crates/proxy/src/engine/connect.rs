@@ -48,14 +48,14 @@ pub(super) async fn connect(
     endpoint: &Endpoint,
     host: Option<Rc<str>>,
     within: Duration,
-) -> Result<Link, NoLink> {
+) -> Result<Box<Link>, NoLink> {
     // A timer, because this happens once per connection and has to be exact.
     let connected = timeout(within, dial(local, endpoint, host)).await;
     local.clock.turn();
     connected.unwrap_or(Err(NoLink::TimedOut(within)))
 }
 
-async fn dial(local: &Local, endpoint: &Endpoint, host: Option<Rc<str>>) -> Result<Link, NoLink> {
+async fn dial(local: &Local, endpoint: &Endpoint, host: Option<Rc<str>>) -> Result<Box<Link>, NoLink> {
     let (stream, address) = reach(local, endpoint).await?;
     // Delay of small writes helps nobody here; without it a connection works all the same.
     let _ = stream.set_nodelay(true);

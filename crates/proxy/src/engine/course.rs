@@ -249,9 +249,6 @@ fn refill(head: &usher_http1::head::Head, state: &mut State) -> Result<(), Rejec
     let authority = head.get_str("host").unwrap_or_default();
     let (host, port) = split_host(authority);
     let host = host.strip_suffix('.').unwrap_or(host);
-    state.host.clear();
-    state.host.push_str(host);
-    state.host.make_ascii_lowercase();
     state.authority.clear();
     state.authority.push_str(authority);
     let target = head.target();
@@ -266,7 +263,7 @@ fn refill(head: &usher_http1::head::Head, state: &mut State) -> Result<(), Rejec
     };
     let is_new = rewritten.as_ref().is_ok_and(|new| *new);
     let path = if is_new { &state.path } else { path };
-    state.exchange.request.refill(path, query, is_new, &state.host, port);
+    state.exchange.request.refill(path, query, is_new, host, port);
     rewritten.map(drop)
 }
 

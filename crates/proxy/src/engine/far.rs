@@ -24,7 +24,7 @@ use super::upload::{Cut, Upload};
 /// The upstream's side of one exchange.
 pub(super) struct Far {
     /// The connection; `None` where there is none, or none any more.
-    pub(super) link: Option<Link>,
+    pub(super) link: Option<Box<Link>>,
     /// Where the connection goes once its answer is read.
     pub(super) idle: Option<Rc<Idle>>,
     /// What was read and not yet used. Stays with the state, and so is used again with it.

@@ -16,7 +16,7 @@ use usher_http1::response::{ResponseHead, decode_response};
 use usher_model::resource::KeepalivePool;
 use usher_pipeline::worker::{Answer, Call, FetchError};
 
-use self::target::Target;
+pub(crate) use self::target::Target;
 use super::buffers::LARGE;
 use super::connect::{NoLink, connect};
 use super::local::Local;
@@ -105,7 +105,7 @@ fn endpoint(local: &Local, target: &Target<'_>, verify: bool) -> Result<Endpoint
     Ok(Endpoint {
         place,
         port: target.port,
-        authority: super::nodes::authority(target.host, target.port, target.scheme).into(),
+        authority: target.authority().into(),
         tls,
         idle: local.nodes.idle(pool, target.host, target.port, KeepalivePool::default()),
     })
@@ -127,7 +127,7 @@ fn head(call: &Call, target: &Target<'_>, endpoint: &Endpoint) -> Result<Head, F
 
 async fn ask(
     local: &Local,
-    mut link: Link,
+    mut link: Box<Link>,
     endpoint: &Endpoint,
     head: &Head,
     call: &Call,

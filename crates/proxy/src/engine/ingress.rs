@@ -307,18 +307,22 @@ fn is_spelled(name: &[u8], known: &str) -> bool {
 
 /// Host and port of a `Host` field; the host keeps the brackets of an IPv6 address.
 pub(crate) fn split_host(authority: &str) -> (&str, Option<u16>) {
-    let bytes = authority.as_bytes();
-    let bracket = if bytes.first() == Some(&b'[') { memchr::memchr(b']', bytes).unwrap_or(0) } else { 0 };
-    let colon = bytes.get(bracket..).and_then(|rest| memchr::memchr(b':', rest));
-    match colon.map(|at| authority.split_at(bracket + at)) {
-        Some((host, port)) => (host, port.get(1..).and_then(|port| port.parse().ok())),
-        None => (authority, None),
+    // From behind, because ports are short. A colon inside of brackets belongs to the host.
+    match authority.bytes().rposition(|byte| matches!(byte, b':' | b']')).map(|at| authority.split_at(at)) {
+        Some((host, port)) if port.starts_with(':') => {
+            (host, port.get(1..).and_then(|port| port.parse().ok()))
+        }
+        _ => (authority, None),
     }
 }
 
 /// Whether a `Connection` field names others than itself always means.
 pub(super) fn nominates_others(value: &[u8]) -> bool {
-    ![b"keep-alive".as_slice(), b"close", b"upgrade"].iter().any(|usual| value.eq_ignore_ascii_case(usual))
+    // What nearly everybody says comes first.
+    value != b"keep-alive"
+        && ![b"keep-alive".as_slice(), b"close", b"upgrade"]
+            .iter()
+            .any(|usual| value.eq_ignore_ascii_case(usual))
 }
 
 #[cfg(test)]

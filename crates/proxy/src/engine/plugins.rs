@@ -58,7 +58,7 @@ impl<'a> Plugins<'a> {
             return Flow::Reply(reply);
         }
         if let (Some(consumer), Some(route)) = (exchange.consumer(), route)
-            && !consumer.plugins.is_empty()
+            && !consumer.pipeline.is_neutral()
         {
             let overlaid = route.with_consumer(&Arc::clone(consumer), shared);
             let flow = overlaid.rewrite_fresh(exchange).await;

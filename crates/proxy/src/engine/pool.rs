@@ -21,14 +21,16 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) const fn new(socket: Socket, address: SocketAddr, name: Option<Rc<str>>) -> Self {
-        Self { socket, address, name, served: 0, idle_since_ms: 0 }
+    /// Boxed once, because it changes hands several times with every exchange.
+    pub(super) fn new(socket: Socket, address: SocketAddr, name: Option<Rc<str>>) -> Box<Self> {
+        Box::new(Self { socket, address, name, served: 0, idle_since_ms: 0 })
     }
 }
 
 /// The idle connections to one node. The newest is used first, so that the others can grow old.
 pub(super) struct Idle {
-    links: RefCell<Vec<Link>>,
+    #[expect(clippy::vec_box, reason = "what is lent is the box: its content is never moved")]
+    links: RefCell<Vec<Box<Link>>>,
     rules: Cell<KeepalivePool>,
     /// Idle connections of the whole worker.
     all: Rc<Cell<usize>>,
@@ -49,10 +51,15 @@ impl Idle {
 
     /// A connection that is certainly open as far as this side can know. `suits` judges name and address; `certain` asks the kernel, for requests
     /// that must not be sent twice.
-    pub(super) fn take(&self, now_ms: u64, certain: bool, suits: impl Fn(&Link) -> bool) -> Option<Link> {
+    pub(super) fn take(
+        &self,
+        now_ms: u64,
+        certain: bool,
+        suits: impl Fn(&Link) -> bool,
+    ) -> Option<Box<Link>> {
         let mut links = self.links.borrow_mut();
         loop {
-            let at = links.iter().rposition(&suits)?;
+            let at = links.iter().rposition(|link| suits(link))?;
             let mut link = links.remove(at);
             self.all.set(self.all.get().saturating_sub(1));
             let is_quiet = if certain { link.socket.is_quiet_now() } else { link.socket.is_quiet() };
@@ -63,7 +70,7 @@ impl Idle {
     }
 
     /// Keeps a connection whose answer was read to its end.
-    pub(super) fn put(&self, mut link: Link, now_ms: u64) {
+    pub(super) fn put(&self, mut link: Box<Link>, now_ms: u64) {
         let rules = self.rules.get();
         link.served += 1;
         let mut links = self.links.borrow_mut();
@@ -119,7 +126,7 @@ mod tests {
     use super::{Idle, Link};
     use crate::engine::socket::Socket;
 
-    async fn pair(listener: &TcpListener) -> (Link, TcpStream) {
+    async fn pair(listener: &TcpListener) -> (Box<Link>, TcpStream) {
         let address = listener.local_addr().unwrap();
         let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
         (Link::new(Socket::Plain(near.unwrap()), address, None), far.unwrap().0)

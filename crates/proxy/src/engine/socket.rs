@@ -31,9 +31,15 @@ impl Socket {
     /// Costs no system call while the kernel has reported nothing.
     pub(super) fn is_quiet(&mut self) -> bool {
         let mut one = [0; 1];
-        let mut buffer = ReadBuf::new(&mut one);
-        let mut context = Context::from_waker(Waker::noop());
-        Pin::new(self).poll_read(&mut context, &mut buffer).is_pending()
+        match self {
+            Self::Plain(tcp) => {
+                tcp.try_read(&mut one).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Self::Tls(tls) => {
+                let mut context = Context::from_waker(Waker::noop());
+                Pin::new(tls.as_mut()).poll_read(&mut context, &mut ReadBuf::new(&mut one)).is_pending()
+            }
+        }
     }
 
     /// The same, asking the kernel: what has just arrived is seen too.

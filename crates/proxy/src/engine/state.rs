@@ -30,8 +30,6 @@ pub(super) struct State {
     pub(super) said: Said,
     /// The canonical path, while it is made.
     pub(super) path: String,
-    /// The host in lower case, while it is made.
-    pub(super) host: String,
     /// The `Host` as it came.
     pub(super) authority: String,
     /// The target that is forwarded, where it isn't the client's own.
@@ -51,7 +49,6 @@ impl State {
             far: Far::default(),
             said: Said::default(),
             path: String::new(),
-            host: String::new(),
             authority: String::new(),
             target: String::new(),
             tried: SmallVec::new(),

@@ -13,6 +13,7 @@ use tokio::time::MissedTickBehavior;
 use super::alarm::SWEEP;
 use super::listen;
 use super::local::{Local, Parts};
+use super::serving::Serving;
 
 /// Lookups of names that one worker may have under way.
 const BLOCKING: usize = 8;
@@ -40,6 +41,7 @@ pub(super) fn start(
     listeners: Vec<TcpListener>,
     orders: watch::Receiver<Order>,
     started: SyncSender<std::io::Result<()>>,
+    serving: Serving,
 ) -> std::io::Result<thread::JoinHandle<()>> {
     thread::Builder::new().name(format!("usher-worker-{}", parts.index)).spawn(move || {
         let runtime = Builder::new_current_thread()
@@ -51,6 +53,7 @@ pub(super) fn start(
             // Whoever starts us waits for this word, or is gone itself.
             Err(error) => return drop(started.send(Err(error))),
         };
+        let _serves = serving.begin();
         let _ = started.send(Ok(()));
         runtime.block_on(serve(parts, listeners, orders));
         // A name that is still being looked up is nobody's business any more.

@@ -135,7 +135,9 @@ fn destination(snapshot: &Snapshot, origin: &Origin) -> (Option<UpstreamName>, O
     let answer = (upstream.tries() == 0).then(|| {
         "503 Service Temporarily Unavailable: no node of the upstream has a weight above 0".to_owned()
     });
-    (Some(UpstreamName { id, nodes: nodes(upstream) }), answer)
+    let nodes = nodes(upstream);
+    let next = upstream.next().and_then(|index| nodes.get(index)).map(|(address, _)| address.clone());
+    (Some(UpstreamName { id, nodes, next }), answer)
 }
 
 fn nodes(upstream: &Upstream) -> Vec<(String, u32)> {

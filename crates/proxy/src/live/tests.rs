@@ -65,6 +65,7 @@ async fn a_request_is_explained_by_the_route_it_takes_and_those_it_passes() {
     let upstream = found.upstream.unwrap();
     assert_eq!(upstream.id.as_deref(), Some("api"));
     assert_eq!(upstream.nodes, [("10.0.0.1:8080".to_owned(), 3), ("[::1]:80".to_owned(), 1)]);
+    assert_eq!(upstream.next.as_deref(), Some("10.0.0.1:8080"));
     assert_eq!(found.answer, None);
 
     let beta = trial.live.explain(&sketch("GET", "", "/speaker/7?beta=yes"));

@@ -1,334 +1,372 @@
-//! The change log and the snapshots: a second, plain form of the data, each record and each file with its checksum.
+//! The change log and the snapshots: a second, plain form of the data, from which a damaged data file is brought back.
 //!
 //! `changes-<revision>.log` holds the transactions behind that revision; `snapshot-<revision>.bin` everything as of it. Once a log outgrows
-//! its snapshot, a new snapshot is written behind the writer's back and a new log begun; a commit never rewrites what others wrote.
+//! its snapshot, a new snapshot is written behind the writer's back and a new log begun; a commit never rewrites what others wrote. Nothing
+//! here can make a commit fail: what the disk refuses is kept and tried again, or a snapshot takes its place.
 
-use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+mod form;
+
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use super::database::{Cut, Fault};
+use super::disk::DiskFile;
+use super::folder::Folder;
+use crate::{Entry, Revision};
+pub(super) use form::{Change, Log, Snapshot};
+use form::{HEAD_BYTES, log_head, snapshot_head, write_record, write_row};
 
-use super::folder;
-use crate::{Batch, Entry, Event, Revision};
-
-const LOG_MAGIC: &[u8; 8] = b"USHLOG01";
-const SNAPSHOT_MAGIC: &[u8; 8] = b"USHSNP01";
-/// A log smaller than this is never folded.
-const LEAST_FOLD_BYTES: u64 = 1 << 20;
 /// Snapshots kept, with the logs behind them.
 const KEPT: usize = 5;
+/// How soon what was added is synced.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// Bytes that wait at most for a disk that takes none.
+const MOST_WAITING_BYTES: usize = 4 << 20;
+/// How long after a snapshot that failed the next is tried: this at first, then twice as long each time.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest such pause.
+const MOST_PAUSE: Duration = Duration::from_secs(64);
+/// What a snapshot is written in.
+const PIECE_BYTES: usize = 1 << 20;
 
 fn named(kind: &str, revision: Revision, ending: &str) -> String {
     format!("{kind}-{revision:020}.{ending}")
 }
 
-fn revision_of(path: &Path) -> Revision {
+pub(super) fn revision_of(path: &Path) -> Revision {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     stem.rsplit('-').next().and_then(|digits| digits.parse().ok()).unwrap_or_default()
 }
 
 /// The snapshots of a folder, oldest first.
-pub(super) fn snapshots(folder: &Path) -> Vec<PathBuf> {
-    folder::files(folder, |name| name.starts_with("snapshot-") && name.ends_with(".bin"))
+pub(super) fn snapshots(folder: &Folder) -> io::Result<Vec<PathBuf>> {
+    folder.files(|name| name.starts_with("snapshot-") && name.ends_with(".bin"))
 }
 
 /// The change logs of a folder, oldest first.
-pub(super) fn logs(folder: &Path) -> Vec<PathBuf> {
-    folder::files(folder, |name| name.starts_with("changes-") && name.ends_with(".log"))
+pub(super) fn logs(folder: &Folder) -> io::Result<Vec<PathBuf>> {
+    folder.files(|name| name.starts_with("changes-") && name.ends_with(".log"))
 }
 
-/// The log that is written to.
+/// A snapshot; `None` where it can't be read or is damaged.
+pub(super) fn read_snapshot(folder: &Folder, path: &Path) -> Option<Snapshot> {
+    form::read_snapshot(&folder.read(path).ok()?)
+}
+
+/// The good part of a log; `None` where it can't be read, or not even its head is right.
+pub(super) fn read_log(folder: &Folder, path: &Path) -> Option<Log> {
+    form::read_log(&folder.read(path).ok()?)
+}
+
+/// What is written to.
 #[derive(Debug)]
 pub(super) struct History {
-    folder: PathBuf,
-    log: File,
+    folder: Folder,
+    /// `None` where none could be begun; a snapshot is due then.
+    log: Option<Box<dyn DiskFile>>,
     log_bytes: u64,
+    /// Records that the disk didn't take yet.
+    waiting: Vec<u8>,
+    /// A smaller log is never folded.
+    least_fold_bytes: u64,
     fold_at: u64,
     unsynced: bool,
-    /// Set after a failed write: the next chance makes a snapshot, because the log has a gap.
+    synced: Instant,
+    /// The log lacks a record: only a snapshot and a new log close that.
     gap: bool,
-    folding: Option<std::thread::JoinHandle<io::Result<u64>>>,
+    /// A snapshot failed, and is tried again.
+    owed: bool,
+    pause: Duration,
+    not_before: Option<Instant>,
+    folding: Option<JoinHandle<Result<u64, Fault>>>,
 }
 
 impl History {
-    /// Begins a new log behind `revision`.
-    pub(super) fn begin(folder: &Path, revision: Revision) -> io::Result<Self> {
-        let log = new_log(folder, revision)?;
-        let log_bytes = 16;
-        Ok(Self {
-            folder: folder.to_owned(),
-            log,
-            log_bytes,
-            fold_at: LEAST_FOLD_BYTES,
+    fn new(folder: &Folder, least_fold_bytes: u64) -> Self {
+        Self {
+            folder: folder.clone(),
+            log: None,
+            log_bytes: 0,
+            waiting: Vec::new(),
+            least_fold_bytes,
+            fold_at: least_fold_bytes,
             unsynced: false,
-            gap: false,
+            synced: Instant::now(),
+            gap: true,
+            owed: false,
+            pause: LEAST_PAUSE,
+            not_before: None,
             folding: None,
-        })
+        }
+    }
+
+    /// Begins a new log behind `cut`, with a snapshot of it before. Where the disk has no room for that, it is done later.
+    pub(super) fn begin(folder: &Folder, least_fold_bytes: u64, revision: Revision, cut: &Cut) -> Self {
+        let mut history = Self::new(folder, least_fold_bytes);
+        let snapshot = if revision > 0 { write_snapshot(folder, cut) } else { Ok(0) };
+        match snapshot {
+            Ok(bytes) => history.fold_at = bytes.max(least_fold_bytes),
+            Err(fault) => {
+                tracing::warn!(?fault, "could not write a snapshot; it will be tried again");
+                history.owed = true;
+            }
+        }
+        history.begin_log(revision);
+        history
     }
 
     /// Goes on with a log whose good part is `length` bytes long.
-    pub(super) fn resume(path: &Path, length: u64) -> io::Result<Self> {
-        let folder = path.parent().unwrap_or_else(|| Path::new(".")).to_owned();
-        let mut log = File::options().read(true).write(true).open(path)?;
-        log.set_len(length)?;
-        log.seek(SeekFrom::End(0))?;
-        let newest =
-            snapshots(&folder).last().and_then(|path| path.metadata().ok()).map_or(0, |file| file.len());
-        let fold_at = newest.max(LEAST_FOLD_BYTES);
-        Ok(Self { folder, log, log_bytes: length, fold_at, unsynced: false, gap: false, folding: None })
+    pub(super) fn resume(
+        folder: &Folder,
+        least_fold_bytes: u64,
+        path: &Path,
+        length: u64,
+    ) -> io::Result<Self> {
+        let mut history = Self::new(folder, least_fold_bytes);
+        let log = folder.disk.open(path)?;
+        if log.length()? != length {
+            log.set_length(length)?;
+        }
+        let newest = snapshots(folder)?.pop().and_then(|path| folder.disk.open(&path).ok()?.length().ok());
+        history.log = Some(log);
+        history.log_bytes = length;
+        history.fold_at = newest.unwrap_or_default().max(least_fold_bytes);
+        history.gap = false;
+        Ok(history)
     }
 
-    /// Adds committed transactions. They are safe in the database already, so a failure here only leaves a gap, closed by the next snapshot.
-    pub(super) fn append(&mut self, batches: &[Batch]) {
-        let mut out = Vec::new();
-        for batch in batches {
-            write_record(&mut out, batch);
+    /// Adds committed transactions. They are safe in the database already.
+    pub(super) fn append(&mut self, changes: &[Change]) {
+        if self.gap {
+            return;
         }
-        match self.log.write_all(&out) {
+        for change in changes {
+            write_record(&mut self.waiting, change);
+        }
+        self.write_waiting();
+        if self.waiting.len() > MOST_WAITING_BYTES {
+            tracing::warn!("the change log waits too long for the disk; a snapshot will take its place");
+            self.leave_gap();
+        }
+    }
+
+    /// Whether the log lacks something.
+    pub(super) const fn has_gap(&self) -> bool {
+        self.gap
+    }
+
+    /// Notes that the log lacks something.
+    pub(super) fn leave_gap(&mut self) {
+        self.gap = true;
+        self.waiting = Vec::new();
+    }
+
+    fn write_waiting(&mut self) {
+        let Some(log) = self.log.as_ref().filter(|_| !self.waiting.is_empty()) else { return };
+        // Always at the end of the good part: what a failed write left there is written over.
+        match log.write_at(self.log_bytes, &self.waiting) {
             Ok(()) => {
-                self.log_bytes += out.len() as u64;
+                self.log_bytes += self.waiting.len() as u64;
+                self.waiting.clear();
                 self.unsynced = true;
             }
-            Err(error) => {
-                tracing::warn!(%error, "could not add to the change log; a snapshot will take its place");
-                self.gap = true;
-            }
+            Err(error) => tracing::warn!(%error, "could not add to the change log; it will be tried again"),
+        }
+    }
+
+    /// Brings what was added to the disk, if that is due.
+    pub(super) fn sync_if_due(&mut self) {
+        if self.synced.elapsed() >= SYNC_EVERY {
+            self.sync();
         }
     }
 
     /// Brings what was added to the disk.
     pub(super) fn sync(&mut self) {
+        self.synced = Instant::now();
+        self.write_waiting();
         if std::mem::take(&mut self.unsynced)
-            && let Err(error) = self.log.sync_data()
+            && let Some(Err(error)) = self.log.as_ref().map(|log| log.sync())
         {
+            // What a failed sync left on the disk isn't known, and a second one would not bring it there.
             tracing::warn!(%error, "could not sync the change log; a snapshot will take its place");
-            self.gap = true;
+            self.leave_gap();
         }
     }
 
     /// Whether a snapshot is due.
     pub(super) fn wants_fold(&mut self) -> bool {
-        if self.folding.as_ref().is_some_and(std::thread::JoinHandle::is_finished) {
+        if self.folding.as_ref().is_some_and(JoinHandle::is_finished) {
             self.finish_fold();
         }
-        self.folding.is_none() && (self.gap || self.log_bytes > self.fold_at)
+        let may =
+            self.folding.is_none() && self.not_before.is_none_or(|not_before| Instant::now() >= not_before);
+        may && (self.gap || self.owed || self.log_bytes > self.fold_at)
     }
 
-    /// Begins a new log behind `revision`, and writes a snapshot of `entries` on a thread of its own.
-    pub(super) fn fold(&mut self, revision: Revision, entries: Vec<Entry>) {
-        match new_log(&self.folder, revision) {
-            Ok(log) => {
-                self.log = log;
-                self.log_bytes = 16;
-                self.unsynced = false;
-                self.gap = false;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "could not begin a new change log");
+    /// Writes a snapshot of `cut` on a thread of its own, and begins a new log behind it where the old one is too long or lacks something.
+    pub(super) fn fold(&mut self, cut: Cut) {
+        self.owed = true;
+        if self.gap || self.log_bytes > self.fold_at {
+            self.sync();
+            let begun = cut.numbers().is_ok_and(|(revision, _)| self.begin_log(revision));
+            if !begun {
+                self.wait();
                 return;
             }
         }
         let folder = self.folder.clone();
         let thread = std::thread::Builder::new().name("store-fold".to_owned()).spawn(move || {
-            let size = write_snapshot(&folder, revision, &entries)?;
+            let bytes = write_snapshot(&folder, &cut)?;
+            // The cut keeps pages of the data file from being used again.
+            drop(cut);
             forget_old(&folder);
-            Ok(size)
+            Ok(bytes)
         });
         match thread {
             Ok(thread) => self.folding = Some(thread),
             Err(error) => {
                 tracing::warn!(%error, "could not start writing a snapshot");
-                self.gap = true;
+                self.wait();
             }
         }
+    }
+
+    fn begin_log(&mut self, revision: Revision) -> bool {
+        match new_log(&self.folder, revision) {
+            Ok(log) => {
+                self.log = Some(log);
+                self.log_bytes = HEAD_BYTES;
+                // What the old one didn't take is before this one.
+                self.waiting.clear();
+                self.unsynced = false;
+                self.gap = false;
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not begin a new change log; it will be tried again");
+                false
+            }
+        }
+    }
+
+    fn wait(&mut self) {
+        self.not_before = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(MOST_PAUSE);
     }
 
     /// Waits for a snapshot that is being written.
     pub(super) fn finish_fold(&mut self) {
         let Some(thread) = self.folding.take() else { return };
         match thread.join() {
-            Ok(Ok(size)) => self.fold_at = size.max(LEAST_FOLD_BYTES),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "could not write a snapshot; it will be tried again");
-                self.gap = true;
+            Ok(Ok(bytes)) => {
+                self.fold_at = bytes.max(self.least_fold_bytes);
+                self.owed = false;
+                self.pause = LEAST_PAUSE;
+                self.not_before = None;
             }
-            Err(_) => tracing::error!("writing a snapshot panicked"),
+            Ok(Err(fault)) => {
+                tracing::warn!(?fault, "could not write a snapshot; it will be tried again");
+                self.wait();
+            }
+            Err(_) => {
+                tracing::error!("writing a snapshot panicked");
+                self.wait();
+            }
         }
     }
 }
 
-fn new_log(folder: &Path, revision: Revision) -> io::Result<File> {
-    let path = folder.join(named("changes", revision, "log"));
-    let unfinished = path.with_extension(folder::UNFINISHED);
-    let mut log = folder::create(&unfinished)?;
-    log.write_all(LOG_MAGIC)?;
-    log.write_all(&revision.to_be_bytes())?;
-    log.sync_all()?;
-    folder::put_in_place(&unfinished, &path)?;
-    Ok(log)
+fn new_log(folder: &Folder, revision: Revision) -> io::Result<Box<dyn DiskFile>> {
+    let path = folder.path.join(named("changes", revision, "log"));
+    folder.write_whole(&path, |file| file.write_at(0, &log_head(revision)))?;
+    folder.disk.open(&path)
 }
 
 /// Writes a snapshot; gives its size in bytes.
-pub(super) fn write_snapshot(folder: &Path, revision: Revision, entries: &[Entry]) -> io::Result<u64> {
-    let path = folder.join(named("snapshot", revision, "bin"));
-    let unfinished = path.with_extension(folder::UNFINISHED);
-    let mut out = Vec::new();
-    out.extend_from_slice(SNAPSHOT_MAGIC);
-    out.extend_from_slice(&revision.to_be_bytes());
-    out.extend_from_slice(&(entries.len() as u64).to_be_bytes());
-    for entry in entries {
-        write_entry(&mut out, entry);
-    }
-    let checksum = crc32fast::hash(&out);
-    out.extend_from_slice(&checksum.to_be_bytes());
-    let mut file = folder::create(&unfinished)?;
-    file.write_all(&out)?;
-    file.sync_all()?;
-    folder::put_in_place(&unfinished, &path)?;
-    Ok(out.len() as u64)
+fn write_snapshot(folder: &Folder, cut: &Cut) -> Result<u64, Fault> {
+    let (revision, count) = cut.numbers()?;
+    write_rows(folder, revision, count, |row| cut.each(row))
 }
 
-fn forget_old(folder: &Path) {
-    let snapshots = snapshots(folder);
+/// Writes a snapshot of `count` entries, which `each` hands over one after another; gives its size in bytes.
+pub(super) fn write_rows<E: From<io::Error>>(
+    folder: &Folder,
+    revision: Revision,
+    count: u64,
+    each: impl FnOnce(&mut dyn FnMut(&Entry, Option<u64>) -> io::Result<()>) -> Result<(), E>,
+) -> Result<u64, E> {
+    let path = folder.path.join(named("snapshot", revision, "bin"));
+    folder.write_whole(&path, |file| {
+        let mut output = Output { file, bytes: 0, checksum: crc32fast::Hasher::new() };
+        let mut piece = snapshot_head(revision, count);
+        each(&mut |entry: &Entry, until| {
+            write_row(&mut piece, entry, until);
+            if piece.len() < PIECE_BYTES {
+                return Ok(());
+            }
+            output.write(&std::mem::take(&mut piece))
+        })?;
+        output.write(&piece)?;
+        let checksum = output.checksum.clone().finalize();
+        output.write(&checksum.to_be_bytes())?;
+        Ok(output.bytes)
+    })
+}
+
+/// A file that is written from its beginning to its end.
+struct Output {
+    file: Box<dyn DiskFile>,
+    bytes: u64,
+    checksum: crc32fast::Hasher,
+}
+
+impl Output {
+    fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+        self.file.write_at(self.bytes, piece)?;
+        self.checksum.update(piece);
+        self.bytes += piece.len() as u64;
+        Ok(())
+    }
+}
+
+/// Removes all but the newest snapshots, and the logs that end before the oldest of those.
+pub(super) fn forget_old(folder: &Folder) {
+    let (Ok(snapshots), Ok(logs)) = (snapshots(folder), logs(folder)) else { return };
     let Some(oldest_kept) = snapshots.len().checked_sub(KEPT).and_then(|at| snapshots.get(at)) else {
         return;
     };
     let floor = revision_of(oldest_kept);
-    let old = snapshots.iter().filter(|path| revision_of(path) < floor).cloned();
-    let old_logs = logs(folder).into_iter().filter(|path| revision_of(path) < floor);
-    for path in old.chain(old_logs) {
-        if let Err(error) = std::fs::remove_file(&path) {
-            tracing::warn!(file = %path.display(), %error, "could not remove an old file");
+    for path in snapshots.iter().filter(|path| revision_of(path) < floor) {
+        folder.remove(path);
+    }
+    for (log, next) in logs.iter().zip(logs.iter().skip(1)) {
+        if revision_of(next) <= floor {
+            folder.remove(log);
         }
     }
 }
 
-/// A snapshot's revision and entries; `None` where it is damaged.
-pub(super) fn read_snapshot(path: &Path) -> Option<(Revision, Vec<Entry>)> {
-    let bytes = std::fs::read(path).ok()?;
-    let (body, checksum) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
-    if crc32fast::hash(body).to_be_bytes() != *checksum {
-        return None;
-    }
-    let mut reader = Reader(body);
-    (reader.take(8)? == SNAPSHOT_MAGIC).then_some(())?;
-    let (revision, count) = (reader.number()?, reader.number()?);
-    let mut entries = Vec::new();
-    for _ in 0..count {
-        entries.push(reader.entry()?);
-    }
-    Some((revision, entries))
-}
-
-/// The good part of a change log.
-pub(super) struct Log {
-    /// The revision that it goes on from.
-    pub(super) base: Revision,
-    /// Its good transactions.
-    pub(super) batches: Vec<Batch>,
-    /// The length of its good part in bytes.
-    pub(super) length: u64,
-}
-
-/// Reads a log up to its first damaged or unfinished record; `None` where not even its head is right.
-pub(super) fn read_log(path: &Path) -> Option<Log> {
-    let mut bytes = Vec::new();
-    File::open(path).ok()?.read_to_end(&mut bytes).ok()?;
-    let mut reader = Reader(&bytes);
-    (reader.take(8)? == LOG_MAGIC).then_some(())?;
-    let base = reader.number()?;
-    let mut log = Log { base, batches: Vec::new(), length: 16 };
-    let mut next = base + 1;
-    while let Some(batch) = reader.record().filter(|batch| batch.revision == next) {
-        next += 1;
-        log.batches.push(batch);
-        log.length = (bytes.len() - reader.0.len()) as u64;
-    }
-    Some(log)
-}
-
-fn write_record(out: &mut Vec<u8>, batch: &Batch) {
-    let mut record = Vec::new();
-    record.extend_from_slice(&batch.revision.to_be_bytes());
-    record.extend_from_slice(&(batch.events.len() as u64).to_be_bytes());
-    for event in &batch.events {
-        match &event.after {
-            Some(entry) => {
-                record.push(1);
-                write_entry(&mut record, entry);
-            }
-            None => {
-                record.push(0);
-                write_bytes(&mut record, event.key.as_bytes());
-            }
+/// Sets logs and snapshots aside that know of later revisions than the data file: they belong to another course of things, and a
+/// later repair must not take them for what was before this file.
+pub(super) fn set_aside_beyond(folder: &Folder, revision: Revision) -> io::Result<()> {
+    let beyond = |path: &PathBuf| revision_of(path) > revision;
+    let mut strange: Vec<PathBuf> =
+        snapshots(folder)?.into_iter().chain(logs(folder)?).filter(beyond).collect();
+    for path in logs(folder)? {
+        let ahead = read_log(folder, &path)
+            .is_some_and(|log| log.changes.last().is_some_and(|change| change.batch.revision > revision));
+        if ahead && !strange.contains(&path) {
+            strange.push(path);
         }
     }
-    out.extend_from_slice(&(record.len() as u64).to_be_bytes());
-    out.extend_from_slice(&crc32fast::hash(&record).to_be_bytes());
-    out.extend_from_slice(&record);
-}
-
-fn write_entry(out: &mut Vec<u8>, entry: &Entry) {
-    write_bytes(out, entry.key.as_bytes());
-    out.extend_from_slice(&entry.created.to_be_bytes());
-    out.extend_from_slice(&entry.modified.to_be_bytes());
-    write_bytes(out, &entry.value);
-}
-
-fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
-    out.extend_from_slice(bytes);
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
+    for path in strange {
+        let mut aside = path.clone().into_os_string();
+        aside.push(".aside");
+        folder.disk.rename(&path, Path::new(&aside))?;
+        tracing::warn!(file = %path.display(), "this file knows of later changes than the data file; it was set aside as .aside");
     }
-
-    fn number(&mut self) -> Option<u64> {
-        Some(self.take(8)?.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
-    }
-
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = usize::try_from(self.number()?).ok()?;
-        self.take(length)
-    }
-
-    fn key(&mut self) -> Option<Arc<str>> {
-        std::str::from_utf8(self.bytes()?).ok().map(Arc::from)
-    }
-
-    fn entry(&mut self) -> Option<Entry> {
-        let key = self.key()?;
-        let (created, modified) = (self.number()?, self.number()?);
-        Some(Entry { key, created, modified, value: Bytes::copy_from_slice(self.bytes()?) })
-    }
-
-    fn record(&mut self) -> Option<Batch> {
-        let length = usize::try_from(self.number()?).ok()?;
-        let checksum = self.take(4)?;
-        let record = self.take(length)?;
-        if crc32fast::hash(record).to_be_bytes() != *checksum {
-            return None;
-        }
-        let mut inside = Self(record);
-        let (revision, count) = (inside.number()?, inside.number()?);
-        let mut events = Vec::new();
-        for _ in 0..count {
-            let event = if inside.take(1)? == [1] {
-                let entry = inside.entry()?;
-                Event { key: Arc::clone(&entry.key), before: None, after: Some(entry) }
-            } else {
-                Event { key: inside.key()?, before: None, after: None }
-            };
-            events.push(event);
-        }
-        Some(Batch { revision, events })
-    }
+    Ok(())
 }

@@ -1,8 +1,6 @@
 //! Lays a wish's edits over what is stored, and adds what follows from them.
 
-use std::sync::Arc;
-
-use usher_model::kind::{Key, Kind};
+use usher_model::kind::{Key, Kind, SECRET_MANAGERS};
 
 use super::super::ServiceError;
 use super::super::wish::Wish;
@@ -10,7 +8,7 @@ use super::super::world::{Draft, World};
 use super::invalid;
 
 /// The most edits in one set.
-const MOST_EDITS: usize = 10_000;
+const MOST_EDITS: usize = 200_000;
 
 /// The sentence of the schema, for ids that never get that far.
 const WRONG_ID: &str =
@@ -33,7 +31,7 @@ pub(super) async fn edits(world: &mut World<'_>, wish: &Wish) -> Result<(), Serv
         // A key whose path spells another kind, or none, would be written where nobody looks for it.
         if Key::parse(&edit.key.path()).as_ref() != Some(&edit.key) {
             return Err(match edit.after {
-                Some(_) => invalid(WRONG_ID, &edit.key, "/id"),
+                Some(_) => invalid(wrong_id(&edit.key), &edit.key, "/id"),
                 None => ServiceError::NotFound(edit.key.clone()),
             });
         }
@@ -42,22 +40,34 @@ pub(super) async fn edits(world: &mut World<'_>, wish: &Wish) -> Result<(), Serv
             return Err(ServiceError::NotFound(edit.key.clone()));
         }
         let sealed = if wish.trusted { edit.after.clone() } else { None };
-        let after = edit.after.clone().map(Arc::new);
-        world.add(Draft { key: edit.key.clone(), before, after, sealed });
+        world.add(Draft { key: edit.key.clone(), before, after: edit.after.clone(), sealed });
     }
-    for edit in wish.edits.iter().filter(|edit| edit.key.kind == Kind::Consumer && edit.after.is_none()) {
-        take_credentials_along(world, &edit.key).await?;
+    for edit in wish.edits.iter().filter(|edit| edit.after.is_none()) {
+        take_along(world, &edit.key).await?;
     }
     Ok(())
 }
 
-/// A consumer that goes takes its credentials along.
-async fn take_credentials_along(world: &mut World<'_>, consumer: &Key) -> Result<(), ServiceError> {
-    if world.draft(consumer).is_some_and(|draft| draft.after.is_some()) {
+/// The sentence about an id that makes no key.
+fn wrong_id(key: &Key) -> String {
+    let manager = key.id.split('/').next().unwrap_or_default();
+    if key.kind == Kind::Secret && !SECRET_MANAGERS.contains(&manager) {
+        return format!("invalid secret manager: {manager}");
+    }
+    WRONG_ID.to_owned()
+}
+
+/// What lives below a resource goes with it: a consumer's credentials, a service's cost decorations.
+async fn take_along(world: &mut World<'_>, above: &Key) -> Result<(), ServiceError> {
+    let (prefix, kind) = match above.kind {
+        Kind::Consumer => (Key::credential(&above.id, ""), Kind::Credential),
+        Kind::Service => (Key::cost_decoration(&above.id, ""), Kind::CostDecoration),
+        _ => return Ok(()),
+    };
+    if world.draft(above).is_some_and(|draft| draft.after.is_some()) {
         return Ok(());
     }
-    let prefix = format!("{}/credentials/", consumer.path());
-    for key in world.keys_below(&prefix, Kind::Credential).await? {
+    for key in world.keys_below(&prefix.path(), kind).await? {
         if world.draft(&key).is_none() {
             let before = world.stored(&key).await?;
             world.add(Draft { key, before, after: None, sealed: None });

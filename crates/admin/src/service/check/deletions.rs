@@ -10,15 +10,23 @@ use super::super::world::World;
 /// Users that are read at most to find one that really is one.
 const LOOKED_AT: usize = 16;
 
+/// What can be referred to and doesn't go while it is. A secret manager does: who refers to it is told in the plan.
+const PROTECTED: [Kind; 7] = [
+    Kind::Service,
+    Kind::Upstream,
+    Kind::PluginConfig,
+    Kind::ConsumerGroup,
+    Kind::Ssl,
+    Kind::Proto,
+    Kind::StreamRoute,
+];
+
 /// Checks that nothing uses what is deleted. Users that are edited in the same set were checked by their new values.
 pub(super) async fn check(world: &mut World<'_>) -> Result<(), ServiceError> {
     let deleted: Vec<Key> = world
         .drafts
         .iter()
-        .filter(|draft| {
-            draft.after.is_none()
-                && matches!(draft.key.kind, Kind::Service | Kind::Upstream | Kind::PluginConfig)
-        })
+        .filter(|draft| draft.after.is_none() && PROTECTED.contains(&draft.key.kind))
         .map(|draft| draft.key.clone())
         .collect();
     for key in deleted {
@@ -41,15 +49,19 @@ async fn still_used(world: &mut World<'_>, key: &Key, user: &Key) -> Result<Opti
     let found = references(user.kind, &held.value).into_iter().filter(|found| found.target == *key);
     // A reference of its own is told before one inside a plugin.
     let Some(in_plugin) = found.map(|found| found.in_plugin).min() else { return Ok(None) };
-    let word = match user.kind {
-        Kind::PluginConfig => "plugin_config",
-        Kind::GlobalRule => "global_rules",
-        other => other.word(),
+    Ok(Some(sentence(key.kind, user, in_plugin)))
+}
+
+fn sentence(deleted: Kind, user: &Key, in_plugin: bool) -> String {
+    let word = match (user.kind, in_plugin) {
+        (Kind::PluginConfig, _) => "plugin_config",
+        (Kind::GlobalRule, _) => "global_rules",
+        (Kind::ConsumerGroup, true) => "consumer_group",
+        (Kind::StreamRoute, _) if deleted != Kind::StreamRoute => "stream_route",
+        (other, _) => other.word(),
     };
-    let word = if in_plugin { format!("plugin in {word}") } else { word.to_owned() };
-    let directly = if key.kind == Kind::Service { " directly" } else { "" };
-    Ok(Some(format!(
-        "can not delete this {}{directly}, {word} [{}] is still using it now",
-        key.kind, user.id
-    )))
+    let place = if in_plugin && deleted != Kind::Proto { "plugin in " } else { "" };
+    let directly = if matches!(deleted, Kind::Service | Kind::StreamRoute) { " directly" } else { "" };
+    let how = if deleted == Kind::StreamRoute { "as superior_id" } else { "now" };
+    format!("can not delete this {deleted}{directly}, {place}{word} [{}] is still using it {how}", user.id)
 }

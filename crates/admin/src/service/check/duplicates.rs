@@ -1,4 +1,4 @@
-//! What may exist only once: a credential's unique attribute over all consumers, a plugin over all global rules.
+//! What may exist only once: a credential's unique attribute over all consumers, a plugin over all global rules, a field's cost in a service.
 
 use std::collections::HashMap;
 
@@ -14,10 +14,37 @@ use super::invalid;
 /// Holders that are read at most: more than one is a hash's coincidence.
 const LOOKED_AT: usize = 16;
 
-/// Checks both.
+/// Checks all of them.
 pub(super) async fn check(world: &mut World<'_>) -> Result<(), ServiceError> {
     unique_credentials(world).await?;
-    unique_global_plugins(world).await
+    unique_global_plugins(world).await?;
+    unique_field_paths(world).await
+}
+
+/// A field of one service's GraphQL schema has one cost.
+async fn unique_field_paths(world: &mut World<'_>) -> Result<(), ServiceError> {
+    let edited = world.drafts.iter().filter(|draft| draft.after.is_some()).map(|draft| &draft.key);
+    let mut services: Vec<Key> =
+        edited.filter(|key| key.kind == Kind::CostDecoration).filter_map(Key::parent).collect();
+    services.sort();
+    services.dedup();
+    for service in services {
+        let prefix = Key::cost_decoration(&service.id, "").path();
+        let mut decorations = world.keys_below(&prefix, Kind::CostDecoration).await?;
+        // What stays is told as the holder, what is edited as the one to blame.
+        decorations.sort_by_key(|key| world.draft(key).is_some());
+        let mut holders: HashMap<String, Key> = HashMap::new();
+        for key in decorations {
+            let Some(value) = world.after(&key).await? else { continue };
+            let Some(path) = value.get("field_path").and_then(Value::as_str) else { continue };
+            if let Some(other) = holders.insert(path.to_owned(), key.clone()) {
+                let id = other.own_id();
+                let sentence = format!("field_path {path} is already decorated on this service by [{id}]");
+                return Err(invalid(sentence, &key, "/field_path"));
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn unique_credentials(world: &mut World<'_>) -> Result<(), ServiceError> {

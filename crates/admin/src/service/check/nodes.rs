@@ -27,7 +27,7 @@ const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)
 pub(super) fn check(own: &[SocketAddr], kind: Kind, value: &Value) -> Result<(), (String, String)> {
     match kind {
         Kind::Upstream => upstream(own, value, "")?,
-        Kind::Route | Kind::Service => {
+        Kind::Route | Kind::Service | Kind::StreamRoute => {
             if let Some(inline) = value.get("upstream") {
                 upstream(own, inline, "/upstream")?;
             }
@@ -69,7 +69,7 @@ fn upstream(own: &[SocketAddr], value: &Value, pointer: &str) -> Result<(), (Str
 }
 
 /// Why the gateway may not send requests to a host and port, if it may not.
-pub(super) fn refused(own: &[SocketAddr], host: &str, port: u16) -> Option<&'static str> {
+pub(in crate::service) fn refused(own: &[SocketAddr], host: &str, port: u16) -> Option<&'static str> {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     if METADATA_NAMES.contains(&name.as_str()) {
         return Some("a cloud metadata service");

@@ -9,7 +9,7 @@ use usher_model::resource::{BadResource, Consumer, Plugins, Route, Service as Se
 use usher_model::schema::{self, unsupported};
 use usher_pipeline::env::Env;
 
-use super::super::references::{id_text, own_id, plugin_pointer};
+use super::super::references::{id_text, plugin_pointer};
 use super::super::vault::sealed_inside;
 use super::super::wish::{Times, Wish};
 use super::super::world::Held;
@@ -38,6 +38,7 @@ pub(super) fn check(
                 format!("{pointer} holds a sealed secret; give the secret itself, or leave its mask");
             return Err(invalid(sentence, key, pointer));
         }
+        service.vault.open_given(key, &mut value);
         let stored = before.map(|held| &*held.value);
         service
             .vault
@@ -65,9 +66,18 @@ fn judge(
     before: Option<&Held>,
     value: &mut Value,
 ) -> Result<(), ServiceError> {
+    if key.kind == Kind::StreamRoute && !service.parts.rules.stream_mode {
+        return Err(invalid("stream mode is disabled, can not add stream routes", key, ""));
+    }
     if let Some(members) = value.as_object_mut() {
         identify(key, members)?;
-        stamp(wish.times, before, members);
+        // APISIX gives metadata no times, and a plugin's schema may know none.
+        if key.kind != Kind::PluginMetadata {
+            stamp(wish.times, before, members);
+        }
+    }
+    if key.kind == Kind::PluginMetadata {
+        metadata(service, key, value)?;
     }
     schema::check(key.kind, value)
         .map_err(|violation| invalid(violation.admin_sentence(), key, violation.pointer))?;
@@ -93,19 +103,32 @@ fn buildable(service: &Service, key: &Key, value: &Value) -> Result<(), ServiceE
         _ => return Ok(()),
     };
     let Some(upstream) = upstream else { return Ok(()) };
+    let mut upstream = upstream.clone();
+    // The certificate of another object is judged with that object.
+    if let Some(tls) = upstream.get_mut("tls").and_then(Value::as_object_mut) {
+        tls.shift_remove("client_cert_id");
+    }
     let path = key.path();
     let env = Env::new(service.process(), service.registry(), &path);
-    env.target(&path, upstream)
+    env.target(&path, &upstream)
         .map(drop)
         .map_err(|error| invalid(format!("invalid configuration: {inside}{}", error.message), key, pointer))
 }
 
-/// Puts the id into the value, or checks that it is the same; its JSON type is kept.
+/// Puts the id into the value, or checks that it is the same; its JSON type is kept. A cost decoration carries its service's id too.
 fn identify(key: &Key, members: &mut Map<String, Value>) -> Result<(), ServiceError> {
+    if key.kind == Kind::CostDecoration
+        && let Some(service) = key.parent()
+    {
+        let said = members.get("service_id").map(id_text);
+        if said.is_some_and(|said| said.as_deref() != Some(service.id.as_str())) {
+            return Err(invalid("wrong service_id, it is taken from the path", key, "/service_id"));
+        }
+        members.insert("service_id".to_owned(), Value::String(service.id));
+    }
     let (member, own) = match key.kind {
         Kind::Consumer => ("username", key.id.as_str()),
-        Kind::Credential => ("id", own_id(key).unwrap_or(&key.id)),
-        _ => ("id", key.id.as_str()),
+        _ => ("id", key.own_id()),
     };
     match members.get(member) {
         Some(found) => match id_text(found) {
@@ -122,6 +145,23 @@ fn identify(key: &Key, members: &mut Map<String, Value>) -> Result<(), ServiceEr
             Ok(())
         }
     }
+}
+
+/// What a plugin knows wherever it runs, by the plugin's own schema.
+fn metadata(service: &Service, key: &Key, value: &Value) -> Result<(), ServiceError> {
+    let registry = service.registry();
+    if registry.find(&key.id).is_none() {
+        let hint =
+            registry.nearest(&key.id).map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        return Err(invalid(format!("invalid plugin name{hint}"), key, "/id"));
+    }
+    let mut bare = value.clone();
+    if let Some(members) = bare.as_object_mut() {
+        members.shift_remove("id");
+    }
+    registry
+        .check_metadata(&key.id, &bare)
+        .map_err(|error| invalid(format!("invalid configuration: {}", error.message), key, ""))
 }
 
 fn stamp(times: Times, before: Option<&Held>, members: &mut Map<String, Value>) {
@@ -149,6 +189,10 @@ fn plugins(service: &Service, key: &Key, value: &Value) -> Result<(), ServiceErr
             let prefix = if in_consumer { "invalid plugins configuration: " } else { "" };
             Err(invalid(format!("{prefix}{sentence}"), key, plugin_pointer(name)))
         };
+        if key.kind == Kind::StreamRoute {
+            // No plugin of this version runs on connections.
+            return refused(format!("unknown plugin [{name}]"));
+        }
         let Some(spec) = registry.find(name) else {
             let hint =
                 registry.nearest(name).map_or_else(String::new, |near| format!("; did you mean {near}?"));
@@ -192,7 +236,11 @@ fn readable(kind: Kind, value: &Value) -> Result<(), BadResource> {
         }
         Kind::Upstream => Upstream::from_value(value).map(drop),
         Kind::Consumer => Consumer::from_value(value).map(drop),
-        Kind::Credential | Kind::PluginConfig | Kind::GlobalRule => Plugins::from_value(value).map(drop),
+        Kind::Credential | Kind::PluginConfig | Kind::GlobalRule | Kind::ConsumerGroup => {
+            Plugins::from_value(value).map(drop)
+        }
+        Kind::StreamRoute => value.get("upstream").map(Upstream::from_value).transpose().map(drop),
+        Kind::Ssl | Kind::PluginMetadata | Kind::Proto | Kind::Secret | Kind::CostDecoration => Ok(()),
     }
 }
 

@@ -1,9 +1,10 @@
 //! What a resource refers to has to be there after the change.
 
+use serde_json::Value;
 use usher_model::kind::{Key, Kind};
 
 use super::super::ServiceError;
-use super::super::references::{id_text, references};
+use super::super::references::{Reference, references};
 use super::super::world::World;
 use super::invalid;
 
@@ -12,29 +13,52 @@ pub(super) async fn check(world: &mut World<'_>) -> Result<(), ServiceError> {
     let put: Vec<_> =
         world.drafts.iter().filter_map(|draft| Some((draft.key.clone(), draft.after.clone()?))).collect();
     for (key, value) in put {
-        if key.kind == Kind::Credential
-            && let Some(name) = key.consumer()
+        if let Some(above) = key.parent()
+            && world.lean_on(&above).await?.is_none()
         {
-            let consumer = Key::new(Kind::Consumer, name);
-            if world.lean_on(&consumer).await?.is_none() {
-                return Err(ServiceError::NotFound(consumer));
-            }
-        }
-        if let Some(group) = value.get("group_id").and_then(id_text) {
-            let sentence = format!(
-                "failed to fetch consumer group info by consumer group id [{group}], response code: 404; \
-                 consumer groups are not served by this version of Usher: put their plugins on the consumer"
-            );
-            return Err(invalid(sentence, &key, "/group_id"));
+            return Err(ServiceError::NotFound(above));
         }
         for reference in references(key.kind, &value) {
-            let target = &reference.target;
-            if world.lean_on(target).await?.is_none() {
-                let (word, id) = (target.kind.word(), &target.id);
-                let sentence = format!("failed to fetch {word} info by {word} id [{id}], response code: 404");
-                return Err(invalid(sentence, &key, reference.pointer));
-            }
+            let there = world.lean_on(&reference.target).await?;
+            judge(&key, &value, &reference, there.as_deref())
+                .map_err(|sentence| invalid(sentence, &key, reference.pointer))?;
+        }
+        // A protocol runs on top of what this version doesn't serve yet, and nothing tells another apart.
+        if key.kind == Kind::StreamRoute
+            && let Some(name) = value.pointer("/protocol/name").and_then(Value::as_str)
+        {
+            return Err(invalid(format!("unknown protocol [{name}]"), &key, "/protocol/name"));
         }
     }
     Ok(())
+}
+
+/// The sentence about a reference that leads nowhere, or to something of another sort.
+fn judge(key: &Key, value: &Value, reference: &Reference, there: Option<&Value>) -> Result<(), String> {
+    let (kind, id) = (reference.target.kind, &reference.target.id);
+    let Some(there) = there else {
+        return Err(match kind {
+            Kind::StreamRoute => format!("failed to fetch stream routes[{id}], response code: 404"),
+            other => {
+                let word = other.word();
+                format!("failed to fetch {word} info by {word} id [{id}], response code: 404")
+            }
+        });
+    };
+    match kind {
+        Kind::Ssl if there.get("type").and_then(Value::as_str) != Some("client") => {
+            Err(format!("failed to fetch ssl info by ssl id [{id}], wrong ssl type"))
+        }
+        Kind::StreamRoute if key.kind == Kind::StreamRoute => {
+            let name =
+                |value: &Value| value.pointer("/protocol/name").and_then(Value::as_str).map(str::to_owned);
+            match (name(value), name(there)) {
+                (Some(own), Some(superior)) if own != superior => Err(format!(
+                    "protocol mismatch: subordinate protocol [{own}] does not match superior protocol [{superior}]"
+                )),
+                _ => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
 }

@@ -52,7 +52,7 @@ async fn lost(
         }
         (Kind::Service | Kind::PluginConfig, Some(_)) if is_used(world, key) => weaker(&old, &new),
         (Kind::GlobalRule, _) => weaker(&old, &new),
-        (Kind::Consumer, Some(_)) => {
+        (Kind::Consumer | Kind::ConsumerGroup, Some(_)) => {
             // What authenticates stands on a consumer as its credential: without that it comes in no more.
             let old: Vec<Guard<'_>> = old.into_iter().filter(|guard| !guard.authenticates()).collect();
             weaker(&old, &new)

@@ -23,7 +23,7 @@ pub(super) async fn assess(world: &mut World<'_>, impact: &mut Impact) -> Result
         plugin_members(world, impact, &key, &value);
         match key.kind {
             Kind::Upstream => upstream(impact, &key, &value),
-            Kind::Service => inline_upstream(impact, &key, &value),
+            Kind::Service | Kind::StreamRoute => inline_upstream(impact, &key, &value),
             Kind::Route => {
                 inline_upstream(impact, &key, &value);
                 if let Some(seen) = route::after(world, &key).await? {

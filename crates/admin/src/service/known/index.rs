@@ -134,19 +134,30 @@ impl Index {
         match key.kind {
             Kind::Route => reached.numbers.extend(self.numbers.get(key.path().as_str())),
             Kind::GlobalRule => reached.all = true,
-            Kind::Service | Kind::Upstream | Kind::PluginConfig => {
-                for number in self.numbers_of(Mark::Uses(key.kind, &key.id)) {
-                    match self.key(number) {
-                        Some(user) if user.kind == Kind::Route => {
-                            reached.numbers.insert(number);
-                        }
-                        // Nothing refers to what refers to it in turn, so this ends.
-                        Some(user) => self.reach(&user, reached),
-                        None => {}
-                    }
+            Kind::PluginMetadata => self.reach_users(Mark::Plugin(&key.id), reached),
+            Kind::CostDecoration => {
+                if let Some(service) = key.parent() {
+                    self.reach(&service, reached);
                 }
             }
-            Kind::Consumer | Kind::Credential => {}
+            Kind::Service | Kind::Upstream | Kind::PluginConfig | Kind::Proto | Kind::Ssl | Kind::Secret => {
+                self.reach_users(Mark::Uses(key.kind, &key.id), reached);
+            }
+            // These reach connections or consumers, which no path tells apart.
+            Kind::Consumer | Kind::Credential | Kind::ConsumerGroup | Kind::StreamRoute => {}
+        }
+    }
+
+    fn reach_users(&self, mark: Mark<'_>, reached: &mut Reached) {
+        for number in self.numbers_of(mark) {
+            match self.key(number) {
+                Some(user) if user.kind == Kind::Route => {
+                    reached.numbers.insert(number);
+                }
+                // Nothing refers to what refers to it in turn, so this ends.
+                Some(user) => self.reach(&user, reached),
+                None => {}
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 use usher_model::kind::{Key, Kind};
 use usher_pipeline::registry::Registry;
 
-use crate::service::references::{own_id, references};
+use crate::service::references::{managers, own_id, references};
 
 /// Hosts times paths of one route that are taken up at most: a route may name thousands of each.
 pub(in crate::service) const MOST_PLACES: usize = 1024;
@@ -18,6 +18,8 @@ pub(in crate::service) enum Mark<'a> {
     Named(Kind, &'a str),
     /// It holds this plugin's credential with this unique attribute.
     Credential(&'a str, &'a str),
+    /// It carries this plugin.
+    Plugin(&'a str),
     /// A route that takes this host (lower case, empty for all) and path pattern.
     Place(&'a str, &'a str),
 }
@@ -31,6 +33,13 @@ pub(in crate::service) fn each_mark(
 ) {
     for reference in references(key.kind, value) {
         f(Mark::Uses(reference.target.kind, &reference.target.id));
+    }
+    // A manager's own token comes from the environment at most; otherwise one could refer to itself.
+    for (manager, _) in managers(value).into_iter().filter(|_| key.kind != Kind::Secret) {
+        f(Mark::Uses(Kind::Secret, &manager.id));
+    }
+    for plugin in value.get("plugins").and_then(Value::as_object).into_iter().flat_map(|all| all.keys()) {
+        f(Mark::Plugin(plugin));
     }
     if let Some(name) = value.get("name").and_then(Value::as_str) {
         f(Mark::Named(key.kind, name));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
+use usher_model::certificate;
 use usher_model::change::Change;
 use usher_model::diff::{FieldChange, diff};
 
@@ -161,13 +162,25 @@ fn plugin(body: &Map<String, Value>) -> String {
 
 fn inline(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => certificate::line(text).unwrap_or_else(|| text.clone()),
         Value::Array(items)
             if !items.is_empty() && items.iter().all(|item| !item.is_object() && !item.is_array()) =>
         {
             items.iter().map(listed).collect::<Vec<_>>().join(", ")
         }
-        other => other.to_string(),
+        other => told(other).to_string(),
+    }
+}
+
+/// The value with a line in place of each certificate, which nobody reads.
+fn told(value: &Value) -> Value {
+    match value {
+        Value::String(text) => certificate::line(text).unwrap_or_else(|| text.clone()).into(),
+        Value::Array(items) => items.iter().map(told).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, member)| (name.clone(), told(member))).collect::<Map<_, _>>().into()
+        }
+        other => other.clone(),
     }
 }
 
@@ -178,7 +191,8 @@ fn item(value: &Value) -> String {
 /// An item of a list; in quotes where it could be taken for several.
 fn listed(value: &Value) -> String {
     match value {
-        Value::String(text) if !text.contains(',') => text.clone(),
-        other => other.to_string(),
+        Value::String(text) => certificate::line(text)
+            .unwrap_or_else(|| if text.contains(',') { value.to_string() } else { text.clone() }),
+        other => told(other).to_string(),
     }
 }

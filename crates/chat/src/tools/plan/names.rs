@@ -86,14 +86,18 @@ fn referred(member: &str) -> Option<Kind> {
         "upstream_id" => Some(Kind::Upstream),
         "service_id" => Some(Kind::Service),
         "plugin_config_id" => Some(Kind::PluginConfig),
+        "group_id" => Some(Kind::ConsumerGroup),
+        "client_cert_id" => Some(Kind::Ssl),
+        "proto_id" => Some(Kind::Proto),
+        "superior_id" => Some(Kind::StreamRoute),
         _ => None,
     }
 }
 
 fn references(kind: Kind, value: &Value) -> Vec<Reference> {
     let mut found = Vec::new();
-    if matches!(kind, Kind::Route | Kind::Service) {
-        for member in ["upstream_id", "service_id", "plugin_config_id"] {
+    if matches!(kind, Kind::Route | Kind::Service | Kind::StreamRoute | Kind::Consumer) {
+        for member in ["upstream_id", "service_id", "plugin_config_id", "group_id"] {
             let word = value.get(member).and_then(word);
             if let (Some(kind), Some(word)) = (referred(member), word) {
                 found.push(Reference { pointer: format!("/{member}"), kind, word });
@@ -106,16 +110,18 @@ fn references(kind: Kind, value: &Value) -> Vec<Reference> {
     found
 }
 
-/// Whatever the plugin, a member called `upstream_id` holds an upstream's id, as in traffic-split.
+/// Whatever the plugin, a member called `upstream_id` holds an upstream's id, as in traffic-split, and `proto_id` a proto's.
 fn in_plugins(value: &Value, at: String, deep: usize, found: &mut Vec<Reference>) {
     let Some(deep) = deep.checked_sub(1) else { return };
     match value {
         Value::Object(members) => {
             for (name, member) in members {
                 let pointer = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
-                match word(member).filter(|_| name == "upstream_id") {
-                    Some(word) => found.push(Reference { pointer, kind: Kind::Upstream, word }),
-                    None => in_plugins(member, pointer, deep, found),
+                let kind =
+                    referred(name).filter(|kind| matches!(kind, Kind::Upstream | Kind::Proto | Kind::Ssl));
+                match (kind, word(member)) {
+                    (Some(kind), Some(word)) => found.push(Reference { pointer, kind, word }),
+                    _ => in_plugins(member, pointer, deep, found),
                 }
             }
         }

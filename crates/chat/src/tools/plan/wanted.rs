@@ -122,8 +122,10 @@ impl Call<'_> {
             .or_else(|| member("id"))
             .or_else(|| (change.kind == Kind::Consumer).then(|| member("username")).flatten())
         {
-            if change.kind == Kind::Credential {
-                let key = credential_key(id).ok_or_else(|| credential_id(&at))?;
+            if let Some(form) = longer_id(change.kind) {
+                let key = Key::new(change.kind, id);
+                let known = Key::parse(&key.path()).filter(|parsed| *parsed == key);
+                let key = known.ok_or_else(|| needs_longer_id(change.kind, form, &at))?;
                 let own = id.rsplit('/').next().unwrap_or_default();
                 return if is_id(own) { Ok(key) } else { Err(bad_id(change.kind, own, &at)) };
             }
@@ -133,8 +135,15 @@ impl Call<'_> {
             }
             return Ok(Key::new(change.kind, id));
         }
+        if let Some(form) = longer_id(change.kind) {
+            return Err(needs_longer_id(change.kind, form, &at));
+        }
         match change.kind {
-            Kind::Credential => return Err(credential_id(&at)),
+            Kind::PluginMetadata => {
+                return Err(Refusal::new("plugin metadata is called like its plugin")
+                    .at(at)
+                    .next("give that name as the id"));
+            }
             Kind::Consumer => {
                 return Err(
                     Refusal::new("a consumer needs its username").at(format!("{}/body_json", change.at))
@@ -149,7 +158,9 @@ impl Call<'_> {
             .or_else(|| member("uri"))
             .or_else(|| first("uris"))
             .or_else(|| member("host"))
-            .or_else(|| first("hosts"));
+            .or_else(|| first("hosts"))
+            .or_else(|| member("sni"))
+            .or_else(|| first("snis"));
         let slug = slug(about.unwrap_or_default());
         let base = if slug.is_empty() { change.kind.schema_name().replace('_', "-") } else { slug };
         for number in 1..=1_000 {
@@ -213,8 +224,7 @@ impl<'a> Change<'a> {
 /// Puts the id where APISIX's objects carry it, takes out what isn't the caller's to say, and refuses a body that says it is another object.
 fn claim(key: &Key, body: &mut Map<String, Value>, change: &Change<'_>) -> Result<(), Refusal> {
     let member = if key.kind == Kind::Consumer { "username" } else { "id" };
-    let own =
-        if key.kind == Kind::Credential { key.id.rsplit('/').next().unwrap_or_default() } else { &key.id };
+    let own = key.own_id();
     // The service sets the times; a caller who writes back what it read has them in it.
     body.shift_remove("create_time");
     body.shift_remove("update_time");
@@ -241,7 +251,15 @@ const fn example(kind: Kind) -> &'static str {
         Kind::Upstream => r#"{"nodes":{"127.0.0.1:8080":1}}"#,
         Kind::Consumer => r#"{"username":"jack"}"#,
         Kind::Credential => r#"{"plugins":{"key-auth":{"key":"a secret"}}}"#,
-        Kind::PluginConfig | Kind::GlobalRule => r#"{"plugins":{"request-id":{}}}"#,
+        Kind::PluginConfig | Kind::GlobalRule | Kind::ConsumerGroup => r#"{"plugins":{"request-id":{}}}"#,
+        Kind::Ssl => r#"{"sni":"a.example.com","cert":"$env://CERT","key":"$env://KEY"}"#,
+        Kind::PluginMetadata => r#"{"log_format":{}}"#,
+        Kind::Proto => r#"{"content":"syntax = \"proto3\"; message A {}"}"#,
+        Kind::Secret => {
+            r#"{"uri":"https://vault.example.com","prefix":"kv/apisix","token":"$env://VAULT_TOKEN"}"#
+        }
+        Kind::StreamRoute => r#"{"server_port":9100,"upstream_id":"b"}"#,
+        Kind::CostDecoration => r#"{"field_path":"Query.users"}"#,
     }
 }
 
@@ -263,16 +281,25 @@ fn bad_id(kind: Kind, id: &str, at: &str) -> Refusal {
         .allowed(if is_consumer { USERNAME } else { ID })
 }
 
-/// `consumer/credentials/id`.
-fn credential_key(id: &str) -> Option<Key> {
-    let (consumer, own) = id.split_once("/credentials/")?;
-    (!consumer.is_empty() && !own.is_empty() && !own.contains('/')).then(|| Key::credential(consumer, own))
+/// How the id of a kind looks whose objects live below others.
+const fn longer_id(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::Credential => Some("`consumer/credentials/id`, such as jack/credentials/first"),
+        Kind::CostDecoration => {
+            Some("`service/graphql_cost_decorations/id`, such as shop/graphql_cost_decorations/users")
+        }
+        Kind::Secret => Some("`manager/id` with the manager vault, aws or gcp, such as vault/1"),
+        _ => None,
+    }
 }
 
-fn credential_id(at: &str) -> Refusal {
-    Refusal::new("a credential needs its consumer and an id")
-        .at(at)
-        .allowed("`consumer/credentials/id`, such as jack/credentials/first")
+fn needs_longer_id(kind: Kind, form: &str, at: &str) -> Refusal {
+    let what = match kind {
+        Kind::Credential => "a credential needs its consumer and an id",
+        Kind::CostDecoration => "a cost decoration needs its service and an id",
+        _ => "a secret manager needs its sort and an id",
+    };
+    Refusal::new(what).at(at).allowed(form)
 }
 
 /// An id of readable words.
@@ -294,17 +321,17 @@ fn slug(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
-    use usher_model::kind::Kind;
+    use usher_model::kind::{Key, Kind};
     use usher_model::schema::check;
 
-    use super::{bad_id, credential_key, example, is_id, is_username, slug};
+    use super::{bad_id, example, is_id, is_username, longer_id, slug};
 
     #[test]
     fn each_kind_has_an_example_of_its_own() {
         for kind in Kind::ALL {
             let mut body: Value = serde_json::from_str(example(kind)).unwrap();
             if kind != Kind::Consumer {
-                body["id"] = "a".into();
+                body["id"] = if kind == Kind::Secret { "vault/a" } else { "a" }.into();
             }
             check(kind, &body).unwrap();
         }
@@ -338,10 +365,10 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_is_named_with_its_consumer() {
-        assert_eq!(credential_key("jack/credentials/one").unwrap().id, "jack/credentials/one");
-        for bad in ["one", "jack/credentials/", "/credentials/one", "jack/credentials/a/b"] {
-            assert!(credential_key(bad).is_none(), "{bad}");
+    fn what_lives_below_another_is_named_with_it() {
+        for kind in Kind::ALL {
+            let whole = Key::parse(&Key::new(kind, "a").path()).is_some_and(|key| key.kind == kind);
+            assert_eq!(longer_id(kind).is_none(), whole, "{kind}");
         }
     }
 }

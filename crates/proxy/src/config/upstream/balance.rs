@@ -55,6 +55,18 @@ impl Balance {
         }
     }
 
+    /// Whose turn is next, without taking it.
+    pub(super) fn next(&self) -> Option<usize> {
+        match self {
+            Self::Empty => None,
+            Self::One(node) => Some(*node),
+            Self::Levels(levels) => {
+                let level = levels.first()?;
+                level.nodes.get(level.place(level.turns.load(Ordering::Relaxed))).copied()
+            }
+        }
+    }
+
     pub(super) fn choose(&self, tried: &[usize]) -> Option<usize> {
         match self {
             Self::Empty => None,
@@ -142,7 +154,14 @@ mod tests {
     #[test]
     fn heavy_nodes_are_spread_over_the_turns() {
         let balance = Balance::of(&nodes(&[(5, 0), (1, 0), (1, 0)]));
-        let turns: Vec<_> = (0..14).map(|_| balance.choose(&[]).unwrap()).collect();
+        let turns: Vec<_> = (0..14)
+            .map(|_| {
+                let next = balance.next();
+                assert_eq!(balance.next(), next, "a look takes no turn");
+                assert_eq!(balance.choose(&[]), next);
+                next.unwrap()
+            })
+            .collect();
         for window in turns.windows(4) {
             assert!(window.iter().any(|node| *node != 0), "{turns:?}");
         }

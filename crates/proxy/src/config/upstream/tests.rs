@@ -9,8 +9,9 @@ use usher_model::compat::{Behaviour, Compat};
 
 use super::{Place, Upstream};
 
-const SAFE: Place<'_> = Place { compat: Compat::NONE, own: &[] };
-const UNVERIFIED: Place<'_> = Place { compat: Compat::NONE.with(Behaviour::UnverifiedUpstreams), own: &[] };
+const SAFE: Place<'_> = Place { compat: Compat::NONE, own: &[], certificates: None };
+const UNVERIFIED: Place<'_> =
+    Place { compat: Compat::NONE.with(Behaviour::UnverifiedUpstreams), own: &[], certificates: None };
 
 fn build(value: &Value) -> Upstream {
     Upstream::build("u".into(), value, SAFE).unwrap()
@@ -40,7 +41,7 @@ fn identity() -> Identity {
 #[test]
 fn what_cannot_be_an_upstream_is_refused_with_a_sentence() {
     let own = ["127.0.0.1:9180".parse().unwrap()];
-    let place = Place { compat: Compat::NONE, own: &own };
+    let place = Place { compat: Compat::NONE, own: &own, certificates: None };
     let (one, other) = (identity().pem, identity().pem);
     for (value, part) in [
         (

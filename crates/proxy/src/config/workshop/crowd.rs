@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use usher_model::kind::Kind;
 use usher_model::mask::is_reference;
 use usher_model::resource;
 use usher_pipeline::consumer::Consumer;
-use usher_store::Revision;
 
-use super::{Moved, Tools, Workshop};
+use super::groups::Groups;
+use super::{Moved, Tools, Workshop, shrink};
 use crate::config::people::{Credential, Place};
 
 /// Who holds what.
@@ -20,6 +20,18 @@ pub(super) struct Crowd {
     held: HashMap<Arc<str>, Vec<Filed>>,
     /// Holders whose credential was somebody else's when they came; tried again when credentials are given up.
     waiting: BTreeMap<Arc<str>, Moved>,
+}
+
+impl Crowd {
+    /// Lets go of room that much fewer people don't need.
+    pub(super) fn shrink(&mut self) {
+        shrink(&mut self.held);
+    }
+
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.held.capacity() + self.waiting.len()
+    }
 }
 
 type Filed = (Place, Arc<Credential>);
@@ -42,7 +54,10 @@ impl Workshop {
         let again = waiting.into_iter().filter(|(path, _)| !touched.contains(path)).map(|(_, moved)| moved);
         let mut ready = Vec::new();
         for moved in moved.into_iter().chain(again) {
-            match self.tools.guard(|tools| build(tools, &moved)) {
+            let value = self.read(&moved);
+            let groups = &self.groups;
+            let built = self.tools.guard(|tools| build(tools, groups, &moved, value?.as_ref()));
+            match built {
                 Ok(built) => {
                     let before = self.give_up(&moved.path);
                     ready.push((moved, built, before));
@@ -110,16 +125,15 @@ impl Workshop {
 }
 
 /// What becomes of a consumer or credential object; of a deleted one nothing.
-fn build(tools: &Tools, moved: &Moved) -> Result<Built, String> {
-    let Some((bytes, revision)) = &moved.now else { return Ok(Built::default()) };
-    let value = tools.read(moved, bytes)?;
-    match moved.key.kind {
-        Kind::Consumer => build_consumer(tools, moved, &value, *revision),
-        _ => build_credential(tools, moved, &value),
+fn build(tools: &Tools, groups: &Groups, moved: &Moved, value: Option<&Value>) -> Result<Built, String> {
+    match (value, moved.key.kind) {
+        (None, _) => Ok(Built::default()),
+        (Some(value), Kind::Consumer) => build_consumer(tools, groups, moved, value),
+        (Some(value), _) => build_credential(tools, moved, value),
     }
 }
 
-fn build_consumer(tools: &Tools, moved: &Moved, value: &Value, revision: Revision) -> Result<Built, String> {
+fn build_consumer(tools: &Tools, groups: &Groups, moved: &Moved, value: &Value) -> Result<Built, String> {
     let written = resource::Consumer::from_value(value).map_err(|error| error.to_string())?;
     let name: Arc<str> = moved.key.id.as_str().into();
     let is_auth = |plugin: &str| tools.registry.find(plugin).is_some_and(|spec| spec.is_auth());
@@ -127,16 +141,21 @@ fn build_consumer(tools: &Tools, moved: &Moved, value: &Value, revision: Revisio
         written.plugins.into_iter().partition(|(plugin, _)| is_auth(plugin));
     let credentials = auth.iter().map(|(plugin, body)| parse(tools, moved, plugin, body, &name, None));
     let credentials = credentials.collect::<Result<_, _>>()?;
-    let plugins = plugins.into_iter().collect();
+    let plugins: Map<String, Value> = plugins.into_iter().collect();
+    let mut pipeline = tools.compile(moved, &plugins)?;
+    if let Some(id) = &written.group_id {
+        pipeline = groups.get(id)?.under(&pipeline);
+    }
     let custom_id = written.labels.get("custom_id").and_then(Value::as_str).map(Arc::from);
     let consumer = Consumer {
         name,
         group_id: written.group_id.map(Into::into),
         custom_id,
         labels: written.labels,
-        pipeline: tools.compile(moved, &plugins)?,
+        pipeline,
         plugins,
-        revision,
+        revision: moved.now.as_ref().map_or(0, |(_, revision)| *revision),
+        build: Consumer::next_build(),
     };
     Ok(Built { consumer: Some(consumer), credentials })
 }
@@ -160,10 +179,10 @@ fn parse(
 ) -> Result<(&'static str, Credential), String> {
     let parsed = tools.registry.credential(plugin, body).map_err(|error| error.to_string())?;
     let spec = tools.registry.find(plugin).ok_or_else(|| format!("unknown plugin [{plugin}]"))?;
-    // Taken as it stands, the reference itself would let in whoever shows it.
+    // Taken as it stands, a reference would let in whoever shows it.
     if is_reference(&parsed.unique) {
         return Err(format!(
-            "the credential of {plugin} refers to a secret that is kept elsewhere, which this version of Usher can't read; give the secret itself"
+            "the credential of {plugin} is a secret that is itself a reference to one; keep the secret itself there"
         ));
     }
     let credential = Credential {

@@ -1,33 +1,140 @@
-//! Which routes lean on which services and plugin configs, from the side of what is leant on.
+//! Which objects lean on what, from the side of what is leant on: other objects, and secrets that are kept elsewhere.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use usher_model::kind::Key;
+use serde_json::Value;
+use usher_model::kind::{Key, Kind};
+use usher_model::reference::Reference;
+use usher_pipeline::registry::Registry;
 
-/// The references of all routes, backwards.
-#[derive(Debug, Default)]
-pub(super) struct Leaning(HashMap<Key, BTreeSet<Arc<str>>>);
+use super::Moved;
+use crate::config::secrets;
+
+/// Something that is leant on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Base {
+    /// An object, whether it exists or not. Upstreams aren't among them: requests look those up by themselves.
+    Object(Key),
+    /// A secret.
+    Secret(Reference),
+}
+
+/// All that leans, and all that is leant on.
+#[derive(Default)]
+pub(super) struct Leaning {
+    on: HashMap<Base, BTreeSet<Arc<str>>>,
+    leaners: HashMap<Arc<str>, Leaner>,
+}
+
+/// An object that leans on something. What was written is kept: it may be built again.
+struct Leaner {
+    bases: Box<[Base]>,
+    source: Moved,
+}
+
+/// What nothing leant on before, and what nothing leans on any more.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Shift {
+    pub(super) first: Vec<Base>,
+    pub(super) last: Vec<Base>,
+}
 
 impl Leaning {
-    /// A route leans on these from now on, and no longer on `before`.
-    pub(super) fn settle(&mut self, route: &Arc<str>, before: &[Key], now: &[Key]) {
-        for key in before.iter().filter(|key| !now.contains(key)) {
-            if let Some(routes) = self.0.get_mut(key) {
-                routes.remove(route);
-                if routes.is_empty() {
-                    self.0.remove(key);
+    /// An object leans on these from now on, and on nothing else.
+    pub(super) fn settle(&mut self, moved: &Moved, bases: Vec<Base>) -> Shift {
+        let mut shift = Shift::default();
+        let before = self.leaners.remove(&moved.path).map(|leaner| leaner.bases).unwrap_or_default();
+        for base in before.iter().filter(|base| !bases.contains(base)) {
+            if let Some(all) = self.on.get_mut(base) {
+                all.remove(&moved.path);
+                if all.is_empty() {
+                    self.on.remove(base);
+                    shift.last.push(base.clone());
                 }
             }
         }
-        for key in now {
-            self.0.entry(key.clone()).or_default().insert(Arc::clone(route));
+        for base in &bases {
+            let all = self.on.entry(base.clone()).or_default();
+            if all.is_empty() {
+                shift.first.push(base.clone());
+            }
+            all.insert(Arc::clone(&moved.path));
         }
+        if !bases.is_empty() {
+            let leaner = Leaner { bases: bases.into(), source: moved.clone() };
+            self.leaners.insert(Arc::clone(&moved.path), leaner);
+        }
+        shift
     }
 
-    /// The routes that lean on an object.
-    pub(super) fn on(&self, key: &Key) -> impl Iterator<Item = Arc<str>> {
-        self.0.get(key).into_iter().flatten().cloned()
+    /// The objects that lean on something, as they were written.
+    pub(super) fn on(&self, base: &Base) -> impl Iterator<Item = &Moved> {
+        let all = self.on.get(base).into_iter().flatten();
+        all.filter_map(|path| Some(&self.leaners.get(path)?.source))
+    }
+
+    /// The secrets that an object leans on.
+    pub(super) fn secrets_of(&self, path: &str) -> impl Iterator<Item = &Reference> {
+        let bases = self.leaners.get(path).map_or(&[][..], |leaner| &leaner.bases);
+        bases.iter().filter_map(|base| match base {
+            Base::Secret(reference) => Some(reference),
+            Base::Object(_) => None,
+        })
+    }
+
+    /// Lets go of room that much fewer objects don't need.
+    pub(super) fn shrink(&mut self) {
+        super::shrink(&mut self.on);
+        super::shrink(&mut self.leaners);
+    }
+
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.on.capacity() + self.leaners.capacity()
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.on.len() + self.leaners.len()
+    }
+}
+
+/// What an object leans on, by what is written in it.
+pub(super) fn bases_of(kind: Kind, value: &Value, registry: &Registry) -> Vec<Base> {
+    let mut bases = Vec::new();
+    let mut refer = |member: &str, kind: Kind| {
+        if let Some(id) = value.pointer(member).and_then(id) {
+            bases.push(Base::Object(Key::new(kind, id)));
+        }
+    };
+    match kind {
+        Kind::Route => {
+            refer("/service_id", Kind::Service);
+            refer("/plugin_config_id", Kind::PluginConfig);
+            refer("/upstream/tls/client_cert_id", Kind::Ssl);
+        }
+        Kind::Service => refer("/upstream/tls/client_cert_id", Kind::Ssl),
+        Kind::Upstream => refer("/tls/client_cert_id", Kind::Ssl),
+        Kind::Consumer => refer("/group_id", Kind::ConsumerGroup),
+        _ => {}
+    }
+    let plugins = value.get("plugins").and_then(Value::as_object).into_iter().flatten();
+    let with_metadata = plugins.filter(|(name, _)| registry.has_metadata(name));
+    bases.extend(with_metadata.map(|(name, _)| Base::Object(Key::new(Kind::PluginMetadata, name))));
+    // A manager may stand in the environment, which is looked into when it is built.
+    if kind != Kind::Secret {
+        bases.extend(secrets::references(kind, value).into_iter().map(Base::Secret));
+    }
+    bases
+}
+
+/// An id, which may be written as a number.
+fn id(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
     }
 }
 
@@ -35,25 +142,32 @@ impl Leaning {
 mod tests {
     use std::sync::Arc;
 
+    use bytes::Bytes;
     use usher_model::kind::{Key, Kind};
 
-    use super::Leaning;
+    use super::{Base, Leaning, Moved};
+
+    fn route(id: &str) -> Moved {
+        let key = Key::new(Kind::Route, id);
+        Moved { path: Arc::from(key.path()), key, now: Some((Bytes::new(), 1)), created: 1 }
+    }
 
     #[test]
-    fn references_follow_the_routes() {
+    fn references_follow_the_objects() {
         let mut leaning = Leaning::default();
-        let (one, two): (Arc<str>, Arc<str>) = ("1".into(), "2".into());
-        let service = [Key::new(Kind::Service, "s")];
-        let plugins = [Key::new(Kind::PluginConfig, "s")];
-        let both = [service.as_slice(), &plugins].concat();
-        let on = |leaning: &Leaning, key: &[Key]| leaning.on(&key[0]).collect::<Vec<_>>().join(" ");
-        leaning.settle(&one, &[], &both);
-        leaning.settle(&two, &[], &service);
+        let (service, plugins) = (Key::new(Kind::Service, "s"), Key::new(Kind::PluginConfig, "s"));
+        let (service, plugins) = (Base::Object(service), Base::Object(plugins));
+        let on = |leaning: &Leaning, base: &Base| {
+            leaning.on(base).map(|moved| moved.key.id.clone()).collect::<Vec<_>>().join(" ")
+        };
+        let both = vec![service.clone(), plugins.clone()];
+        assert_eq!(leaning.settle(&route("1"), both.clone()).first, both);
+        assert_eq!(leaning.settle(&route("2"), vec![service.clone()]).first, []);
         assert_eq!(on(&leaning, &service), "1 2");
-        leaning.settle(&one, &both, &plugins);
+        assert_eq!(leaning.settle(&route("1"), vec![plugins.clone()]).last, []);
         assert_eq!((on(&leaning, &service), on(&leaning, &plugins)), ("2".to_owned(), "1".to_owned()));
-        leaning.settle(&one, &plugins, &[]);
-        leaning.settle(&two, &service, &[]);
-        assert!(leaning.0.is_empty());
+        assert_eq!(leaning.settle(&route("1"), Vec::new()).last, [plugins]);
+        assert_eq!(leaning.settle(&route("2"), Vec::new()).last, [service]);
+        assert_eq!(leaning.len(), 0);
     }
 }

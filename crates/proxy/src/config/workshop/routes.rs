@@ -5,15 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
-use usher_model::kind::{Key, Kind};
 use usher_model::resource;
 use usher_pipeline::exchange::RouteFacts;
-use usher_store::Revision;
 
-use super::leaning::Leaning;
 use super::refusal::{Flaw, place_of, refusing};
 use super::services::Service;
-use super::{Moved, Workshop};
+use super::{Moved, Workshop, shrink};
 use crate::config::route::{Origin, Refused, Route};
 use crate::config::router::Rule;
 
@@ -21,7 +18,6 @@ use crate::config::router::Rule;
 #[derive(Default)]
 pub(super) struct Routes {
     known: HashMap<Arc<str>, Known>,
-    leaning: Leaning,
     next_order: u64,
     next_build: u64,
     /// What facts say where there is nothing to say.
@@ -32,40 +28,34 @@ pub(super) struct Routes {
 struct Known {
     /// Its place among all routes, kept as long as its id is.
     order: u64,
-    /// What it leans on.
-    leans_on: Box<[Key]>,
-    /// What was written, for routes that lean on others: the only ones that are ever built again.
-    source: Option<Moved>,
     /// The build that is served.
     served: Option<Arc<Route>>,
 }
 
 impl Routes {
-    /// The ids of the routes that lean on an object.
-    pub(super) fn leaning_on(&self, key: &Key) -> impl Iterator<Item = Arc<str>> {
-        self.leaning.on(key)
+    /// Lets go of room that much fewer routes don't need.
+    pub(super) fn shrink(&mut self) {
+        shrink(&mut self.known);
+    }
+
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.known.capacity()
     }
 }
 
 impl Workshop {
-    /// A route was written or deleted.
+    /// A route was written or deleted, or something that it leans on has changed.
     pub(super) fn move_route(&mut self, moved: &Moved) {
+        let value = self.read(moved);
         match &moved.now {
             None => self.delete_route(moved),
-            Some((bytes, revision)) => self.write_route(moved, bytes, *revision),
+            Some((bytes, _)) => self.write_route(moved, bytes, value),
         }
-    }
-
-    /// Something that a route leans on has changed at this revision.
-    pub(super) fn rebuild_route(&mut self, id: &str, revision: Revision) {
-        let Some(source) = self.routes.known.get(id).and_then(|known| known.source.clone()) else { return };
-        let Some((bytes, _)) = &source.now else { return };
-        self.write_route(&source, bytes, revision);
     }
 
     fn delete_route(&mut self, moved: &Moved) {
         if let Some((id, known)) = self.routes.known.remove_entry(moved.key.id.as_str()) {
-            self.routes.leaning.settle(&id, &known.leans_on, &[]);
             if let Some(route) = known.served {
                 self.router.remove(&route);
             }
@@ -74,17 +64,15 @@ impl Workshop {
         self.settle(moved, Ok(()));
     }
 
-    fn write_route(&mut self, moved: &Moved, bytes: &Bytes, revision: Revision) {
-        self.built += 1;
-        let read = self.tools.guard(|tools| {
-            let value = tools.read(moved, bytes)?;
-            resource::Route::from_value(&value).map_err(|error| error.to_string())
+    fn write_route(&mut self, moved: &Moved, bytes: &Bytes, value: Result<Option<Value>, String>) {
+        let read = value.and_then(|value| {
+            resource::Route::from_value(&value.unwrap_or_default()).map_err(|error| error.to_string())
         });
         let (written, unread) = match read {
             Ok(written) => (written, None),
             Err(reason) => (place_of(bytes), Some(reason)),
         };
-        let (id, order, served) = self.enter(moved, leans_on(&written));
+        let (id, order, served) = self.enter(moved);
         let built = match unread {
             Some(reason) => Err(reason.into()),
             None if written.is_on() => self.build_route(moved, &id, &written, order).map(Some),
@@ -96,6 +84,7 @@ impl Workshop {
                 Ok(())
             }
             Err(flaw) => {
+                let flaw = Flaw { reason: self.without_secrets(moved, flaw.reason), ..flaw };
                 let serves = served.as_ref().is_some_and(|served| served.refused.is_none());
                 if flaw.missing.is_some() || !serves {
                     let refusing = written.is_on().then(|| self.refuse_route(&id, &written, order, &flaw));
@@ -104,7 +93,7 @@ impl Workshop {
                 Err(flaw.reason)
             }
         };
-        self.note(&moved.path, revision, verdict);
+        self.settle(moved, verdict);
     }
 
     /// Puts a route in the place of its last build, or leaves that empty.
@@ -121,19 +110,16 @@ impl Workshop {
         }
     }
 
-    /// Notes what a route leans on, and gives its id, its place and the build that is served.
-    fn enter(&mut self, moved: &Moved, leans_on: Box<[Key]>) -> (Arc<str>, u64, Option<Arc<Route>>) {
+    /// A route's id, its place among all routes and the build that is served.
+    fn enter(&mut self, moved: &Moved) -> (Arc<str>, u64, Option<Arc<Route>>) {
         let routes = &mut self.routes;
         let id = moved.key.id.as_str();
         let id = routes.known.get_key_value(id).map_or_else(|| id.into(), |(id, _)| Arc::clone(id));
         let next_order = routes.next_order;
         let known = routes.known.entry(Arc::clone(&id)).or_insert_with(|| {
             routes.next_order += 1;
-            Known { order: next_order, leans_on: Box::default(), source: None, served: None }
+            Known { order: next_order, served: None }
         });
-        routes.leaning.settle(&id, &known.leans_on, &leans_on);
-        known.source = (!leans_on.is_empty()).then(|| moved.clone());
-        known.leans_on = leans_on;
         (id, known.order, known.served.clone())
     }
 
@@ -240,11 +226,4 @@ impl Workshop {
         let upstream = self.tools.guard(|tools| tools.upstream(&format!("route/{id}"), value))?;
         Ok(Origin::Own(Arc::new(upstream)))
     }
-}
-
-/// What a route leans on: an upstream isn't among it, because requests look that up by themselves.
-fn leans_on(route: &resource::Route) -> Box<[Key]> {
-    let service = route.service_id.as_ref().map(|id| Key::new(Kind::Service, id));
-    let plugin_config = route.plugin_config_id.as_ref().map(|id| Key::new(Kind::PluginConfig, id));
-    service.into_iter().chain(plugin_config).collect()
 }

@@ -97,46 +97,62 @@ fn unusable(kind: &str, id: &str) -> Flaw {
 
 impl Workshop {
     /// A service or plugin config moved. Its routes are the caller's business.
-    pub(super) fn move_base(&mut self, moved: &Moved) {
-        let id = moved.key.id.as_str();
-        let is_service = moved.key.kind == Kind::Service;
-        let verdict = match &moved.now {
-            None => {
-                if is_service {
-                    self.bases.services.remove(id);
-                } else {
-                    self.bases.plugin_configs.remove(id);
-                }
-                Ok(())
-            }
-            Some((bytes, _)) if is_service => {
-                let built = self.tools.guard(|tools| build_service(tools, moved, bytes));
-                let services = &mut self.bases.services;
-                if built.is_err() && services.get(id).is_none_or(|known| !known.usable) {
-                    services.insert(id.to_owned(), Arc::new(hosts_alone(id, bytes)));
-                }
-                built.map(|service| drop(services.insert(id.to_owned(), Arc::new(service))))
-            }
-            Some((bytes, _)) => {
-                let built = self.tools.guard(|tools| {
-                    let plugins = resource::Plugins::from_value(&tools.read(moved, bytes)?);
-                    tools.compile(moved, &plugins.map_err(|error| error.to_string())?.plugins)
-                });
-                let plugin_configs = &mut self.bases.plugin_configs;
-                if built.is_err() {
-                    plugin_configs.entry(id.to_owned()).or_default();
-                }
-                built.map(|pipeline| drop(plugin_configs.insert(id.to_owned(), Some(Arc::new(pipeline)))))
-            }
+    pub(super) fn move_base(&mut self, moved: &Moved, value: Result<Option<Value>, String>) {
+        let verdict = if moved.key.kind == Kind::Service {
+            self.move_service(moved, value)
+        } else {
+            self.move_plugin_config(moved, value)
         };
+        let (id, is_service) = (moved.key.id.as_str(), moved.key.kind == Kind::Service);
         self.bases.pairs.retain(|(service, over), _| id != if is_service { service } else { over });
         self.settle(moved, verdict);
     }
+
+    fn move_service(&mut self, moved: &Moved, value: Result<Option<Value>, String>) -> Result<(), String> {
+        let id = moved.key.id.as_str();
+        let built =
+            self.tools.guard(|tools| value?.map(|value| build_service(tools, moved, &value)).transpose());
+        let services = &mut self.bases.services;
+        match built {
+            Ok(None) => drop(services.remove(id)),
+            Ok(Some(service)) => drop(services.insert(id.to_owned(), Arc::new(service))),
+            Err(reason) => {
+                if services.get(id).is_none_or(|known| !known.usable) {
+                    let bytes = moved.now.as_ref().map_or(&[][..], |(bytes, _)| bytes);
+                    services.insert(id.to_owned(), Arc::new(hosts_alone(id, bytes)));
+                }
+                return Err(reason);
+            }
+        }
+        Ok(())
+    }
+
+    fn move_plugin_config(
+        &mut self,
+        moved: &Moved,
+        value: Result<Option<Value>, String>,
+    ) -> Result<(), String> {
+        let id = moved.key.id.as_str();
+        let built = self.tools.guard(|tools| {
+            let Some(value) = value? else { return Ok(None) };
+            let written = resource::Plugins::from_value(&value).map_err(|error| error.to_string())?;
+            tools.compile(moved, &written.plugins).map(|pipeline| Some(Arc::new(pipeline)))
+        });
+        let plugin_configs = &mut self.bases.plugin_configs;
+        match built {
+            Ok(None) => drop(plugin_configs.remove(id)),
+            Ok(pipeline) => drop(plugin_configs.insert(id.to_owned(), pipeline)),
+            Err(reason) => {
+                plugin_configs.entry(id.to_owned()).or_default();
+                return Err(reason);
+            }
+        }
+        Ok(())
+    }
 }
 
-fn build_service(tools: &Tools, moved: &Moved, bytes: &[u8]) -> Result<Service, String> {
-    let value = tools.read(moved, bytes)?;
-    let written = resource::Service::from_value(&value).map_err(|error| error.to_string())?;
+fn build_service(tools: &Tools, moved: &Moved, value: &Value) -> Result<Service, String> {
+    let written = resource::Service::from_value(value).map_err(|error| error.to_string())?;
     let id = moved.key.id.as_str();
     let origin = match (written.upstream_id, &written.upstream) {
         (Some(upstream), _) => Origin::Id(upstream.into()),

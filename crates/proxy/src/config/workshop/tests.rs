@@ -1,5 +1,7 @@
 //! What becomes of the store's objects: merging, what is built anew, and what stays when something can't be built.
 
+mod bulk;
+mod given;
 mod refusing;
 
 use std::sync::Arc;
@@ -7,7 +9,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use usher_store::{Batch, Entry, Event};
 
-use super::{Tools, Workshop};
+use usher_pipeline::env::Metadata;
+
+use super::{Certificates, Tools, Workshop};
+use crate::config::secrets::Secrets;
 use crate::config::trial::{Trial, marks, process, registry};
 use crate::config::{Asked, Origin, Snapshot};
 use crate::options::RouterMode;
@@ -227,6 +232,9 @@ impl Bench {
             keyring: Arc::new(usher_model::seal::Keyring::generate().unwrap().0),
             own: Arc::from([]),
             router: RouterMode::HostUri,
+            secrets: Secrets::default(),
+            metadata: Metadata::default(),
+            certificates: Certificates::default(),
         };
         let mut bench =
             Self { workshop: Workshop::new(tools, Arc::new(super::AllTraffic::new(1))), revision: 0 };
@@ -282,7 +290,8 @@ fn an_edit_builds_what_leans_on_it_and_nothing_else() {
             ("services/other", json!({}), 1),
             ("global_rules/g", json!({ "plugins": {} }), 1),
             ("consumers/jack", json!({ "username": "jack" }), 1),
-            ("ssls/x", json!({}), 0),
+            ("ssls/x", json!({}), 1),
+            ("protos/x", json!({}), 0),
         ] {
             assert_eq!(bench.edit(key, value), wanted, "{key} among {size} routes");
         }

@@ -8,10 +8,12 @@ use serde_json::{Map, Value};
 use usher_model::schema::unsupported;
 use usher_model::seal::Keyring;
 use usher_pipeline::compile::Pipeline;
-use usher_pipeline::env::{Env, Process};
+use usher_pipeline::env::{Env, Metadata, Process};
 use usher_pipeline::registry::Registry;
+use usher_pipeline::secrets;
 
-use super::Moved;
+use super::{Certificates, Moved};
+use crate::config::secrets::Secrets;
 use crate::config::upstream::{Place, Upstream};
 use crate::options::RouterMode;
 
@@ -22,6 +24,10 @@ pub(in crate::config) struct Tools {
     pub(in crate::config) keyring: Arc<Keyring>,
     pub(in crate::config) own: Arc<[SocketAddr]>,
     pub(in crate::config) router: RouterMode,
+    /// What is put into objects when they are built.
+    pub(in crate::config) secrets: Secrets,
+    pub(in crate::config) metadata: Metadata,
+    pub(in crate::config) certificates: Certificates,
 }
 
 impl Tools {
@@ -33,26 +39,27 @@ impl Tools {
         })
     }
 
-    /// An object's value: read, looked through for what this version can't do, its secrets open.
-    pub(super) fn read(&self, moved: &Moved, bytes: &[u8]) -> Result<Value, String> {
-        let mut value: Value =
-            serde_json::from_slice(bytes).map_err(|error| format!("it is no JSON: {error}"))?;
-        if let Some(sentence) = unsupported(moved.key.kind, &value) {
+    /// Opens an object's sealed secrets, and looks through it for what this version can't do.
+    pub(super) fn open(&self, moved: &Moved, value: &mut Value) -> Result<(), String> {
+        if let Some(sentence) = unsupported(moved.key.kind, value) {
             return Err(sentence);
         }
-        self.keyring.open_all(&moved.path, &mut value).map_err(|error| error.to_string())?;
-        Ok(value)
+        // What only looks as if an APISIX had encrypted it may well be a text that was meant so.
+        let opened = secrets::open(&self.keyring, &self.registry, &moved.key, value);
+        opened.map(drop).map_err(|error| error.to_string())
     }
 
     /// The plugins of an object.
     pub(super) fn compile(&self, moved: &Moved, plugins: &Map<String, Value>) -> Result<Pipeline, String> {
-        let env = Env::new(&self.process, &self.registry, &moved.path).created(moved.created);
+        let env = Env::new(&self.process, &self.registry, &moved.path);
+        let env = env.created(moved.created).with_metadata(&self.metadata);
         Pipeline::compile(plugins, &env).map_err(|error| error.to_string())
     }
 
     /// An upstream, named by its id or by the object that it is written in.
     pub(super) fn upstream(&self, name: &str, value: &Value) -> Result<Upstream, String> {
-        let place = Place { compat: self.process.compat(), own: &self.own };
+        let place =
+            Place { compat: self.process.compat(), own: &self.own, certificates: Some(&self.certificates) };
         Upstream::build(name.into(), value, place)
     }
 }

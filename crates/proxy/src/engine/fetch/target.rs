@@ -5,13 +5,13 @@ use usher_pipeline::worker::FetchError;
 
 /// Where a call goes.
 #[derive(Debug)]
-pub(super) struct Target<'a> {
-    pub(super) url: &'a str,
-    pub(super) scheme: Scheme,
+pub(crate) struct Target<'a> {
+    pub(crate) url: &'a str,
+    pub(crate) scheme: Scheme,
     /// Name or address; IPv6 without brackets.
-    pub(super) host: &'a str,
-    pub(super) port: u16,
-    pub(super) path_and_query: String,
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
+    pub(crate) path_and_query: String,
 }
 
 impl<'a> Target<'a> {
@@ -19,7 +19,7 @@ impl<'a> Target<'a> {
     ///
     /// # Errors
     /// [`FetchError::BadUrl`].
-    pub(super) fn parse(url: &'a str) -> Result<Self, FetchError> {
+    pub(crate) fn parse(url: &'a str) -> Result<Self, FetchError> {
         let bad = |reason: &str| FetchError::BadUrl { url: url.to_owned(), reason: reason.to_owned() };
         let (scheme, rest) = url.split_once("://").ok_or_else(|| bad("it has no scheme"))?;
         let scheme = match scheme {
@@ -51,8 +51,13 @@ impl<'a> Target<'a> {
         Ok(Self { url, scheme, host, port, path_and_query: format!("{slash}{behind}") })
     }
 
+    /// The server as it stands in `Host`.
+    pub(crate) fn authority(&self) -> String {
+        crate::engine::nodes::authority(self.host, self.port, self.scheme)
+    }
+
     /// The server, for people.
-    pub(super) fn peer(&self) -> String {
+    pub(crate) fn peer(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 }

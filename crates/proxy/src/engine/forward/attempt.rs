@@ -73,7 +73,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    pub(super) async fn run(mut self) -> Result<ResponseHead, Stop> {
+    pub(super) async fn run(&mut self) -> Result<ResponseHead, Stop> {
         let outcome = poll_fn(|context| self.poll(context)).await;
         self.client.alarm.disarm(Wait::UpstreamRead);
         self.client.alarm.disarm(Wait::UpstreamWrite);

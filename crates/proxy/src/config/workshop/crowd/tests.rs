@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::config::trial::{Trial, marks};
 
 fn jack(key: &str) -> Value {
-    json!({ "username": "jack", "labels": { "custom_id": "c-7" }, "group_id": "g", "plugins": {
+    json!({ "username": "jack", "labels": { "custom_id": "c-7" }, "plugins": {
         "gate": { "key": key }, "mark-a": { "text": "jack" },
     } })
 }
@@ -38,7 +38,7 @@ async fn credentials_are_found_in_consumers_and_as_objects_of_their_own() {
     assert!(snapshot.credential("other", b"k1").is_none());
     let consumer = snapshot.consumer("jack").unwrap();
     assert_eq!(consumer.plugins.keys().collect::<Vec<_>>(), ["mark-a"], "credentials are no plugins of his");
-    assert_eq!((consumer.custom_id.as_deref(), consumer.group_id.as_deref()), (Some("c-7"), Some("g")));
+    assert_eq!((consumer.custom_id.as_deref(), consumer.group_id.as_deref()), (Some("c-7"), None));
     assert_eq!(consumer.revision, revision);
     // A consumer's edit is seen by all credentials of his.
     let revision = trial.put("consumers/jack", jack("k3")).await;
@@ -85,12 +85,17 @@ async fn a_credential_is_one_holders_until_he_gives_it_up() {
 }
 
 #[tokio::test]
-async fn a_reference_to_a_secret_elsewhere_lets_nobody_in() {
+async fn a_reference_to_a_secret_that_is_not_known_lets_nobody_in() {
     let trial = Trial::start().await;
-    for reference in ["$secret://vault/1/key", "$env://KEY", "$ENV://KEY"] {
+    for (reference, why) in [
+        ("$secret://vault/1/users/key", "there is no secret vault/1"),
+        ("$secret://vault/1", "it names no key"),
+        ("$env://USHER_NO_SUCH_VARIABLE", "the environment has no text in USHER_NO_SUCH_VARIABLE"),
+        ("$ENV://USHER_NO_SUCH_VARIABLE/key", "the environment has no text in USHER_NO_SUCH_VARIABLE"),
+    ] {
         trial.put("consumers/jack", jack(reference)).await;
         assert_eq!(trial.owner(reference), None, "{reference}");
-        assert!(trial.problems()[0].1.contains("kept elsewhere"), "{reference}");
+        assert!(trial.problems()[0].1.contains(why), "{reference}: {}", trial.problems()[0].1);
     }
 }
 
@@ -113,4 +118,61 @@ async fn a_consumers_plugins_are_laid_over_the_routes() {
     edited["plugins"]["mark-a"]["text"] = "new".into();
     trial.put("consumers/jack", edited).await;
     assert_eq!(marks(&with("jack")), "a=new b=route");
+}
+
+/// What the group gives, with the overlay of one of its consumers on a route that has nothing of it.
+#[tokio::test]
+async fn a_groups_plugins_lie_under_its_consumers_and_over_the_routes() {
+    let trial = Trial::start().await;
+    let both = json!({ "mark-a": { "text": "route" }, "mark-b": { "text": "route" } });
+    trial.put("routes/1", json!({ "uri": "/a", "plugins": both })).await;
+    trial.put("routes/2", json!({ "uri": "/b", "plugins": {} })).await;
+    let group = |a: &str, b: &str| json!({ "plugins": { "mark-a": { "text": a }, "mark-b": { "text": b } } });
+    let member = |plugins: Value| json!({ "username": "jane", "group_id": 7, "plugins": plugins });
+    // Both at once, whatever their order in the transaction.
+    trial
+        .change(&[
+            ("consumers/jane", Some(member(json!({ "mark-a": { "text": "jane" } })))),
+            ("consumer_groups/7", Some(group("group", "group"))),
+        ])
+        .await;
+    let with = |path: &str| {
+        let consumer = trial.shared.current().consumer("jane").unwrap();
+        marks(&trial.taken(path).unwrap().with_consumer(&consumer, &trial.shared))
+    };
+    assert_eq!((with("/a").as_str(), with("/b").as_str()), ("a=jane b=group", "a=jane b=group"));
+    let consumer = trial.shared.current().consumer("jane").unwrap();
+    assert_eq!(consumer.group_id.as_deref(), Some("7"));
+    assert_eq!(consumer.plugins.keys().collect::<Vec<_>>(), ["mark-a"], "its own");
+
+    // An edit of the group reaches its consumers, and what was kept of them and a route.
+    trial.put("consumer_groups/7", group("new", "new")).await;
+    assert_eq!(with("/a"), "a=jane b=new");
+    trial.put("consumers/jane", member(json!({}))).await;
+    assert_eq!(with("/a"), "a=new b=new");
+
+    // A group that can't be built, or is gone, leaves its consumers as they were.
+    trial.put("consumer_groups/7", group("refuse", "x")).await;
+    assert_eq!((with("/a"), trial.problems().len()), ("a=new b=new".to_owned(), 1));
+    trial.delete("consumer_groups/7").await;
+    assert_eq!(with("/a"), "a=new b=new");
+    let gone = "the consumer group 7, which it belongs to, does not exist".to_owned();
+    assert_eq!(trial.problems(), [("/apisix/consumers/jane".to_owned(), gone)]);
+    trial.put("consumer_groups/7", json!({ "plugins": { "mark-b": { "text": "back" } } })).await;
+    assert_eq!((with("/a"), trial.problems()), ("a=route b=back".to_owned(), Vec::new()));
+    trial.put("consumers/jane", json!({ "username": "jane" })).await;
+    trial.delete("consumer_groups/7").await;
+    assert_eq!((with("/a"), trial.problems()), ("a=route b=route".to_owned(), Vec::new()));
+}
+
+#[tokio::test]
+async fn an_edit_of_a_group_rebuilds_only_its_consumers() {
+    let trial = Trial::start().await;
+    trial.put("consumer_groups/g", json!({ "plugins": {} })).await;
+    trial.put("consumers/in", json!({ "username": "in", "group_id": "g" })).await;
+    trial.put("consumers/out", json!({ "username": "out" })).await;
+    let of = |name: &str| trial.shared.current().consumer(name).unwrap();
+    let before = (of("in"), of("out"));
+    trial.put("consumer_groups/g", json!({ "plugins": { "mark-a": { "text": "x" } } })).await;
+    assert!(!Arc::ptr_eq(&before.0, &of("in")) && Arc::ptr_eq(&before.1, &of("out")));
 }

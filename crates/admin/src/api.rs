@@ -1,0 +1,106 @@
+//! `/usher/v1`, the service API of our own: plans, history, undo, audit, tokens, users, explain and export, beside APISIX's paths.
+//!
+//! One table names every endpoint with the right it needs and the shapes it takes and gives. The router and the OpenAPI document are both made
+//! of it, so that neither can know an endpoint that the other doesn't.
+
+mod answer;
+mod audit;
+mod backup;
+mod body;
+mod curl;
+mod endpoint;
+mod entrance;
+mod explain;
+mod export;
+mod history;
+mod names;
+mod objects;
+mod openapi;
+mod paths;
+mod plans;
+mod refusal;
+mod shapes;
+mod status;
+mod table;
+mod tokens;
+mod users;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::any;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::keys::Keys;
+use crate::service::Service;
+use endpoint::{Call, Endpoint, Entrance};
+use entrance::Doorkeeper;
+use refusal::Refusal;
+
+/// What every path of this API begins with.
+pub const BASE: &str = "/usher/v1";
+
+/// The paths of this API. `keys` are the admin keys it takes beside tokens; `None` where no key is asked for, and everybody is an admin.
+pub fn router(service: Arc<Service>, keys: Option<Keys>) -> Router {
+    let api = Api { service, doorkeeper: Doorkeeper::new(keys), table: table::all() };
+    Router::new()
+        .route(BASE, any(serve))
+        .route("/usher/v1/", any(serve))
+        .route("/usher/v1/{*rest}", any(serve))
+        .with_state(Arc::new(api))
+        .layer(CatchPanicLayer::custom(refusal::panicked))
+}
+
+/// The OpenAPI document of this API, as YAML.
+#[must_use]
+pub fn openapi_yaml() -> String {
+    openapi::yaml(&table::all())
+}
+
+struct Api {
+    service: Arc<Service>,
+    doorkeeper: Doorkeeper,
+    table: Vec<Endpoint>,
+}
+
+async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let mut body = body::Incoming::new(&head.headers, body);
+    let response = match api.answer(&head, &mut body).await {
+        Ok(answer) => answer.into_response(),
+        Err(refusal) => refusal.into_response(),
+    };
+    // A client that is still sending would see a reset instead of the answer.
+    body.drain().await;
+    tracing::debug!(method = %head.method, path = head.uri.path(), status = response.status().as_u16(), "answered");
+    response
+}
+
+impl Api {
+    async fn answer(
+        &self,
+        head: &axum::http::request::Parts,
+        body: &mut body::Incoming,
+    ) -> Result<answer::Told, Refusal> {
+        let (endpoint, parameters) = paths::find(&self.table, &head.method, head.uri.path())?;
+        match &endpoint.entrance {
+            Entrance::Public { answer, .. } => Ok(answer(&self.table)),
+            Entrance::Needs { right, answer } => {
+                let who = self.doorkeeper.principal(&self.service, head).await?;
+                right.check(&who)?;
+                let given = body.read(&head.headers, endpoint.most_bytes).await?;
+                let call = Call {
+                    service: Arc::clone(&self.service),
+                    who,
+                    parameters,
+                    query: head.uri.query().unwrap_or_default().to_owned(),
+                    headers: head.headers.clone(),
+                    given,
+                };
+                Ok(answer(call).await?.with(endpoint.status))
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! How the Admin API listens, whom it answers, and in which form.
+
+use ipnet::IpNet;
+use usher_model::compat::Compat;
+
+use crate::keys::Keys;
+
+/// How the Admin API listens and whom it answers.
+pub struct HttpOptions {
+    /// The keys it takes, beside the tokens that the service knows.
+    pub keys: Keys,
+    /// Whether a key is needed at all. Without one, everybody who reaches the port is an admin. Default true.
+    pub key_required: bool,
+    /// Which of APISIX's behaviours are on. Default none.
+    pub compat: Compat,
+    /// The value of the header `Server`; empty for none. Default `Usher`.
+    pub server: String,
+    /// The `host:port` under which it may be asked, and whose pages may call it. Default none.
+    pub own_hosts: Vec<String>,
+    /// Who may connect at all (`allow_admin`), by the socket's own address and nothing that a client writes; empty for everybody. Default
+    /// empty.
+    pub allowed: Vec<IpNet>,
+    /// Whether [`usher_model::compat::Behaviour::AdminCors`] shows. Default true.
+    pub cors: bool,
+    /// How answers look, and which parts there are.
+    pub form: Form,
+}
+
+impl HttpOptions {
+    /// The defaults with these keys.
+    #[must_use]
+    pub fn new(keys: Keys) -> Self {
+        Self {
+            keys,
+            key_required: true,
+            compat: Compat::NONE,
+            server: "Usher".to_owned(),
+            own_hosts: Vec::new(),
+            allowed: Vec::new(),
+            cors: true,
+            form: Form::default(),
+        }
+    }
+}
+
+/// How answers look, and which parts of the Admin API there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Form {
+    /// Which envelopes resources come in. Default v3.
+    pub envelopes: Envelopes,
+    /// Whether there are stream routes (`apisix.proxy_mode`). Default false.
+    pub streams: bool,
+    /// Whether the configuration is one document at `/configs`, and no other path is served. Default false.
+    pub standalone: bool,
+}
+
+/// The envelopes of resources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Envelopes {
+    /// `{"total": .., "list": [..]}`, with pages and searches.
+    #[default]
+    V3,
+    /// `{"action": .., "node": ..}`, as etcd's old protocol had it; without pages and searches.
+    V2,
+}
+
+impl Envelopes {
+    /// As the header `X-API-VERSION` spells it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V3 => "v3",
+            Self::V2 => "v2",
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! One commit: the resources, their entry in the history, their record in the audit and the head, together or not at all.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use usher_model::kind::Key;
+use usher_store::{Capabilities, Compare, StoreError, Transaction, Write};
+
+use super::audit::{self, AuditEvent, Event};
+use super::head::Head;
+use super::journal::{self, Author, Moved, Record};
+use super::plans::Kept;
+use super::wish::{Aim, Times, Wish};
+use super::world::{Move, World};
+use super::{Service, ServiceError, encoded};
+
+/// What is about to be written, checked.
+pub(super) struct Ready {
+    pub(super) moves: Vec<Move>,
+    /// What it leans on without changing it, with the revision that it was seen at.
+    leaned: Vec<(Key, Option<u64>)>,
+    head: Head,
+    /// The store's revision when the look began.
+    pub(super) base: u64,
+    ttl_secs: Option<u64>,
+    force: bool,
+    /// What else is written with it.
+    pub(super) beside: Vec<Write>,
+}
+
+impl Ready {
+    /// What a checked wish writes.
+    pub(super) fn of(world: World<'_>, wish: &Wish) -> Result<Self, ServiceError> {
+        Ok(Self {
+            moves: world.moves()?,
+            leaned: world.leaned().collect(),
+            base: world.base,
+            head: world.head,
+            ttl_secs: wish.ttl_secs,
+            force: wish.force,
+            beside: Vec::new(),
+        })
+    }
+
+    /// The edits that lead to the same.
+    pub(super) fn aims(&self) -> Vec<Aim> {
+        self.moves.iter().map(|moved| Aim { key: moved.key.clone(), after: moved.after.clone() }).collect()
+    }
+
+    pub(super) const fn ttl_secs(&self) -> Option<u64> {
+        self.ttl_secs
+    }
+
+    pub(super) const fn force(&self) -> bool {
+        self.force
+    }
+
+    fn moved(&self) -> Vec<Moved> {
+        self.moves.iter().map(Move::moved).collect()
+    }
+}
+
+impl Service {
+    /// What a kept plan writes, where nothing was written since it was made: without checking it all once more. `None` where something was.
+    pub(super) async fn ready_again(&self, kept: &mut Kept) -> Result<Option<Ready>, ServiceError> {
+        let base = kept.plan.base;
+        let head = self.head().await?;
+        if self.revision() != base || head.seen.is_some_and(|seen| seen > base) {
+            return Ok(None);
+        }
+        let mut bound: HashMap<&Key, Option<u64>> =
+            kept.bound.iter().map(|(key, seen)| (key, *seen)).collect();
+        let mut stored = Vec::with_capacity(kept.wish.edits.len());
+        for edit in &kept.wish.edits {
+            let held = self.held(&edit.key).await?;
+            // Somebody may be writing at this very moment.
+            if bound.remove(&edit.key) != Some(held.as_ref().map(|held| held.modified)) {
+                return Ok(None);
+            }
+            stored.push(held);
+        }
+        let leaned = bound.into_iter().map(|(key, seen)| (key.clone(), seen)).collect();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let mut moves = Vec::with_capacity(stored.len());
+        for (Aim { key, mut after }, before) in std::mem::take(&mut kept.wish.edits).into_iter().zip(stored) {
+            if kept.wish.times == Times::Set
+                && let Some(value) = &mut after
+                && let Some(members) = Arc::make_mut(value).as_object_mut()
+            {
+                // The change happens now, whenever it was planned.
+                if before.is_none() {
+                    members.insert("create_time".to_owned(), now.into());
+                }
+                members.insert("update_time".to_owned(), now.into());
+            }
+            let seen = before.as_ref().map(|held| held.modified);
+            moves.push(Move { key, before: before.map(|held| held.value), after, seen });
+        }
+        let Wish { ttl_secs, force, .. } = kept.wish;
+        Ok(Some(Ready { moves, leaned, head, base, ttl_secs, force, beside: Vec::new() }))
+    }
+
+    /// Writes everything in one transaction, which commits only if no Usher wrote anything since the check, and nobody at all any of the
+    /// resources.
+    pub(super) async fn commit(&self, author: &Author<'_>, ready: &Ready) -> Result<u64, ServiceError> {
+        let able = self.capabilities();
+        self.may_be_written(&able, ready.ttl_secs)?;
+        let mut head = ready.head.clone();
+        let mut transaction = head.begin();
+        for (key, seen) in compared(ready, &able) {
+            transaction = transaction.expect(key.path(), seen.map_or(Compare::Absent, Compare::Modified));
+        }
+        // What tells of a change stands before it: a store that can't write all at once then never holds a change that nothing tells of.
+        transaction = Record::of(author, ready.moved()).append(self, &mut head, transaction).await?;
+        let event = Event::change(author, &ready.moves)?;
+        transaction = audit::append(author.who, event, &mut head, transaction)?;
+        transaction = head.put(transaction)?;
+        for moved in &ready.moves {
+            let path = moved.key.path();
+            transaction = match &moved.after {
+                Some(value) => transaction.put_for(path, encoded(value)?, ready.ttl_secs),
+                None => transaction.delete(path),
+            };
+        }
+        transaction.writes.extend(ready.beside.iter().cloned());
+        fits(&transaction, &able, ready.moves.len())?;
+        let committed = match self.store().commit(transaction).await {
+            Ok(committed) => committed,
+            Err(error) if able.atomic || matches!(error, StoreError::Conflict { .. }) => {
+                return Err(error.into());
+            }
+            Err(error) => return Err(self.what_was_done(author, ready, &head, error).await),
+        };
+        tracing::info!(
+            revision = committed.revision,
+            principal = %author.who.name,
+            door = %author.who.door,
+            risk = %author.risk,
+            changes = ready.moves.len(),
+            "a change was stored"
+        );
+        self.trim_audit(&head).await;
+        Ok(committed.revision)
+    }
+
+    /// Whether the store takes such a change at all.
+    pub(super) fn may_be_written(
+        &self,
+        able: &Capabilities,
+        ttl_secs: Option<u64>,
+    ) -> Result<(), ServiceError> {
+        let place = || {
+            let described = self.describe();
+            let place = described.place.map_or_else(String::new, |place| format!(" {}", place.display()));
+            format!("{}{place}", described.kind)
+        };
+        if !able.writable {
+            return Err(ServiceError::Forbidden(format!(
+                "the configuration comes from the store {}, which others write and Usher only reads; change it there",
+                place()
+            )));
+        }
+        if ttl_secs.is_some() && !able.leases {
+            return Err(ServiceError::Invalid {
+                sentence: format!(
+                    "ttl is refused: the store {} can't delete anything by itself; leave it out, and delete by hand",
+                    place()
+                ),
+                key: None,
+                pointer: String::new(),
+            });
+        }
+        Ok(())
+    }
+
+    /// A store that can't write all at once stopped in between: says what was done, and makes the history tell the same.
+    async fn what_was_done(
+        &self,
+        author: &Author<'_>,
+        ready: &Ready,
+        head: &Head,
+        error: StoreError,
+    ) -> ServiceError {
+        let mut done = Vec::new();
+        for moved in &ready.moves {
+            let Ok(now) = self.held(&moved.key).await else { continue };
+            let seen = now.as_ref().map(|held| held.modified);
+            // The far side may have written it in a form of its own.
+            if seen != moved.seen && now.is_some() == moved.after.is_some() {
+                done.push(moved);
+            }
+        }
+        let key = journal::key(head.sequence);
+        let record = Record::of(author, done.iter().map(|moved| moved.moved()).collect());
+        let amended = match encoded(&record) {
+            Ok(bytes) if !done.is_empty() => Transaction::default().put(key, bytes),
+            _ => Transaction::default().delete(key),
+        };
+        if let Err(error) = self.store().commit(amended).await {
+            tracing::error!(%error, "the history tells of more than was done");
+        }
+        let about = format!("{} of {} objects were written: {error}", done.len(), ready.moves.len());
+        let event = Event::new(AuditEvent::Failed, &about).of(done.len());
+        if let Err(error) = self.tell(author.who, event, Transaction::default()).await {
+            tracing::error!(%error, "the audit tells of more than was done");
+        }
+        if done.is_empty() {
+            return error.into();
+        }
+        let names: Vec<String> = done.iter().take(20).map(|moved| moved.key.to_string()).collect();
+        let more = if done.len() > names.len() { " and more" } else { "" };
+        ServiceError::Partial {
+            sentence: format!(
+                "{} of {} objects were written ({}{more}), then the store failed: {error}; undo takes back what was written, or make the \
+                 change again for the rest",
+                done.len(),
+                ready.moves.len(),
+                names.join(", "),
+            ),
+            done: done.len(),
+            total: ready.moves.len(),
+        }
+    }
+}
+
+/// What is compared beside the head: everything that is written, and of what it leans on as much as there is room for. The head keeps other Ushers
+/// away from all of it.
+fn compared<'r>(ready: &'r Ready, able: &Capabilities) -> impl Iterator<Item = (&'r Key, Option<u64>)> {
+    let room = able.most_writes.saturating_sub(ready.moves.len() + 1);
+    let touched = ready.moves.iter().map(|moved| (&moved.key, moved.seen));
+    touched.chain(ready.leaned.iter().take(room).map(|(key, seen)| (key, *seen)))
+}
+
+/// Refuses what one transaction of the store doesn't hold.
+fn fits(transaction: &Transaction, able: &Capabilities, objects: usize) -> Result<(), ServiceError> {
+    let bytes = transaction.bytes();
+    if transaction.writes.len() <= able.most_writes && bytes <= able.most_bytes {
+        return Ok(());
+    }
+    Err(too_large(objects, transaction.writes.len(), bytes, able))
+}
+
+/// The refusal of a set that one transaction doesn't hold.
+pub(super) fn too_large(objects: usize, writes: usize, bytes: usize, able: &Capabilities) -> ServiceError {
+    let told = if writes > able.most_writes {
+        format!("{writes} writes, but one transaction of the store holds {}", able.most_writes)
+    } else {
+        format!("{bytes} bytes, but one transaction of the store holds {}", able.most_bytes)
+    };
+    ServiceError::NeedsSteps(format!(
+        "the change of {objects} objects takes {told}; split it, or apply it with --in-steps, which gives up that all of it comes at once"
+    ))
+}

@@ -1,0 +1,110 @@
+//! Looking through the history, newest first, a page at a time.
+
+use super::{Moved, PREFIX, Record, key, part, sequence_of};
+use crate::service::{Service, ServiceError};
+
+/// Entries that are read at a time.
+const PAGE: usize = 100;
+
+/// An entry that was read, with its place.
+pub(in crate::service) struct Found {
+    pub(in crate::service) sequence: u64,
+    pub(in crate::service) revision: u64,
+    pub(in crate::service) record: Record,
+}
+
+/// The same before it is parsed.
+pub(super) struct Raw {
+    sequence: u64,
+    pub(super) entry: usher_store::Entry,
+}
+
+/// Walks through the history, newest first, a page at a time.
+pub(in crate::service) struct Walk<'a> {
+    service: &'a Service,
+    page: std::vec::IntoIter<usher_store::Entry>,
+    last: Option<String>,
+    ended: bool,
+}
+
+impl<'a> Walk<'a> {
+    /// Begins with the newest.
+    pub(in crate::service) fn new(service: &'a Service) -> Self {
+        Self { service, page: Vec::new().into_iter(), last: None, ended: false }
+    }
+
+    /// Begins with the first one that may have this revision: there are never more entries than revisions.
+    pub(super) fn near(service: &'a Service, revision: u64) -> Self {
+        Self { last: Some(key(revision.saturating_add(1))), ..Self::new(service) }
+    }
+
+    pub(super) async fn next_raw(&mut self) -> Result<Option<Raw>, ServiceError> {
+        loop {
+            if let Some(entry) = self.page.next() {
+                self.last = Some(entry.key.to_string());
+                if let Some(sequence) = sequence_of(&entry.key) {
+                    return Ok(Some(Raw { sequence, entry }));
+                }
+            } else if self.ended {
+                return Ok(None);
+            } else {
+                let page =
+                    self.service.store().list_page(PREFIX, self.last.as_deref(), PAGE, true).await?.entries;
+                self.ended = page.len() < PAGE;
+                self.page = page.into_iter();
+            }
+        }
+    }
+
+    /// The next older entry.
+    pub(in crate::service) async fn next(&mut self) -> Result<Option<Found>, ServiceError> {
+        self.next_raw().await?.map(parse).transpose()
+    }
+}
+
+pub(super) fn parse(raw: Raw) -> Result<Found, ServiceError> {
+    let Raw { sequence, entry } = raw;
+    let revision = entry.created;
+    let record = serde_json::from_slice(&entry.value).map_err(|_| damaged(revision))?;
+    Ok(Found { sequence, revision, record })
+}
+
+pub(super) fn damaged(revision: u64) -> ServiceError {
+    ServiceError::Damaged(format!("the history entry of revision {revision} can't be read: it is damaged"))
+}
+
+impl Service {
+    /// The entry of one revision.
+    pub(in crate::service) async fn record(&self, revision: u64) -> Result<Option<Found>, ServiceError> {
+        // A store that was filled from a copy may have given its entries later revisions than they count: then from the newest on.
+        for mut walk in [Walk::near(self, revision), Walk::new(self)] {
+            while let Some(raw) = walk.next_raw().await? {
+                if raw.entry.created == revision {
+                    return parse(raw).map(Some);
+                }
+                if raw.entry.created < revision {
+                    break;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The revision of the oldest entry that is kept.
+    pub(in crate::service) async fn oldest_entry(&self) -> Result<Option<u64>, ServiceError> {
+        let oldest = self.store().list_page(PREFIX, None, 1, false).await?.entries;
+        Ok(oldest.first().map(|entry| entry.created))
+    }
+
+    /// Every change of an entry, its parts with it.
+    pub(in crate::service) async fn all_changes(
+        &self,
+        found: &mut Found,
+    ) -> Result<Vec<Moved>, ServiceError> {
+        let mut changes = std::mem::take(&mut found.record.changes);
+        for at in 0..found.record.parts {
+            changes.extend(part::read(self, found.sequence, at).await?);
+        }
+        Ok(changes)
+    }
+}

@@ -1,0 +1,76 @@
+//! History, undo and audit.
+
+use serde_json::{Value, json};
+
+use crate::bench::{ADMIN, Bench, route};
+
+#[tokio::test]
+async fn the_history_tells_who_what_and_through_which_door() {
+    let bench = Bench::new().await;
+    bench.put("route", "1", route("/a")).await;
+    bench.put("route", "2", route("/b")).await;
+    let plan = json!({ "changes": [{ "op": "patch", "kind": "route", "id": "1", "value": { "desc": "x" } }], "intent": "say what it is" });
+    let cli = [("x-api-key", ADMIN), ("user-agent", "usher-cli/1")];
+    let plan = bench.send("POST", "/plans", &cli, plan).await.json();
+    let path = format!("/plans/{}/apply", plan["id"].as_str().unwrap());
+    assert_eq!(bench.send("POST", &path, &cli, json!({})).await.status, 200);
+    let entries = bench.get("/history").await.json()["entries"].clone();
+    let newest = &entries[0];
+    assert_eq!(
+        (&newest["principal"], &newest["door"], &newest["intent"]),
+        (&json!("ops"), &json!("cli"), &json!("say what it is"))
+    );
+    assert_eq!(
+        newest["changes"],
+        json!([{ "op": "update", "kind": "route", "id": "1", "fields": [{ "path": "desc", "after": "x" }] }])
+    );
+    assert_eq!(entries[1]["door"], "api");
+    let of = |path: &'static str| async { bench.get(path).await.json()["entries"].as_array().unwrap().len() };
+    assert_eq!((of("/history?key=route/1").await, of("/history?limit=1").await), (2, 1));
+    let before = newest["revision"].as_u64().unwrap();
+    let seen = bench.get(&format!("/history?before={before}")).await;
+    assert_eq!(seen.json()["entries"].as_array().unwrap().len(), 2);
+    for (wrong, field) in
+        [("key=route", "key"), ("key=rote/1", "kind"), ("before=x", "before"), ("befor=1", "befor")]
+    {
+        let seen = bench.get(&format!("/history?{wrong}")).await;
+        assert!(matches!(seen.status, 404 | 422), "{wrong}: {}", seen.text);
+        assert!(seen.text.contains(field), "{wrong}: {}", seen.text);
+    }
+}
+
+#[tokio::test]
+async fn a_change_is_taken_back_by_a_plan() {
+    let bench = Bench::new().await;
+    let nothing = bench.call("POST", "/undo", Value::Null).await;
+    assert_eq!(nothing.refusal(), (409, "nothing_to_undo".to_owned()));
+    let first = bench.put("route", "1", route("/a")).await;
+    bench.put("route", "2", route("/b")).await;
+    let plan = bench.call("POST", "/undo", json!({ "revision": first })).await;
+    assert_eq!((plan.status, &plan.json()["undoes"]), (201, &json!(first)));
+    let path = format!("/plans/{}/apply", plan.json()["id"].as_str().unwrap());
+    assert_eq!(bench.call("POST", &path, json!({ "approval": { "person": "a test" } })).await.status, 200);
+    assert_eq!(bench.get("/objects/route/1").await.status, 404);
+    assert_eq!(bench.get("/objects/route/2").await.status, 200);
+    assert_eq!(bench.call("POST", "/undo", json!({ "revision": 999 })).await.refusal().0, 409);
+}
+
+#[tokio::test]
+async fn the_audit_is_a_chain_that_can_be_exported_and_checked() {
+    let bench = Bench::new().await;
+    bench.put("route", "1", route("/a")).await;
+    bench.token("viewer", json!({})).await;
+    let records = bench.get("/audit").await.json()["records"].clone();
+    let records = records.as_array().unwrap();
+    assert!(records.len() >= 2, "{records:?}");
+    for pair in records.windows(2) {
+        assert_eq!(pair[1]["previous"], pair[0]["digest"]);
+    }
+    let lines = bench.get("/audit/export").await;
+    assert_eq!(lines.headers["content-type"], "application/x-ndjson");
+    let exported: Vec<Value> = lines.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(&exported, records);
+    let after = bench.get("/audit?after=1&limit=1").await.json();
+    assert_eq!((&after["records"][0]["number"], &after["next"]), (&json!(2), &json!(2)));
+    assert_eq!(bench.get("/audit/verify").await.json()["whole"], true);
+}

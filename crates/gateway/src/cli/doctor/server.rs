@@ -1,0 +1,115 @@
+//! The running Usher, if there is one: whether it answers, whether our key is good, how its store is, and whether its clock agrees with ours.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use super::Finding;
+use crate::cli::failure::{Code, Failure};
+use crate::cli::remote::Remote;
+
+/// How far two clocks may be apart, in seconds: tokens and certificates end by them.
+const MOST_APART: u64 = 30;
+
+/// Looks; whether one answers.
+pub(super) async fn look(remote: &Remote, findings: &mut Vec<Finding>) -> bool {
+    let place = remote.base().map_or_else(|_| String::new(), |url| url.to_string());
+    let client = match remote.client() {
+        Ok(client) => client,
+        Err(error) => {
+            findings.push(Finding::fail("admin port", format!("{error}"), "mend the option"));
+            return false;
+        }
+    };
+    let status = match client.get(&["status"], &[]).await {
+        Ok(status) => status,
+        Err(error) => {
+            let told = error.to_string();
+            let first = told.lines().next().unwrap_or_default().to_owned();
+            let code = Failure::code_of(&error);
+            findings.push(if code == Code::Away as u8 {
+                Finding::warn("running Usher", first, "start it with `usher serve`, if it should be running")
+            } else if code == Code::Unauthorised as u8 {
+                Finding::fail("admin key", first, "set USHER_ADMIN_KEY, or name a file with --key-file")
+            } else {
+                Finding::fail("running Usher", first, "name its Admin port with --url")
+            });
+            return code != Code::Away as u8;
+        }
+    };
+    of_status(&status, &place, findings);
+    clock(client.date().await, findings);
+    true
+}
+
+fn of_status(status: &Value, place: &str, findings: &mut Vec<Finding>) {
+    let text = |pointer: &str| status.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let number = |pointer: &str| status.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+    let who = format!("{} ({})", text("/you/name"), text("/you/role"));
+    findings.push(Finding::ok(
+        "running Usher",
+        format!("version {} answers at {place} as {who}", text("/version")),
+    ));
+    let (kind, place) = (text("/store/kind"), text("/store/place"));
+    let away = text("/store/away");
+    findings.push(if away.is_empty() {
+        Finding::ok("store", format!("{kind} {place} is reachable"))
+    } else {
+        Finding::fail(
+            "store",
+            format!("{kind} {place} is away: {away}"),
+            "reads go on, writes are refused until it is back",
+        )
+    });
+    let held = text("/store/held");
+    if !held.is_empty() {
+        findings.push(Finding::warn(
+            "store",
+            format!("a change is held back: {held}"),
+            "look at it, and confirm it if it is meant",
+        ));
+    }
+    let recovered = text("/store/recovered");
+    if !recovered.is_empty() {
+        findings.push(Finding::warn("store", recovered, "compare with a backup, and look at the disk"));
+    }
+    let (stored, served) = (number("/revision"), number("/in_force"));
+    findings.push(if served >= stored {
+        Finding::ok("in force", format!("revision {served}, the newest"))
+    } else {
+        Finding::warn(
+            "in force",
+            format!("revision {served}, and {stored} is stored"),
+            "run this again; if it stays so, look at the log",
+        )
+    });
+    for problem in status.get("problems").and_then(Value::as_array).into_iter().flatten() {
+        let part = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
+        let found =
+            format!("{} can't be used, its last good version serves: {}", part("key"), part("reason"));
+        findings.push(Finding::fail("object", found, "mend the object, or undo the change"));
+    }
+    for plan in status.get("unfinished").and_then(Value::as_array).into_iter().flatten() {
+        let id = plan.get("plan").and_then(Value::as_str).unwrap_or_default();
+        findings.push(Finding::warn(
+            "plan",
+            format!("{id} was not applied to its end"),
+            "apply it again to go on, or undo it",
+        ));
+    }
+}
+
+fn clock(theirs: Option<SystemTime>, findings: &mut Vec<Finding>) {
+    let secs = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let Some(theirs) = theirs else { return };
+    let apart = secs(SystemTime::now()).abs_diff(secs(theirs));
+    findings.push(if apart <= MOST_APART {
+        Finding::ok("clock", format!("agrees with the running Usher's to {apart} s"))
+    } else {
+        Finding::fail(
+            "clock",
+            format!("is {apart} s off the running Usher's"),
+            "let NTP set both: tokens and certificates end by them",
+        )
+    });
+}

@@ -1,0 +1,189 @@
+//! How a command ends: exit codes, and the one form in which everything that went wrong is told.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// What follows `--help` where exit codes matter.
+pub(crate) const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  failed for another reason
+  2  the command line is wrong
+  3  refused: a file or an object is invalid
+  4  not found
+  5  in conflict: changed or used by others meanwhile
+  6  not authorised: no key, a wrong one, or one without the right
+  7  away: Usher, its store or the disk can't serve this now
+  8  not agreed to
+  9  there are differences (diff --exit-code)";
+
+/// How a command ends without success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// For another reason.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// A file or an object is invalid.
+    Refused = 3,
+    /// There is none.
+    NotFound = 4,
+    /// Changed or used by others meanwhile.
+    Conflict = 5,
+    /// No key, a wrong one, or one without the right.
+    Unauthorised = 6,
+    /// Usher, its store or the disk can't serve this now.
+    Away = 7,
+    /// A person said no, or nobody was there to ask.
+    Declined = 8,
+    /// There are differences.
+    Differs = 9,
+}
+
+/// Why a command ended without success: what, where, and the next step.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: Code,
+    what: String,
+    place: Option<String>,
+    next: Option<String>,
+}
+
+impl Failure {
+    /// A failure with its code and what happened.
+    pub(crate) fn new(code: Code, what: impl Into<String>) -> Self {
+        Self { code, what: what.into(), place: None, next: None }
+    }
+
+    /// The same with the place.
+    pub(crate) fn at(mut self, place: impl Into<String>) -> Self {
+        self.place = Some(place.into()).filter(|place| !place.is_empty());
+        self
+    }
+
+    /// The same with the next step.
+    pub(crate) fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(next.into());
+        self
+    }
+
+    /// The exit code of an error: this kind's own, or 1.
+    pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
+        error.downcast_ref::<Self>().map_or(Code::Failed, |failure| failure.code) as u8
+    }
+
+    /// What a running Usher refused with.
+    pub(crate) fn of_answer(status: u16, body: &Value) -> Self {
+        let cause = body.get("error");
+        let text = |name: &str| cause.and_then(|cause| cause.get(name)).and_then(Value::as_str);
+        let Some(what) = text("message") else {
+            return Self::new(
+                Code::Failed,
+                format!("what answers is no Usher's Admin port: it said {status}"),
+            )
+            .next("name the Admin port with --url; `usher serve` prints where it listens");
+        };
+        let code = match (status, text("code").unwrap_or_default()) {
+            (_, "needs_steps" | "needs_person") => Code::Declined,
+            (401 | 403 | 429, _) => Code::Unauthorised,
+            (404, _) => Code::NotFound,
+            (409 | 412, _) => Code::Conflict,
+            (408 | 503 | 507, _) => Code::Away,
+            (400 | 413 | 415 | 422, _) => Code::Refused,
+            _ => Code::Failed,
+        };
+        let object = body.get("object").map(|object| {
+            let part = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
+            format!("{} {}", part("kind"), part("id"))
+        });
+        let place = [object.as_deref(), text("field")];
+        let place: Vec<&str> = place.into_iter().flatten().collect();
+        let failure = Self::new(code, super::output::clean(what)).at(super::output::clean(&place.join(" ")));
+        match next_here(text("code").unwrap_or_default()).or(text("next")) {
+            Some(next) => failure.next(super::output::clean(next)),
+            None => failure,
+        }
+    }
+}
+
+/// The next step in the words of the command line, where the API's own would name a path.
+fn next_here(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "unauthorized" => {
+            "set USHER_ADMIN_KEY, or name a file with --key-file; `usher serve` says where its key is"
+        }
+        "no_object" => "`usher list` shows what there is",
+        "nothing_to_undo" => "`usher history` shows what can be undone",
+        "needs_steps" => "add --in-steps: each step is in the history, and the whole can be undone",
+        "still_used" => "delete what uses it in the same command, or add --force",
+        "stale" | "conflict" | "precondition_failed" => {
+            "`usher history` shows who changed it; look, and run this again"
+        }
+        "not_in_force" | "store_away" => "`usher status` shows how it is",
+        "partial" => {
+            "run the same command again to go on, or `usher undo`; `usher status` lists it as unfinished"
+        }
+        "unknown_outcome" => "`usher history` shows whether it was written; don't repeat it before",
+        "unknown_plan" => "run this again",
+        _ => return None,
+    })
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        if let Some(place) = &self.place {
+            write!(f, "\n  where: {place}")?;
+        }
+        if let Some(next) = &self.next {
+            write!(f, "\n  next:  {next}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{EXIT_CODES, Failure};
+
+    #[test]
+    fn what_a_server_refuses_becomes_code_place_and_next_step() {
+        let error =
+            |code: &str| json!({ "error": { "code": code, "message": "why", "field": "/a", "next": "do" } });
+        for (status, code, wanted) in [
+            (401, "unauthorized", 6),
+            (403, "forbidden", 6),
+            (403, "needs_person", 8),
+            (404, "not_found", 4),
+            (409, "stale", 5),
+            (412, "precondition_failed", 5),
+            (413, "needs_steps", 8),
+            (413, "too_large", 3),
+            (422, "invalid", 3),
+            (503, "store_away", 7),
+            (507, "disk_full", 7),
+            (500, "internal", 1),
+        ] {
+            let failure = Failure::of_answer(status, &error(code));
+            // Where the API's own next step would name a path, the command line has its own words.
+            let next = super::next_here(code).unwrap_or("do");
+            assert_eq!(failure.to_string(), format!("why\n  where: /a\n  next:  {next}"));
+            assert!(!next.contains("/usher/v1"), "{next}");
+            assert_eq!(Failure::code_of(&failure.into()), wanted, "{status} {code}");
+        }
+        let foreign = Failure::of_answer(404, &json!({ "error_msg": "404 Route Not Found" }));
+        assert!(foreign.to_string().contains("no Usher's Admin port"), "{foreign}");
+        assert_eq!(Failure::code_of(&anyhow::anyhow!("else")), 1);
+    }
+
+    #[test]
+    fn every_code_is_in_the_help() {
+        for code in 0..=9 {
+            assert!(EXIT_CODES.contains(&format!("\n  {code}  ")), "{code}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! How answers are shown: as a table for people, as JSON or YAML for programs.
+
+use clap::ValueEnum;
+use serde_json::Value;
+use unicode_width::UnicodeWidthStr as _;
+use usher_model::invisible::push_visible;
+
+use crate::terminal::{Style, say};
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Aligned columns
+    Table,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+}
+
+/// Prints a value for programs.
+///
+/// # Errors
+/// Standard output is closed.
+pub(crate) fn print(value: &Value, format: Format) -> anyhow::Result<()> {
+    match format {
+        Format::Yaml => say(serde_saphyr::to_string(value)?.trim_end()),
+        Format::Json | Format::Table => say(&format!("{value:#}")),
+    }
+}
+
+/// Text that came from elsewhere, without what a terminal would act upon.
+pub(crate) fn clean(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    text.chars().for_each(|letter| push_visible(&mut shown, letter));
+    shown
+}
+
+/// The same for several lines.
+pub(crate) fn clean_lines(text: &str) -> String {
+    text.lines().map(clean).collect::<Vec<_>>().join("\n")
+}
+
+/// Aligned columns under their titles.
+pub(crate) struct Table {
+    titles: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+/// The widest that a column becomes, in cells of a terminal; longer texts end with `...`. The last column is as wide as it is.
+const WIDEST: usize = 48;
+
+impl Table {
+    /// An empty table. Without titles it is only aligned.
+    pub(crate) fn new(titles: impl IntoIterator<Item = &'static str>) -> Self {
+        Self { titles: titles.into_iter().collect(), rows: Vec::new() }
+    }
+
+    /// Adds a row; what a terminal would act upon is shown as escapes.
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().map(|cell| clean(&cell)).collect());
+    }
+
+    /// Prints the table; `nothing` where it has no rows.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub(crate) fn print(&self, style: Style, nothing: &str) -> anyhow::Result<()> {
+        if self.rows.is_empty() {
+            return say(nothing);
+        }
+        say(&self.text(style))
+    }
+
+    fn text(&self, style: Style) -> String {
+        let last = self.titles.len().saturating_sub(1);
+        let width = |column: usize| {
+            let cells =
+                self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width().min(WIDEST));
+            cells.chain(self.titles.get(column).map(|title| title.width())).max().unwrap_or_default()
+        };
+        let widths: Vec<usize> = (0..=last).map(width).collect();
+        let line = |cells: &[String]| {
+            let cells = cells.iter().zip(&widths).enumerate();
+            let padded =
+                cells.map(|(at, (cell, width))| if at == last { cell.clone() } else { fitted(cell, *width) });
+            padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        };
+        let titles: Vec<String> = self.titles.iter().map(|title| (*title).to_owned()).collect();
+        let named = self.titles.iter().any(|title| !title.is_empty());
+        let mut lines: Vec<String> = named.then(|| style.bold(&line(&titles))).into_iter().collect();
+        lines.extend(self.rows.iter().map(|row| line(row)));
+        lines.join("\n")
+    }
+}
+
+/// A cell of exactly this width.
+fn fitted(cell: &str, width: usize) -> String {
+    if cell.width() <= width {
+        return format!("{cell}{}", " ".repeat(width - cell.width()));
+    }
+    let mut kept = String::new();
+    for letter in cell.chars() {
+        if kept.width() + 4 > width {
+            break;
+        }
+        kept.push(letter);
+    }
+    let shown = format!("{kept}...");
+    let padding = width.saturating_sub(shown.width());
+    format!("{shown}{}", " ".repeat(padding))
+}
+
+/// A moment, as people of this machine's time zone write it.
+pub(crate) fn moment(unix_ms: u64) -> String {
+    let stamp = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    match stamp {
+        Some(stamp) => stamp.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        None => unix_ms.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Table, clean, fitted};
+    use crate::terminal::Style;
+
+    #[test]
+    fn columns_are_aligned_and_nothing_foreign_reaches_the_terminal() {
+        let mut table = Table::new(["ID", "NAME", "URI"]);
+        table.row(["1".to_owned(), "東京".to_owned(), "/a".to_owned()]);
+        table.row(["long-id".to_owned(), "x\u{1b}[31m".to_owned(), "/b".to_owned()]);
+        assert_eq!(
+            table.text(Style::plain()),
+            "ID       NAME         URI\n1        東京         /a\nlong-id  x\\u{1b}[31m  /b"
+        );
+        assert_eq!(fitted("abcdefgh", 6), "abc...");
+        assert_eq!(clean("a\nb"), "a\\u{a}b");
+    }
+}

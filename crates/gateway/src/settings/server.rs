@@ -1,0 +1,90 @@
+//! What the whole process shows of itself: the header `Server`, and which plugins there are.
+
+use serde_json::Value;
+use usher_model::compat::{APISIX_VERSION, Behaviour};
+use usher_model::nearest::nearest;
+
+use super::Settings;
+use super::read::{Document, texts};
+
+/// Reads both.
+///
+/// # Errors
+/// The setting, its value and what is allowed.
+pub(super) fn read(file: &Document<'_>, settings: &mut Settings) -> Result<(), String> {
+    settings.hide_version = file.truth("apisix.enable_server_tokens")? == Some(false);
+    if let Some(text) = file.text("server_header")? {
+        let good =
+            !text.is_empty() && text.len() <= 128 && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        if !good || text.trim() != text {
+            return Err(format!(
+                "server_header: {text:?} can't be sent; write 1 to 128 characters of ASCII without blanks at the ends"
+            ));
+        }
+        settings.server_header = Some(text.to_owned());
+    }
+    match file.at("plugins") {
+        None | Some(Value::Null) => Ok(()),
+        Some(value) => read_plugins(&texts("plugins", value)?, settings),
+    }
+}
+
+/// The plugins that are on. Those that this version doesn't have are warned about, because APISIX's own file lists a hundred.
+fn read_plugins(names: &[String], settings: &mut Settings) -> Result<(), String> {
+    let known = || usher_plugins::all().iter().map(|plugin| plugin.name);
+    let (here, missing): (Vec<&String>, Vec<&String>) =
+        names.iter().partition(|name| known().any(|known| known == **name));
+    for name in missing {
+        let hint = nearest(name, known()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        settings.warnings.push(format!("plugins: this version of Usher has no plugin {name}{hint}"));
+    }
+    settings.plugins = Some(here.into_iter().cloned().collect());
+    Ok(())
+}
+
+impl Settings {
+    /// The value of the header `Server`.
+    pub(crate) fn server_name(&self) -> String {
+        if let Some(own) = &self.server_header {
+            return own.clone();
+        }
+        let (name, version) = if self.compat.has(Behaviour::ApisixNames) {
+            ("APISIX", APISIX_VERSION)
+        } else {
+            ("Usher", env!("CARGO_PKG_VERSION"))
+        };
+        if self.hide_version { name.to_owned() } else { format!("{name}/{version}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read::parsed;
+
+    #[test]
+    fn the_server_s_name_is_as_much_as_the_settings_tell() {
+        for (yaml, wanted) in [
+            ("{}", concat!("Usher/", env!("CARGO_PKG_VERSION"))),
+            ("compat: apisix", "APISIX/3.18.0"),
+            ("apisix: {enable_server_tokens: false}", "Usher"),
+            ("apisix: {enable_server_tokens: false}\ncompat: [apisix-names]", "APISIX"),
+            ("apisix: {enable_server_tokens: true}\ncompat: [apisix-names]", "APISIX/3.18.0"),
+            ("server_header: edge 7", "edge 7"),
+        ] {
+            assert_eq!(parsed(yaml).unwrap().server_name(), wanted, "{yaml}");
+        }
+        for wrong in ["server_header: ''", "server_header: \"a\\nb\"", "server_header: ' a'"] {
+            assert!(parsed(wrong).unwrap_err().starts_with("server_header: "), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_the_plugins_that_are_listed_are_on() {
+        let settings = parsed("plugins: [key-auth, limit-cout, zipkin]\n").unwrap();
+        assert_eq!(settings.plugins.as_deref(), Some(&["key-auth".to_owned()][..]));
+        assert!(settings.warnings[0].contains("did you mean limit-count?"), "{:?}", settings.warnings);
+        assert_eq!(settings.warnings.len(), 2);
+        assert_eq!(parsed("{}").unwrap().plugins, None);
+        assert_eq!(parsed("plugins: []").unwrap().plugins.as_deref(), Some(&[][..]));
+    }
+}
