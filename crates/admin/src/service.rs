@@ -333,6 +333,16 @@ impl Service {
         self.parts.store.health()
     }
 
+    /// Confirms a change of the store that is held back, such as the loss of most objects ([`usher_store::Health::held`]).
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`] for all but an admin of everything, or the store.
+    pub async fn accept_held(&self, who: &Principal) -> Result<(), ServiceError> {
+        consent::may_rule(who)?;
+        tracing::warn!(principal = %who.name, "a change of the store that was held back is confirmed");
+        Ok(self.store().accept().await?)
+    }
+
     fn store(&self) -> &dyn Store {
         &*self.parts.store
     }

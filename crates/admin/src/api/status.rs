@@ -165,3 +165,17 @@ pub(super) async fn read(call: Call, _: Nothing, _: Nothing) -> Result<Answer<St
         },
     }))
 }
+
+/// What came of a confirmation.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Accepted {
+    /// What was held and comes into force within some seconds; null where nothing was.
+    accepted: Option<String>,
+}
+
+/// `POST /status/accept`.
+pub(super) async fn accept(call: Call, _: Nothing, _: Nothing) -> Result<Answer<Accepted>, Refusal> {
+    let accepted = call.service.health().held;
+    call.service.accept_held(&call.who).await?;
+    Ok(Answer::ok(Accepted { accepted }))
+}

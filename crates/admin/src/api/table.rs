@@ -26,6 +26,14 @@ pub(super) fn all() -> Vec<Endpoint> {
             status::read,
         ),
         Endpoint::new(
+            Method::POST,
+            "/status/accept",
+            "accept_held",
+            Administers,
+            "Confirms the change of the store that the status tells as held",
+            status::accept,
+        ),
+        Endpoint::new(
             Method::GET,
             "/objects/{kind}",
             "list_objects",

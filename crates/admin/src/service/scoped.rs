@@ -4,7 +4,7 @@
 //! somebody else's part, and nothing put into it.
 
 use serde_json::Value;
-use usher_model::change::Principal;
+use usher_model::change::{Door, Principal};
 use usher_model::kind::{Key, Kind};
 use usher_model::scope::Scope;
 
@@ -45,6 +45,7 @@ pub(super) fn moved_fits(scope: &Scope, moved: &Moved) -> bool {
 
 /// Refuses a set of edits that reaches beyond the principal's scope.
 pub(super) async fn guard(world: &mut World<'_>, who: &Principal) -> Result<(), ServiceError> {
+    guard_secrets(world, who)?;
     if who.scope.is_all() {
         return Ok(());
     }
@@ -57,14 +58,6 @@ pub(super) async fn guard(world: &mut World<'_>, who: &Principal) -> Result<(), 
         })
         .collect();
     for (key, before, after) in drafts {
-        if let Some(value) = &after
-            && !fresh_references(before.as_deref(), value).is_empty()
-        {
-            return Err(ServiceError::Forbidden(format!(
-                "{key} would read a secret that is kept elsewhere, which lies outside every scope; give the secret itself, or ask somebody \
-                 whose scope is everything"
-            )));
-        }
         if let Some(value) = before {
             let above = above(&key, &value);
             let held = match &above {
@@ -81,6 +74,31 @@ pub(super) async fn guard(world: &mut World<'_>, who: &Principal) -> Result<(), 
             };
             refuse(who, &key, misfit(&who.scope, &key, &value, above.as_ref().zip(held.as_deref())))?;
         }
+    }
+    Ok(())
+}
+
+/// What is kept elsewhere belongs to no scope, and a door that asks for no key gives nobody a right to have it read.
+fn guard_secrets(world: &World<'_>, who: &Principal) -> Result<(), ServiceError> {
+    let keyless = who.door == Door::Plugin;
+    if who.scope.is_all() && !keyless {
+        return Ok(());
+    }
+    for draft in &world.drafts {
+        let Some(value) = &draft.after else { continue };
+        let before = draft.before.as_ref().map(|held| &*held.value);
+        let about = if draft.key.kind == Kind::Secret {
+            "says where secrets are looked up"
+        } else if !fresh_references(before, value).is_empty() {
+            "would read a secret that is kept elsewhere"
+        } else {
+            continue;
+        };
+        let why = if keyless { "this door asks for no key" } else { "that lies outside every scope" };
+        return Err(ServiceError::Forbidden(format!(
+            "{} {about}, and {why}; give the secret itself, or ask somebody with an admin key",
+            draft.key
+        )));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use usher_model::change::{Door, Edit, Principal, Risk, Role};
 use usher_model::kind::{Key, Kind};
 use usher_model::scope::Scope;
 
-use crate::bench::{Bench, admin, agent, nodes, put, route, wanted};
+use crate::bench::{Bench, admin, agent, nodes, plugin, put, route, wanted};
 
 fn reading(secret: &str) -> Edit {
     let plugins = json!({ "caller": { "token": secret } });
@@ -47,6 +47,9 @@ async fn a_scope_reaches_no_secret_that_is_kept_elsewhere() {
     let scope = Scope { labels: vec!["team=a".to_owned()], ..Scope::ALL };
     let who = Principal::new("a", Role::Editor, Door::Cli).within(scope);
     bench.service.plan(&who, wanted([reading("plain")])).await.unwrap();
-    let refused = bench.service.plan(&who, wanted([reading("$env://HOME")])).await.unwrap_err();
-    assert!(matches!(refused, ServiceError::Forbidden(_)), "{refused}");
+    // Nor does a door that asks for no key.
+    for who in [who, plugin()] {
+        let refused = bench.service.plan(&who, wanted([reading("$env://HOME")])).await.unwrap_err();
+        assert!(matches!(refused, ServiceError::Forbidden(_)), "{refused}");
+    }
 }

@@ -52,6 +52,9 @@ pub(crate) struct Undo {
 /// Options of `usher status`.
 #[derive(Args, Debug)]
 pub(crate) struct Status {
+    /// Confirm the change of the store that is held back, such as the loss of most objects
+    #[arg(long)]
+    accept: bool,
     /// How it is shown
     #[arg(long, short = 'o', value_enum, default_value_t = Format::Table)]
     output: Format,
@@ -137,7 +140,15 @@ impl Undo {
 impl Status {
     /// Reads and shows.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let found = self.remote.client()?.get(&["status"], &[]).await?;
+        let client = self.remote.client()?;
+        if self.accept {
+            let answer = client.post(&["status", "accept"], &json!({})).await?;
+            return say(match answer.get("accepted").and_then(Value::as_str) {
+                Some(_) => "confirmed; it comes into force within some seconds",
+                None => "nothing is held back",
+            });
+        }
+        let found = client.get(&["status"], &[]).await?;
         if self.output != Format::Table {
             return output::print(&found, self.output);
         }
@@ -158,6 +169,9 @@ impl Status {
             if !at(pointer).is_empty() {
                 row(name, at(pointer).to_owned());
             }
+        }
+        if !at("/store/held").is_empty() {
+            row("", "`usher status --accept` confirms it".to_owned());
         }
         for problem in found.get("problems").and_then(Value::as_array).into_iter().flatten() {
             row("problem", format!("{}: {}", word(problem, "key"), word(problem, "reason")));

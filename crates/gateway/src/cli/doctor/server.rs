@@ -66,7 +66,7 @@ fn of_status(status: &Value, place: &str, findings: &mut Vec<Finding>) {
         findings.push(Finding::warn(
             "store",
             format!("a change is held back: {held}"),
-            "look at it, and confirm it if it is meant",
+            "look at it; `usher status --accept` confirms it if it is meant",
         ));
     }
     let recovered = text("/store/recovered");

@@ -90,8 +90,8 @@ async fn a_reference_to_a_secret_that_is_not_known_lets_nobody_in() {
     for (reference, why) in [
         ("$secret://vault/1/users/key", "there is no secret vault/1"),
         ("$secret://vault/1", "it names no key"),
-        ("$env://USHER_NO_SUCH_VARIABLE", "the environment has no text in USHER_NO_SUCH_VARIABLE"),
-        ("$ENV://USHER_NO_SUCH_VARIABLE/key", "the environment has no text in USHER_NO_SUCH_VARIABLE"),
+        ("$env://NO_SUCH_VARIABLE_HERE", "the environment has no text in NO_SUCH_VARIABLE_HERE"),
+        ("$ENV://NO_SUCH_VARIABLE_HERE/key", "the environment has no text in NO_SUCH_VARIABLE_HERE"),
     ] {
         trial.put("consumers/jack", jack(reference)).await;
         assert_eq!(trial.owner(reference), None, "{reference}");
