@@ -33,11 +33,11 @@ def wait_for(port, seconds=20.0):
 class Process:
     """A server with its children, pinned to one core."""
 
-    def __init__(self, name, words, core, port, log):
+    def __init__(self, name, words, core, port, log, patience=20.0):
         self.name, self.port = name, port
         self.log = open(log, "wb")
         self.process = subprocess.Popen(["taskset", "-c", str(core), *words], stdout=self.log, stderr=self.log)
-        wait_for(port)
+        wait_for(port, patience)
 
     def pids(self):
         found, queue = [], [self.process.pid]

@@ -2,4 +2,8 @@
 
 pub mod admin;
 pub mod model;
+pub mod plugins;
+pub mod proxy;
+pub mod script;
 pub mod store;
+pub mod texts;

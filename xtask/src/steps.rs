@@ -21,12 +21,14 @@ pub(crate) fn all() -> anyhow::Result<()> {
         // They run on nightly; that they build is checked on the stable compiler, and their corpora are replayed by tests.
         let words = [
             "check",
+            "--release",
             "--quiet",
             "--locked",
             "--manifest-path",
             "fuzz/Cargo.toml",
+            // With the profile of the workspace, so that most of what clippy has made is not made again.
             "--target-dir",
-            "target/fuzz",
+            "target",
         ];
         run(&mut command("cargo", &words))
     })?;

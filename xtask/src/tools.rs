@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 
-use crate::command::{command, output, run, say};
+use crate::command::{command, output, root, run, say};
 
 /// cargo-nextest: any release of this line runs our tests; this one is installed where none is.
 const NEXTEST: (&str, &str) = ("0.9.151", "0.9.");
@@ -10,7 +10,22 @@ const NEXTEST: (&str, &str) = ("0.9.151", "0.9.");
 const DENY: (&str, &str) = ("0.20.2", "0.20.");
 
 /// Debian's packages that tests use, each with a program it brings.
-const PACKAGES: &[(&str, &str)] = &[("curl", "curl"), ("etcd-server", "etcd")];
+const PACKAGES: &[(&str, &str)] = &[
+    ("curl", "curl"),
+    ("etcd-server", "etcd"),
+    ("slapd", "slapd"),
+    ("redis-server", "redis-server"),
+    ("nghttp2-client", "h2load"),
+    ("pebble", "pebble"),
+    ("nginx-light", "nginx"),
+    ("haproxy", "haproxy"),
+    ("nodejs", "node"),
+];
+
+/// What walks through the console, likewise.
+const CONSOLE: &[(&str, &str)] = &[("nodejs", "node"), ("npm", "npm"), ("chromium", "chromium")];
+/// The least version of Node that the console is built with.
+const NODE: (u32, u32) = (20, 19);
 
 /// Installs whatever is missing, after listing it.
 ///
@@ -19,7 +34,51 @@ const PACKAGES: &[(&str, &str)] = &[("curl", "curl"), ("etcd-server", "etcd")];
 pub(crate) fn ensure_all() -> anyhow::Result<()> {
     ensure_packages(PACKAGES)?;
     ensure_nextest()?;
-    ensure_cargo_tool("cargo-deny", &["deny", "--version"], DENY)
+    ensure_cargo_tool("cargo-deny", &["deny", "--version"], DENY)?;
+    ensure_conformance()?;
+    ensure_console()
+}
+
+/// The protocol's own test programs for MCP, with the Node that they need. Optional, as the console's are.
+fn ensure_conformance() -> anyhow::Result<()> {
+    if let Err(error) = ensure_packages(&[("npm", "npm")]) {
+        return say(&format!("the public suite of MCP will not be run: {error:#}"));
+    }
+    let mut command =
+        command("npm", &["install", "--no-save", "--no-audit", "--no-fund", "--loglevel", "error"]);
+    match run(command.current_dir(root().join("crates/chat/conformance"))) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            say(&format!("the public suite of MCP will not be run: its packages can't be fetched: {error:#}"))
+        }
+    }
+}
+
+/// What the console's own tests need: Node, a browser, and the packages that its lock file names. They are optional, because nobody needs them to
+/// build Usher: where one is missing and can't be had, the tests say that they skip the console, and so does this.
+fn ensure_console() -> anyhow::Result<()> {
+    if let Err(error) = ensure_packages(CONSOLE) {
+        return say(&format!("the console will not be walked: {error:#}"));
+    }
+    let version = output("node", &["--version"]).unwrap_or_default();
+    let mut parts =
+        version.trim().trim_start_matches('v').split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    if (parts.next(), parts.next()) < (Some(NODE.0), Some(NODE.1)) {
+        let wanted = format!("{}.{}", NODE.0, NODE.1);
+        return say(&format!(
+            "the console will not be walked: Node is {}, and {wanted} is needed",
+            version.trim()
+        ));
+    }
+    // Not `ci`, which asks for a package of Windows' that Vite only might use and that not every registry has.
+    let mut command =
+        command("npm", &["install", "--no-save", "--no-audit", "--no-fund", "--loglevel", "error"]);
+    match run(command.current_dir(root().join("crates/console/ui"))) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            say(&format!("the console will not be walked: its packages can't be fetched: {error:#}"))
+        }
+    }
 }
 
 /// Installs cargo-nextest if it is missing.

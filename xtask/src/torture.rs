@@ -16,6 +16,8 @@ const HELP: &str = "usage: cargo xtask torture [--images N] [PART...]
   etcd     300 faults of three members of etcd (killed, stalled, slowed, compacted) under writers (needs etcd-server)
   kill     SIGKILL at every write, sync, cut and rename of the operating system, from the first start on (needs strace)
   inputs   what the fuzz targets check, with 2000 changed ones of each input of their corpora
+  upgrades 20 upgrades of a running server under clients of every kind: none may fail
+  servers  20000 mutated requests to nginx, HAProxy, Python and Node behind it: none may be read differently
   speed    how many routes a second the embedded store takes, in sets and one by one
 ";
 
@@ -51,9 +53,21 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "inputs",
-        packages: &["usher-store", "usher-model", "usher-gateway"],
-        filter: "binary(replay)",
+        packages: &["usher-store", "usher-model", "usher-plugins", "usher-proxy", "usher-gateway"],
+        filter: "test(of_the_corpus)",
         variable: ("USHER_TORTURE_INPUTS", Some("2000")),
+    },
+    Part {
+        name: "upgrades",
+        packages: &["usher-gateway"],
+        filter: "test(no_client_notices_an_upgrade)",
+        variable: ("USHER_TORTURE_UPGRADES", Some("20")),
+    },
+    Part {
+        name: "servers",
+        packages: &["usher-gateway"],
+        filter: "test(servers_of_others)",
+        variable: ("USHER_TORTURE_MUTATIONS", Some("20000")),
     },
     Part {
         name: "speed",

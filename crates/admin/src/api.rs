@@ -3,26 +3,38 @@
 //! One table names every endpoint with the right it needs and the shapes it takes and gives. The router and the OpenAPI document are both made
 //! of it, so that neither can know an endpoint that the other doesn't.
 
+mod agents;
 mod answer;
+mod approvals;
+mod attempt;
 mod audit;
 mod backup;
 mod body;
+mod chat;
 mod curl;
 mod endpoint;
 mod entrance;
 mod explain;
 mod export;
+mod first;
+mod health;
 mod history;
+mod keyring;
+mod manual;
 mod names;
 mod objects;
 mod openapi;
 mod paths;
 mod plans;
 mod refusal;
+mod requests;
+mod session;
+mod sessions;
 mod shapes;
 mod status;
 mod table;
 mod tokens;
+mod traffic;
 mod users;
 
 use std::sync::Arc;
@@ -32,19 +44,34 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use tower_http::catch_panic::CatchPanicLayer;
+use usher_model::secret::Secret;
 
 use crate::keys::Keys;
 use crate::service::Service;
-use endpoint::{Call, Endpoint, Entrance};
+use crate::talk::Talk;
+use endpoint::{Call, Endpoint, Entrance, Visit};
 use entrance::Doorkeeper;
+pub use first::setup_code;
 use refusal::Refusal;
 
 /// What every path of this API begins with.
 pub const BASE: &str = "/usher/v1";
 
-/// The paths of this API. `keys` are the admin keys it takes beside tokens; `None` where no key is asked for, and everybody is an admin.
-pub fn router(service: Arc<Service>, keys: Option<Keys>) -> Router {
-    let api = Api { service, doorkeeper: Doorkeeper::new(keys), table: table::all() };
+/// The manual's page on a plugin, by its name, in Markdown.
+pub type Pages = fn(&str) -> Option<&'static str>;
+
+/// The paths of this API. `keys` are the admin keys it takes beside tokens; `None` where no key is asked for, and everybody is an admin. With the
+/// code, the first user can be made as long as there is none. `talk` is the built-in chat; `None` where there is none.
+/// `pages` are the manual's pages on plugins.
+pub fn router(
+    service: Arc<Service>,
+    keys: Option<Keys>,
+    code: Option<Secret<String>>,
+    talk: Option<Arc<dyn Talk>>,
+    pages: Pages,
+) -> Router {
+    let doorkeeper = Arc::new(Doorkeeper::new(keys, code));
+    let api = Api { service, doorkeeper, table: table::all(), talk, pages };
     Router::new()
         .route(BASE, any(serve))
         .route("/usher/v1/", any(serve))
@@ -61,8 +88,10 @@ pub fn openapi_yaml() -> String {
 
 struct Api {
     service: Arc<Service>,
-    doorkeeper: Doorkeeper,
+    doorkeeper: Arc<Doorkeeper>,
     table: Vec<Endpoint>,
+    talk: Option<Arc<dyn Talk>>,
+    pages: Pages,
 }
 
 async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
@@ -87,12 +116,24 @@ impl Api {
         let (endpoint, parameters) = paths::find(&self.table, &head.method, head.uri.path())?;
         match &endpoint.entrance {
             Entrance::Public { answer, .. } => Ok(answer(&self.table)),
+            Entrance::Open { answer, .. } => {
+                let visit = Visit {
+                    service: Arc::clone(&self.service),
+                    doorkeeper: Arc::clone(&self.doorkeeper),
+                    headers: head.headers.clone(),
+                    peer: entrance::peer(head),
+                    given: body.read(&head.headers, endpoint.most_bytes).await?,
+                };
+                Ok(answer(visit).await?.with(endpoint.status))
+            }
             Entrance::Needs { right, answer } => {
                 let who = self.doorkeeper.principal(&self.service, head).await?;
                 right.check(&who)?;
                 let given = body.read(&head.headers, endpoint.most_bytes).await?;
                 let call = Call {
                     service: Arc::clone(&self.service),
+                    talk: self.talk.clone(),
+                    pages: self.pages,
                     who,
                     parameters,
                     query: head.uri.query().unwrap_or_default().to_owned(),

@@ -49,7 +49,7 @@ async fn serve(State(service): State<Arc<Service>>, request: Request) -> Respons
         ref other => other.clone(),
     };
     if method == Method::GET && names == ["healthcheck"] && wants_page(request.headers()) {
-        return Html(health::page()).into_response();
+        return Html(health::page(&service)).into_response();
     }
     let (Ok(answer) | Err(answer)) = answer(&service, &method, names).await;
     answer.into_response()
@@ -59,7 +59,7 @@ async fn answer(service: &Service, method: &Method, names: &[&str]) -> Result<An
     let get = *method == Method::GET;
     match names {
         ["schema"] if get => Ok(ok(&schemas(service))),
-        ["healthcheck"] if get => Ok(ok(&health::all())),
+        ["healthcheck"] if get => Ok(ok(&health::all(service))),
         ["healthcheck", kind] if get => Err(health::missing_id(kind)),
         ["healthcheck", kind, id] if get => health::one(service, kind, id).await,
         // There is no garbage collector to be started; whoever asks for one gets what APISIX says.
@@ -70,10 +70,7 @@ async fn answer(service: &Service, method: &Method, names: &[&str]) -> Result<An
         }
         ["plugin_metadatas"] if get => resources::metadata(service).await,
         ["plugin_metadata", name] if get => resources::metadata_of(service, name).await,
-        ["discovery", kind, ..] if get => Err(Answer::error(
-            StatusCode::NOT_FOUND,
-            format!("discovery {kind} is not configured, so there is nothing to show of it"),
-        )),
+        ["discovery", kind] | ["discovery", kind, "dump"] if get => health::discovered(service, kind),
         [name] if get => match resources::collection(name) {
             Some(kind) => resources::all(service, kind).await,
             None => Err(nothing()),

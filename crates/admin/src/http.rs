@@ -33,7 +33,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
@@ -60,8 +60,9 @@ use turns::Turns;
 /// The Admin API for a port of its own.
 pub fn router(service: Arc<Service>, options: HttpOptions) -> Router {
     let front = Arc::new(Front::of(&options));
-    let HttpOptions { keys, key_required, compat, form, .. } = options;
-    let api = crate::api::router(Arc::clone(&service), key_required.then(|| keys.clone()));
+    let HttpOptions { keys, key_required, compat, form, setup_code, beside, talk, pages, .. } = options;
+    let given = key_required.then(|| keys.clone());
+    let api = crate::api::router(Arc::clone(&service), given, setup_code, talk, pages);
     let access = if key_required {
         Access::Keys { keys, compat, guesses: Guesses::default() }
     } else {
@@ -72,6 +73,7 @@ pub fn router(service: Arc<Service>, options: HttpOptions) -> Router {
         .with_state(Arc::new(Api::new(service, access, form, false)))
         .layer(CatchPanicLayer::custom(answer::panicked))
         .merge(api)
+        .merge(beside)
         .layer(middleware::from_fn_with_state(front, front::guard))
 }
 
@@ -101,6 +103,10 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let mut body = Incoming::new(&head.headers, body);
     let (Ok(mut answer) | Err(mut answer)) = api.answer(&head, &mut body).await;
+    if body.is_endless() {
+        // Nobody reads what comes behind this head.
+        answer = answer.with(header::CONNECTION, "close");
+    }
     // A client that is still sending would see a reset instead of the answer.
     body.drain().await;
     if let Some(since) = api.stale(&head.method) {

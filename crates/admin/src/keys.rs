@@ -15,7 +15,10 @@ use usher_model::compat::{Behaviour, Compat};
 use usher_model::seal::BadSeal;
 use usher_model::secret::Secret;
 
-pub use file::{KeyFile, add_keyring_key, ephemeral_keyring, load_or_create, load_or_create_keyring};
+pub use file::{
+    KeyFile, Placed, add_keyring_key, drop_older_keyring_keys, ephemeral_keyring, load_or_create,
+    load_or_create_keyring, place_keyring,
+};
 pub use guesses::{Guess, Guesses};
 
 /// The keys that APISIX's documentation and older versions of it publish: an admin's and a viewer's.
@@ -60,7 +63,7 @@ impl Keys {
     /// Checks keys; an empty list takes none. With [`Behaviour::KnownAdminKeys`], published and short keys are taken as well.
     ///
     /// # Errors
-    /// A key that is published, shorter than 16 characters, given twice, or that no header can carry.
+    /// A key that is published, shorter than 16 characters, given twice, of the same name as another, or that no header can carry.
     pub fn new(keys: Vec<ConfiguredKey>, compat: Compat) -> Result<Self, KeysError> {
         let mut known: Vec<Known> = Vec::with_capacity(keys.len());
         for ConfiguredKey { name, key, role } in keys {
@@ -69,9 +72,23 @@ impl Keys {
             if let Some(first) = known.iter().find(|known| known.digest == digest) {
                 return Err(KeysError::Twice { first: first.name.clone(), second: name });
             }
+            if known.iter().any(|known| known.name.eq_ignore_ascii_case(&name)) {
+                return Err(KeysError::SameName { name });
+            }
             known.push(Known { name, role, digest });
         }
         Ok(Self { known })
+    }
+
+    /// The names of all keys.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.known.iter().map(|known| known.name.clone()).collect()
+    }
+
+    /// The role of the key of this name.
+    pub(crate) fn role_of(&self, name: &str) -> Option<Role> {
+        self.known.iter().find(|known| known.name == name).map(|known| known.role)
     }
 
     /// Name and role of the key that was given, if it is one of these.
@@ -154,6 +171,14 @@ pub enum KeysError {
         /// The second one's.
         second: String,
     },
+    /// Two keys have one name, so the history couldn't tell who acted.
+    #[error(
+        "two admin keys have the name \"{name}\"; give each its own, so that the history tells who acted"
+    )]
+    SameName {
+        /// The name.
+        name: String,
+    },
     /// Others than its owner may use the file.
     #[error("{} may be read by others (mode {mode:o}); run chmod 600 {}", path.display(), path.display())]
     Readable {
@@ -233,6 +258,7 @@ mod tests {
                 vec![named("a", "abcdefghijklmnop"), named("b", "abcdefghijklmnop")],
                 "\"a\" and \"b\" are the same",
             ),
+            (vec![named("a", "abcdefghijklmnop"), named("A", "qrstuvwxyz012345")], "have the name \"A\""),
         ] {
             let text = Keys::new(keys, Compat::NONE).unwrap_err().to_string();
             assert!(text.contains(part), "{part} is missing in: {text}");

@@ -7,5 +7,7 @@ pub mod api;
 pub mod control;
 pub mod http;
 pub mod keys;
+pub mod probe;
 pub mod service;
 pub mod status;
+pub mod talk;

@@ -3,20 +3,29 @@
 //! Every door comes through here, so that what is promised about plans, risk, consent, history and secrets is kept in one place.
 
 mod access;
+mod agents;
 mod apply;
+mod approvals;
+mod attend;
 mod audit;
 mod backup;
 mod check;
 mod commit;
 mod consent;
 mod document;
+mod ends;
 mod error;
 mod escape;
 mod head;
 mod impact;
 mod journal;
 mod known;
+mod names;
+mod notes;
+mod openapi;
+mod outside;
 mod pack;
+mod pages;
 mod plan;
 mod plans;
 mod reach;
@@ -28,6 +37,8 @@ mod scoped;
 mod steps;
 mod text;
 mod tokens;
+mod traffic;
+mod turns;
 mod undo;
 mod users;
 mod vault;
@@ -45,21 +56,30 @@ use usher_model::live::Live;
 use usher_model::seal::Keyring;
 use usher_pipeline::env::Process;
 use usher_pipeline::registry::Registry;
-use usher_store::{Capabilities, Description, Health, Store};
+use usher_store::{Capabilities, Description, Health, Store, StoreError};
 
+pub use agents::Agents;
+pub use approvals::Waiting;
 pub use audit::{AuditAnchor, AuditEvent, AuditQuery, AuditRecord, AuditVerdict, AuditedChange};
 pub use error::ServiceError;
+pub use journal::{Own, amend};
+pub use pages::{Keeps, Page, PageQuery};
 pub use plan::{Applied, Approval, Plan};
 pub use request::{Entry, Extent, HistoryQuery, Stored, Wanted};
 pub use steps::Unfinished;
-pub use tokens::{NewToken, TokenInfo};
-pub use users::{NewUser, UserInfo};
+pub use tokens::{Granted, NewGrant, NewToken, TokenInfo};
+pub use traffic::Compared;
+pub use users::{NewUser, UserChange, UserInfo};
+pub use vault::{KeyringState, Resealed};
 
 use access::Kept;
 use audit::Bursts;
+use ends::End;
 use known::Known;
+use outside::Findings;
 use plans::Plans;
 use tokens::Token;
+use turns::Turns;
 use users::{Hashing, User};
 use vault::Vault;
 use wish::Wish;
@@ -104,6 +124,10 @@ pub struct Rules {
     /// Whether a plan tries to connect to upstream nodes that are new in it, and warns of those that don't answer; it may wait 300 ms for
     /// that. Default false.
     pub probe_nodes: bool,
+    /// Where Usher listens beside the gateway, each with its name: for whoever looks whether all is well. Default none.
+    pub sides: Vec<(&'static str, SocketAddr)>,
+    /// The names of the admin keys: no token and no user may have one of them. Default none.
+    pub taken_names: Vec<String>,
 }
 
 impl Default for Rules {
@@ -119,6 +143,8 @@ impl Default for Rules {
             audit_kept: 100_000,
             stream_mode: false,
             probe_nodes: false,
+            sides: Vec::new(),
+            taken_names: Vec::new(),
         }
     }
 }
@@ -131,10 +157,12 @@ pub struct Service {
     plans: Mutex<Plans>,
     tokens: Kept<Token>,
     users: Kept<User>,
+    ends: Kept<End>,
+    agents: Kept<agents::Switch>,
     hashing: Hashing,
     bursts: Bursts,
-    /// Held from the last check to the commit, so that one writer's check is true when it commits.
-    writer: tokio::sync::Mutex<()>,
+    findings: Findings,
+    turns: Turns,
 }
 
 impl Service {
@@ -148,17 +176,24 @@ impl Service {
         let known = Known::load(&*parts.store, &parts.registry, &vault).await?;
         let tokens = Kept::load(&parts.store).await?;
         let users = Kept::load(&parts.store).await?;
-        Ok(Self {
+        let ends = Kept::load(&parts.store).await?;
+        let agents = Kept::load(&parts.store).await?;
+        let service = Self {
             parts,
             vault,
             known: Mutex::new(known),
             plans: Mutex::default(),
             tokens,
             users,
+            ends,
+            agents,
             hashing: Hashing::default(),
             bursts: Bursts::default(),
-            writer: tokio::sync::Mutex::new(()),
-        })
+            findings: Findings::default(),
+            turns: Turns::default(),
+        };
+        service.tell_of_namesakes();
+        Ok(service)
     }
 
     /// One resource. Plugin fields are clear for an admin on the Admin API, masked for everybody else; an upstream's private key is always masked.
@@ -195,7 +230,8 @@ impl Service {
     /// # Errors
     /// What is wrong with the edits, or with the principal making them.
     pub async fn plan(&self, who: &Principal, wanted: Wanted) -> Result<Plan, ServiceError> {
-        self.noted(who, consent::may_change(who)).await?;
+        self.noted(who, self.may_change(who)).await?;
+        self.may_be_changed()?;
         let outcome = self.make_plan(who, Wish::of(wanted)).await;
         self.noted(who, outcome).await
     }
@@ -212,7 +248,8 @@ impl Service {
         extent: Extent,
         intent: Option<String>,
     ) -> Result<Plan, ServiceError> {
-        self.noted(who, consent::may_change(who)).await?;
+        self.noted(who, self.may_change(who)).await?;
+        self.may_be_changed()?;
         let outcome = self.plan_whole(who, objects, &extent, intent).await;
         self.noted(who, outcome).await
     }
@@ -315,6 +352,12 @@ impl Service {
         self.parts.store.revision()
     }
 
+    /// Where Usher listens beside the gateway.
+    #[must_use]
+    pub fn sides(&self) -> &[(&'static str, SocketAddr)] {
+        &self.parts.rules.sides
+    }
+
     /// What the store says of itself.
     #[must_use]
     pub fn describe(&self) -> Description {
@@ -341,6 +384,27 @@ impl Service {
         consent::may_rule(who)?;
         tracing::warn!(principal = %who.name, "a change of the store that was held back is confirmed");
         Ok(self.store().accept().await?)
+    }
+
+    /// Refuses a change at once where the store takes none, in its own words: nobody is asked about what can't be done.
+    fn may_be_changed(&self) -> Result<(), ServiceError> {
+        if self.capabilities().writable {
+            return Ok(());
+        }
+        let about = self.describe();
+        if let ("file", Some(place)) = (about.kind, &about.place) {
+            let place = place.display();
+            let sentence = format!(
+                "the configuration comes from {place}; change that file, which is read again by itself"
+            );
+            return Err(StoreError::ReadOnly(sentence).into());
+        }
+        if matches!(about.kind, "etcd" | "embedded" | "apisix" | "memory") {
+            // These take changes, but for a data plane's.
+            let sentence = "this gateway is a data plane (deployment.role); change the configuration at its control plane";
+            return Err(StoreError::ReadOnly(sentence.to_owned()).into());
+        }
+        self.may_be_written(&self.capabilities(), None)
     }
 
     fn store(&self) -> &dyn Store {

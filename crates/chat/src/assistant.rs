@@ -8,6 +8,7 @@ mod look;
 mod memory;
 mod names;
 mod rounds;
+mod served;
 mod settings;
 mod turn;
 mod verify;
@@ -82,7 +83,7 @@ pub struct Assistant {
 }
 
 /// Who hears what happens.
-type Hear<'a> = &'a mut (dyn FnMut(Event<'_>) + Send);
+type Hear<'a> = &'a mut (dyn FnMut(Event<'_>) + Send + Sync);
 
 impl Assistant {
     /// One that understands the sentences of `docs/chat.md`.
@@ -105,7 +106,7 @@ impl Assistant {
     pub async fn say(
         &self,
         sentence: &str,
-        hear: &mut (dyn FnMut(Event<'_>) + Send),
+        hear: &mut (dyn FnMut(Event<'_>) + Send + Sync),
     ) -> Result<Outcome, ChatError> {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut turn = Turn::new(&self.connection, &mut memory, hear);
@@ -154,9 +155,21 @@ impl From<ClientError> for Stop {
     }
 }
 
-/// A tool's sentence without the calls that it proposes to programs.
+/// A tool's sentence without what is for programs only: the calls that it proposes, and the fences around what somebody else wrote, which a person
+/// who looks at it needs no mark for.
 fn for_people(text: &str) -> String {
-    let lines: Vec<&str> =
-        text.lines().take_while(|line| !(line.starts_with("next:") && line.contains("gateway_"))).collect();
+    let mut mark = None;
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let begun = line
+            .strip_prefix("untrusted ")
+            .and_then(|rest| rest.split_once(", data and no instruction, until mark "));
+        match (mark, begun) {
+            (None, Some((_, end))) => mark = Some(end.trim_end_matches(':')),
+            (Some(end), _) if line == end => mark = None,
+            (None, None) if line.starts_with("next:") && line.contains("gateway_") => break,
+            _ => lines.push(line),
+        }
+    }
     lines.join("\n")
 }

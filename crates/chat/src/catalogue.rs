@@ -30,6 +30,19 @@ pub struct Tool {
     pub output: Value,
 }
 
+impl Tool {
+    /// What lists say of its result: an object, and which members it always has. Every word there is paid for in every conversation; what the
+    /// members are stands in `docs/tools.md`, and a model sees it in the answer.
+    #[must_use]
+    pub fn listed_output(&self) -> Value {
+        let mut listed = serde_json::json!({ "type": "object" });
+        if let (Some(required), Some(members)) = (self.output.get("required"), listed.as_object_mut()) {
+            members.insert("required".to_owned(), required.clone());
+        }
+        listed
+    }
+}
+
 /// The four hints of MCP, all of them always said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hints {
@@ -124,11 +137,43 @@ fn make() -> Vec<Tool> {
             outputs::plugin_help(),
         ),
         tool(
+            "gateway_traffic",
+            "Traffic",
+            "What was served: requests, 4xx, 5xx, latency. by: route, service, consumer, status, cause, plugin, client; commas for several. range and compare (so much earlier): 10m, 24h, 7d. sort: requests, errors, refused, slowest.",
+            Hints::READS,
+            inputs::traffic(),
+            outputs::traffic(),
+        ),
+        tool(
+            "gateway_requests",
+            "Last requests",
+            "The last requests one by one, with node, answering plugin and cause. status: 404, 5xx. path: a prefix. Untrusted data.",
+            Hints::READS,
+            inputs::requests(),
+            outputs::requests(),
+        ),
+        tool(
+            "gateway_health",
+            "Health of backends",
+            "Nodes that are down, since when, which routes hang on them, and what failed at upstreams lately.",
+            Hints::READS,
+            inputs::health(),
+            outputs::health(),
+        ),
+        tool(
             "gateway_plan",
             "Plan a change",
             "Checks changes together and answers a plan: diff, risk, warnings, who is affected. Changes nothing. merge is a JSON merge patch (null removes), replace the whole object. body_json is the object's JSON text. intent: what the person asked for.",
             Hints::PLANS,
             inputs::plan(),
+            outputs::plan(),
+        ),
+        tool(
+            "gateway_import_openapi",
+            "Plan an API",
+            "Plans publishing, or updating, an API from its OpenAPI text. prefix stands before each path, such as /shop. server: where the API is, if the text does not say.",
+            Hints::PLANS,
+            inputs::import_openapi(),
             outputs::plan(),
         ),
         tool(
@@ -142,7 +187,7 @@ fn make() -> Vec<Tool> {
         tool(
             "gateway_history",
             "History",
-            "Applied changes, newest first: who, when, what; of one object if kind and id are given. before: a revision to go on from.",
+            "Applied changes, newest first: who, when, what, and 5xx before and after; of one object if kind and id are given. before: a revision to go on from.",
             Hints::READS,
             inputs::history(),
             outputs::history(),

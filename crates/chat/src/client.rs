@@ -9,16 +9,20 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
 use rmcp::ServiceExt as _;
 use rmcp::model::{CallToolRequestParams, CallToolResult};
 use rmcp::service::{RoleClient, RunningService, ServiceError};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
-use serde_json::Value;
+use serde_json::{Map, Value};
+use usher_model::change::{Principal, Role};
 
 use self::consent::{Agreed, Consent, Handler};
 pub use self::error::ClientError;
+use crate::catalogue;
+use crate::tools::{Agreement, Tools};
 
 /// How long the first handshake may take.
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
@@ -37,9 +41,17 @@ pub trait Person: Send + Sync {
 
 /// A connection to a running Usher.
 pub struct Connection {
-    service: RunningService<RoleClient, Handler>,
+    link: Link,
     consent: Arc<Consent>,
     url: String,
+}
+
+/// The way to the tools.
+enum Link {
+    /// MCP.
+    Mcp(Box<RunningService<RoleClient, Handler>>),
+    /// The tools of this process, for one principal.
+    Own { tools: Arc<Tools>, who: Principal },
 }
 
 /// What a tool answered.
@@ -78,6 +90,7 @@ impl Connection {
             .redirect(Policy::none())
             // A kept connection whose last answer wasn't read to its end stalls the next call by a delayed acknowledgement, some 40 ms.
             .pool_max_idle_per_host(0)
+            .default_headers(own_token().map_err(|reason| ClientError::Address { url: shown(&url), reason })?)
             .build()
             .map_err(|error| ClientError::unreachable(&url, &error))?;
         let config = StreamableHttpClientTransportConfig::with_uri(format!("{url}/mcp"))
@@ -89,7 +102,13 @@ impl Connection {
             .await
             .map_err(|_| ClientError::late(&url, "the greeting", OPEN_WITHIN))?
             .map_err(|error| ClientError::of_opening(&url, &error))?;
-        Ok(Self { service, consent, url })
+        Ok(Self { link: Link::Mcp(Box::new(service)), consent, url })
+    }
+
+    /// A connection to the tools of this process, which act for `who`; questions go to `person`.
+    pub(crate) fn within(tools: Arc<Tools>, who: Principal, person: Arc<dyn Person>) -> Self {
+        let consent = Arc::new(Consent::new(person));
+        Self { link: Link::Own { tools, who }, consent, url: "this process".to_owned() }
     }
 
     /// Calls one tool. `arguments` has to be an object.
@@ -106,11 +125,23 @@ impl Connection {
             );
             return Err(ClientError::Tool { tool: tool.to_owned(), text });
         }
+        let service = match &self.link {
+            Link::Mcp(service) => service,
+            Link::Own { tools, who } => {
+                let Value::Object(arguments) = arguments else {
+                    return Err(ClientError::Tool {
+                        tool: tool.to_owned(),
+                        text: "the arguments have to be an object".to_owned(),
+                    });
+                };
+                return own(tools, who, tool, arguments, Agreement::Client).await;
+            }
+        };
         let mut request = CallToolRequestParams::new(tool.to_owned());
         if let Value::Object(arguments) = arguments {
             request = request.with_arguments(arguments);
         }
-        let mut calling = pin!(self.service.call_tool(request));
+        let mut calling = pin!(service.call_tool(request));
         let result = loop {
             match tokio::time::timeout(CALL_WITHIN, &mut calling).await {
                 Ok(result) => break result,
@@ -135,8 +166,17 @@ impl Connection {
     /// # Errors
     /// As [`Connection::call`].
     pub async fn apply(&self, plan_id: &str) -> Result<Reply, ClientError> {
+        let arguments = serde_json::json!({ "plan_id": plan_id });
+        if let (Link::Own { tools, who }, Value::Object(arguments)) = (&self.link, &arguments) {
+            // What holds a token of the role chat is a program, and would agree with itself.
+            let agreement = match who.role {
+                Role::Chat => Agreement::Client,
+                _ => Agreement::Person(format!("{} agreed in the built-in chat", who.name)),
+            };
+            return own(tools, who, "gateway_apply", arguments.clone(), agreement).await;
+        }
         let _agreed = Agreed::to(&self.consent, plan_id);
-        self.call("gateway_apply", serde_json::json!({ "plan_id": plan_id })).await
+        self.call("gateway_apply", arguments).await
     }
 
     /// The tools that the server offers.
@@ -144,7 +184,11 @@ impl Connection {
     /// # Errors
     /// As [`Connection::call`].
     pub async fn tools(&self) -> Result<Vec<Offered>, ClientError> {
-        let listing = tokio::time::timeout(CALL_WITHIN, self.service.list_all_tools());
+        let service = match &self.link {
+            Link::Mcp(service) => service,
+            Link::Own { .. } => return Ok(catalogue::all().iter().map(Offered::of).collect()),
+        };
+        let listing = tokio::time::timeout(CALL_WITHIN, service.list_all_tools());
         let tools = listing
             .await
             .map_err(|_| ClientError::late(&self.url, "tools/list", CALL_WITHIN))?
@@ -184,6 +228,42 @@ impl Connection {
         })?;
         Ok(Reply { structured, text })
     }
+}
+
+/// Calls a tool of this process.
+async fn own(
+    tools: &Tools,
+    who: &Principal,
+    tool: &str,
+    arguments: Map<String, Value>,
+    agreement: Agreement,
+) -> Result<Reply, ClientError> {
+    match tools.call(who, tool, arguments, agreement).await {
+        Ok(answer) => Ok(Reply { structured: answer.structured, text: answer.text }),
+        Err(refusal) => Err(ClientError::Tool { tool: tool.to_owned(), text: refusal.to_string() }),
+    }
+}
+
+impl Offered {
+    fn of(tool: &catalogue::Tool) -> Self {
+        Self {
+            name: tool.name.to_owned(),
+            description: tool.description.to_owned(),
+            input: tool.input.clone(),
+        }
+    }
+}
+
+/// The token that the environment holds for this Usher (`USHER_TOKEN`), as a header.
+pub(crate) fn own_token() -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    if let Some(token) = std::env::var("USHER_TOKEN").ok().filter(|token| !token.is_empty()) {
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
+            .map_err(|_| "USHER_TOKEN holds what no token has".to_owned())?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
 }
 
 /// Whether anybody listens there at all: only then can it be somebody else.

@@ -34,6 +34,8 @@ const PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allo
 /// What the guard knows.
 pub(crate) struct Guard {
     hosts: Vec<String>,
+    /// The origin of our own pages under their outer address.
+    own_origin: Option<String>,
     slots: Semaphore,
     // Ends the sessions of the MCP door when the router goes.
     _sessions: DropGuard,
@@ -51,7 +53,12 @@ impl Guard {
             .map(str::to_owned)
             .collect();
         hosts.extend(bare);
-        Self { hosts, slots: Semaphore::new(AT_ONCE), _sessions: sessions }
+        let own_origin = public_url.split_once("://").map(|(scheme, rest)| {
+            let authority = rest.split('/').next().unwrap_or_default();
+            let port = if scheme == "https" { ":443" } else { ":80" };
+            format!("{scheme}://{}", authority.strip_suffix(port).unwrap_or(authority)).to_ascii_lowercase()
+        });
+        Self { hosts, own_origin, slots: Semaphore::new(AT_ONCE), _sessions: sessions }
     }
 
     fn judge_host(&self, request: &Request) -> Result<(), Refused> {
@@ -81,12 +88,29 @@ impl Guard {
     }
 }
 
+impl Guard {
+    /// The origin that a browser names, if it is one of those that may read here.
+    fn judge_origin(&self, headers: &HeaderMap) -> Result<Option<HeaderValue>, Refused> {
+        let mut given = headers.get_all(ORIGIN).iter();
+        let Some(origin) = given.next() else { return Ok(None) };
+        let is_known = |text: &str| origin::is_known(text) || self.own_origin.as_deref() == Some(text);
+        if given.next().is_none() && origin.to_str().is_ok_and(is_known) {
+            return Ok(Some(origin.clone()));
+        }
+        tracing::warn!(origin = ?origin, "refused a request of a foreign origin on the chat side");
+        Err(Refused::new(
+            StatusCode::FORBIDDEN,
+            format!("this origin may not call Usher; {} may", origin::KNOWN),
+        ))
+    }
+}
+
 /// Lets a request in, or says why not.
 pub(crate) async fn admit(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     if let Err(refused) = guard.judge_host(&request) {
         return refused.into_response();
     }
-    let origin = match judge_origin(request.headers()) {
+    let origin = match guard.judge_origin(request.headers()) {
         Ok(origin) => origin,
         Err(refused) => return refused.into_response(),
     };
@@ -105,18 +129,6 @@ pub(crate) async fn admit(State(guard): State<Arc<Guard>>, request: Request, nex
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("mcp-session-id"));
     }
     response
-}
-
-/// The origin that a browser names, if it is one of those that may read here.
-fn judge_origin(headers: &HeaderMap) -> Result<Option<HeaderValue>, Refused> {
-    let mut given = headers.get_all(ORIGIN).iter();
-    let Some(origin) = given.next() else { return Ok(None) };
-    let known = given.next().is_none() && origin.to_str().is_ok_and(origin::is_known);
-    if known {
-        return Ok(Some(origin.clone()));
-    }
-    tracing::warn!(origin = ?origin, "refused a request of a foreign origin on the chat side");
-    Err(Refused::new(StatusCode::FORBIDDEN, format!("this origin may not call Usher; {} may", origin::KNOWN)))
 }
 
 fn is_preflight(request: &Request) -> bool {
@@ -151,6 +163,7 @@ fn preflight(asked: &HeaderMap) -> Response {
 fn may_come(name: &str) -> bool {
     name == "content-type"
         || name == "accept"
+        || name == "authorization"
         || name == "last-event-id"
         || name.starts_with("openai-")
         || name.starts_with("mcp-")

@@ -5,12 +5,17 @@
 pub mod assistant;
 pub mod catalogue;
 pub mod client;
+mod entrance;
 mod guard;
 mod mcp;
 mod model;
+mod oauth;
+pub mod package;
 mod plain;
 mod plugin;
+pub mod skills;
 pub mod stdio;
+pub mod talk;
 mod tools;
 
 use std::sync::Arc;
@@ -18,13 +23,15 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse as _;
 use axum::routing::any;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tower_http::limit::RequestBodyLimitLayer;
 use usher_admin::service::Service;
+
+pub use oauth::Oauth;
 
 /// What the chat side is made of.
 pub struct ChatParts {
@@ -36,13 +43,38 @@ pub struct ChatParts {
     pub admin_paths: Router,
     /// The names under which this listener may be asked, each `host:port`; another `Host` is refused. The name in `public_url` is one too.
     pub allowed_hosts: Vec<String>,
+    /// Whether nobody comes in without a token; the plugin's files are given to everybody all the same. Default false: whoever reaches the port.
+    pub token_required: bool,
+    /// What ChatGPT's plugin store gave to be shown in the manifest, by its name (`openai`).
+    pub verification_tokens: Vec<(String, String)>,
+    /// Gives tokens to programs that a user of the console lets in, by OAuth 2.1. Nobody comes in without a token then. Default `None`: off.
+    pub oauth: Option<Oauth>,
 }
 
 /// Everything on the chat port: the plugin's files, the Admin API's paths, and MCP on `/mcp`, all behind one guard.
 ///
 /// Bodies are at most 1 MiB, requests at the same time 128, sessions 100. Sessions end when the router is dropped.
 pub fn router(parts: ChatParts) -> Router {
+    assembled(parts, mcp::router)
+}
+
+/// The same with another door for MCP.
+fn assembled(parts: ChatParts, mcp: impl FnOnce(Arc<tools::Tools>, CancellationToken) -> Router) -> Router {
     let stop = CancellationToken::new();
+    let addresses = Arc::new(oauth::Addresses::new(&parts.public_url, &parts.allowed_hosts));
+    let entrance = entrance::Entrance {
+        service: Arc::clone(&parts.service),
+        required: parts.token_required || parts.oauth.is_some(),
+        oauth: parts.oauth.map(|_| Arc::clone(&addresses)),
+    };
+    let auth = match parts.oauth {
+        Some(_) => plugin::oauth(&parts.public_url, &parts.verification_tokens),
+        None => plugin::auth(parts.token_required, &parts.verification_tokens),
+    };
+    // Whoever comes for a token has none yet.
+    let oauth = parts
+        .oauth
+        .map_or_else(Router::new, |rules| oauth::router(Arc::clone(&parts.service), addresses, rules));
     let tools = Arc::new(tools::Tools::new(parts.service));
     let guard = guard::Guard::new(&parts.allowed_hosts, &parts.public_url, stop.clone().drop_guard());
     let admin = parts.admin_paths;
@@ -51,10 +83,12 @@ pub fn router(parts: ChatParts) -> Router {
         Ok(request) => admin.clone().oneshot(request).await.into_response(),
         Err(refused) => refused,
     });
-    plugin::router(&parts.public_url)
+    plugin::router(&parts.public_url, &auth)
         .route("/apisix/admin/{*rest}", admin)
-        .merge(Router::new().route_service("/mcp", mcp::service(tools, stop)).layer(from_fn(mcp::admit)))
+        .merge(mcp(tools, stop))
         .fallback(|| async { (StatusCode::NOT_FOUND, "nothing is here; / says what this port has\n") })
+        .layer(from_fn_with_state(Arc::new(entrance), entrance::admit))
+        .merge(oauth)
         .layer(RequestBodyLimitLayer::new(mcp::MOST_BODY))
         .layer(from_fn_with_state(Arc::new(guard), guard::admit))
 }

@@ -3,17 +3,26 @@
 //! Revision 2026-07-28 is served without any state of a connection. Older ones get a session, because only a session can carry the
 //! question to a person back; sessions are few and end when idle.
 
+mod completing;
 mod consent;
+#[cfg(test)]
+mod fixtures;
 mod gate;
+mod questions;
+mod reading;
 mod sessions;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::middleware::from_fn;
 use rmcp::handler::server::ServerHandler;
 use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CustomRequest,
-    CustomResult, ErrorCode, ErrorData, Implementation, ListToolsResult, PaginatedRequestParams,
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams,
+    CompleteResult, ContentBlock, CustomRequest, CustomResult, ErrorCode, ErrorData, GetPromptRequestParams,
+    GetPromptResponse, Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+    ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
     ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
 };
 use rmcp::service::{RequestContext, RoleServer};
@@ -23,10 +32,10 @@ use tokio_util::sync::CancellationToken;
 use usher_model::change::{Door, Principal, Role};
 
 use crate::catalogue::{self, INSTRUCTIONS};
+use crate::entrance::Caller;
 use crate::tools::{Answer, Refusal, Tools, clean};
 
 use consent::{Consent, Decision};
-pub(crate) use gate::admit;
 use sessions::Sessions;
 
 /// How long a client may keep the list of tools, which only another version of the program changes.
@@ -36,9 +45,13 @@ const OWN_CHAT: &str = "usher-chat";
 /// Bytes of a message.
 pub(crate) const MOST_BODY: usize = 1024 * 1024;
 
-/// The door as a service for the router. `stop` ends all sessions.
-pub(crate) fn service(tools: Arc<Tools>, stop: CancellationToken) -> StreamableHttpService<Server, Sessions> {
-    let server = Server { tools, consent: Arc::new(Consent::default()) };
+/// The door. `stop` ends all sessions.
+pub(crate) fn router(tools: Arc<Tools>, stop: CancellationToken) -> Router {
+    served(Server { tools, consent: Arc::new(Consent::default()) }, stop)
+}
+
+/// A server behind the gate and with the sessions of this door.
+fn served<S: ServerHandler + Clone>(server: S, stop: CancellationToken) -> Router {
     let config = StreamableHttpServerConfig::default()
         // Host and Origin were judged by the guard, for every path alike.
         .disable_allowed_hosts()
@@ -47,7 +60,8 @@ pub(crate) fn service(tools: Arc<Tools>, stop: CancellationToken) -> StreamableH
         .with_sse_retry(None)
         .with_sse_keep_alive(Some(Duration::from_secs(15)))
         .with_cancellation_token(stop);
-    StreamableHttpService::new(move || Ok(server.clone()), Arc::new(Sessions::default()), config)
+    let door = StreamableHttpService::new(move || Ok(server.clone()), Arc::new(Sessions::default()), config);
+    Router::new().route_service("/mcp", door).layer(from_fn(gate::admit))
 }
 
 /// The server of every connection.
@@ -59,26 +73,85 @@ pub(crate) struct Server {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
-            .with_server_info(
-                Implementation::new("usher", env!("CARGO_PKG_VERSION")).with_title("Usher API gateway"),
-            )
-            .with_instructions(INSTRUCTIONS)
+        ServerConfig::new(
+            ServerCapabilities::builder()
+                .enable_tools()
+                .enable_prompts()
+                .enable_resources()
+                .enable_completions()
+                .build(),
+        )
+        .with_server_info(
+            Implementation::new("usher", env!("CARGO_PKG_VERSION")).with_title("Usher API gateway"),
+        )
+        .with_instructions(INSTRUCTIONS)
     }
 
     async fn list_tools(
         &self,
         _request: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let mut result = ListToolsResult::with_all_items(catalogue::all().iter().map(listed).collect());
+        let who = principal(&context);
+        let usable = catalogue::all().iter().filter(|tool| may_use(&who, tool));
+        let mut result = ListToolsResult::with_all_items(usable.map(listed).collect());
         result.ttl_ms = Some(TOOLS_FRESH_MS);
-        result.cache_scope = Some(CacheScope::Public);
+        // With a token the list depends on who asks.
+        let is_common = caller(&context).is_none();
+        result.cache_scope = Some(if is_common { CacheScope::Public } else { CacheScope::Private });
         Ok(result)
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
         catalogue::find(name).map(listed)
+    }
+
+    async fn list_prompts(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Ok(reading::prompts())
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        reading::prompt(&request).map(Into::into)
+    }
+
+    async fn list_resources(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        Ok(reading::resources())
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Ok(reading::templates())
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        reading::read(&self.tools, &principal(&context), &request.uri).await.map(Into::into)
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        Ok(completing::complete(&self.tools, &principal(&context), &request).await)
     }
 
     async fn on_custom_request(
@@ -103,7 +176,7 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        Ok(self.answer(&principal(&context), request, &context).await)
+        self.answer(&principal(&context), request, &context).await
     }
 }
 
@@ -113,25 +186,41 @@ impl Server {
         who: &Principal,
         request: CallToolRequestParams,
         context: &RequestContext<RoleServer>,
-    ) -> CallToolResponse {
+    ) -> Result<CallToolResponse, ErrorData> {
         tracing::debug!(tool = %request.name.escape_debug(), door = %who.door, "tool call");
         let agreement = match self.consent.settle(&self.tools, who, &request, context).await {
             Ok(Decision::Go(agreement)) => agreement,
-            Ok(Decision::Ask(question)) => return CallToolResponse::InputRequired(*question),
-            Err(refusal) => return refused(&refusal).into(),
+            Ok(Decision::Ask(question)) => return Ok(CallToolResponse::InputRequired(*question)),
+            Ok(Decision::Reject(error)) => return Err(error),
+            Err(refusal) => return Ok(refused(&refusal).into()),
         };
         let arguments = request.arguments.unwrap_or_default();
-        match self.tools.call(who, &request.name, arguments, agreement).await {
+        Ok(match self.tools.call(who, &request.name, arguments, agreement).await {
             Ok(answer) => answered(answer).into(),
             Err(refusal) => refused(&refusal).into(),
-        }
+        })
     }
 }
 
-/// Who calls: on loopback nobody shows a key, so all are one principal; the door is told apart for the history.
+/// Who calls: whoever has a token; without one, on loopback, all are one principal. The door is told apart for the history.
 fn principal(context: &RequestContext<RoleServer>) -> Principal {
+    if let Some(who) = caller(context) {
+        return who;
+    }
     let is_own_chat = context.client_info().is_some_and(|client| client.name == OWN_CHAT);
     Principal::new("local-agent", Role::Chat, if is_own_chat { Door::Chat } else { Door::Mcp })
+}
+
+/// The principal of the token that came with a request.
+fn caller(context: &RequestContext<RoleServer>) -> Option<Principal> {
+    let parts = context.extensions.get::<http::request::Parts>()?;
+    parts.extensions.get::<Caller>().map(|Caller(who)| who.clone())
+}
+
+/// Whether somebody may use a tool at all: what plans and applies is hidden from those who only look.
+fn may_use(who: &Principal, tool: &catalogue::Tool) -> bool {
+    who.role > Role::Viewer
+        || !["gateway_plan", "gateway_import_openapi", "gateway_apply", "gateway_undo"].contains(&tool.name)
 }
 
 fn answered(answer: Answer) -> CallToolResult {
@@ -150,7 +239,7 @@ fn listed(tool: &catalogue::Tool) -> Tool {
     let hints = tool.hints;
     Tool::new(tool.name, tool.description, schema(&tool.input))
         .with_title(tool.title)
-        .with_raw_output_schema(schema(&tool.output))
+        .with_raw_output_schema(schema(&tool.listed_output()))
         .with_annotations(
             ToolAnnotations::new()
                 .read_only(hints.read_only)

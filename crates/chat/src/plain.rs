@@ -19,6 +19,7 @@ pub(crate) mod revise;
 mod target;
 #[cfg(test)]
 mod tests;
+mod traffic;
 pub(crate) mod words;
 
 pub(crate) use self::ids::unlike;
@@ -30,11 +31,16 @@ use self::words::{LONGEST, Words};
 type Opening = fn(&mut Words<'_>) -> Result<Option<Intent>, Unknown>;
 
 /// In the order in which they are tried.
-const OPENINGS: [Opening; 20] = [
+const OPENINGS: [Opening; 25] = [
     asks::bye,
     asks::help,
     asks::trait_of,
     asks::undo,
+    traffic::health,
+    traffic::refused,
+    traffic::slow,
+    traffic::requests,
+    traffic::traffic,
     asks::history,
     asks::overview,
     asks::plugins,

@@ -13,10 +13,45 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use bytes::Bytes;
 
-const LOGO: &[u8] = include_bytes!("../assets/logo.png");
+pub(crate) const LOGO: &[u8] = include_bytes!("../assets/logo.png");
+
+/// The plugin's manifest, with addresses below `public_url`.
+#[must_use]
+pub fn manifest(public_url: &str) -> serde_json::Value {
+    manifest::manifest(public_url.trim_end_matches('/'), &auth(false, &[]))
+}
+
+/// How the manifest says that callers show who they are: not at all, or with a token that the operator gives to ChatGPT.
+pub(crate) fn auth(token_required: bool, verification: &[(String, String)]) -> serde_json::Value {
+    if !token_required {
+        return serde_json::json!({ "type": "none" });
+    }
+    let tokens: serde_json::Map<String, serde_json::Value> =
+        verification.iter().map(|(name, token)| (name.clone(), token.as_str().into())).collect();
+    serde_json::json!({ "type": "service_http", "authorization_type": "bearer", "verification_tokens": tokens })
+}
+
+/// The same for callers that a person lets in one by one. The words are those of 2023: `client_url` is where the browser goes, `authorization_url` where
+/// the token is got.
+pub(crate) fn oauth(public_url: &str, verification: &[(String, String)]) -> serde_json::Value {
+    let public_url = public_url.trim_end_matches('/');
+    let tokens: serde_json::Map<String, serde_json::Value> =
+        verification.iter().map(|(name, token)| (name.clone(), token.as_str().into())).collect();
+    serde_json::json!({
+        "type": "oauth", "client_url": format!("{public_url}/oauth/authorize"), "scope": "chat",
+        "authorization_url": format!("{public_url}/oauth/token"), "authorization_content_type": "application/x-www-form-urlencoded",
+        "verification_tokens": tokens,
+    })
+}
+
+/// The OpenAPI document of the plugin and of GPT Actions, with its server at `public_url`.
+#[must_use]
+pub fn actions(public_url: &str) -> serde_json::Value {
+    openapi::document(public_url.trim_end_matches('/'))
+}
 
 /// The plugin's files, with addresses below `public_url`.
-pub(crate) fn router(public_url: &str) -> Router {
+pub(crate) fn router(public_url: &str, auth: &serde_json::Value) -> Router {
     let public_url = public_url.trim_end_matches('/');
     let document = openapi::document(public_url);
     let json = format!("{document:#}");
@@ -25,7 +60,7 @@ pub(crate) fn router(public_url: &str) -> Router {
     Router::new()
         .route(
             "/.well-known/ai-plugin.json",
-            file("application/json", format!("{:#}", manifest::manifest(public_url))),
+            file("application/json", format!("{:#}", manifest::manifest(public_url, auth))),
         )
         .route("/openapi.json", file("application/json", json))
         .route("/openapi.yaml", file("application/yaml", yaml))

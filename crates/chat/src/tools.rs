@@ -8,6 +8,7 @@ mod asked;
 mod explain;
 mod find;
 mod get;
+mod health;
 mod history;
 mod line;
 mod locate;
@@ -17,8 +18,10 @@ mod plugin_help;
 mod probe;
 mod refusal;
 mod repair;
+mod requests;
 mod shorten;
 mod text;
+mod traffic;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +81,17 @@ impl Tools {
         arguments: Map<String, Value>,
         agreement: Agreement,
     ) -> Result<Answer, Refusal> {
+        let Some(tool) = catalogue::find(name) else { return Err(unknown_tool(name)) };
+        self.called(who, name, arguments, agreement).await.map_err(|refusal| refusal.finished(tool))
+    }
+
+    async fn called(
+        &self,
+        who: &Principal,
+        name: &str,
+        arguments: Map<String, Value>,
+        agreement: Agreement,
+    ) -> Result<Answer, Refusal> {
         let arguments = arguments::Arguments::read(name, arguments)?;
         let turn = tokio::time::timeout(TURN, self.slots.acquire()).await;
         let Ok(Ok(_turn)) = turn else {
@@ -92,7 +106,11 @@ impl Tools {
             "gateway_get" => call.get(&arguments).await,
             "gateway_explain_request" => call.explain(&arguments).await,
             "gateway_plugin_help" => call.plugin_help(&arguments),
+            "gateway_traffic" => call.traffic(&arguments).await,
+            "gateway_requests" => call.requests(&arguments).await,
+            "gateway_health" => call.health().await,
             "gateway_plan" => call.plan(&arguments).await,
+            "gateway_import_openapi" => call.import_openapi(&arguments).await,
             "gateway_apply" => call.apply(&arguments, agreement).await,
             "gateway_history" => call.history(&arguments).await,
             "gateway_undo" => call.undo(&arguments).await,
@@ -107,10 +125,12 @@ impl Tools {
         who: &Principal,
         arguments: &Map<String, Value>,
     ) -> Result<Plan, Refusal> {
-        let arguments = arguments::Arguments::read("gateway_apply", arguments.clone())?;
-        self.service
-            .find_plan(who, arguments.text("plan_id"))
-            .map_err(|error| Refusal::of(error, self.service.registry()))
+        let Some(tool) = catalogue::find("gateway_apply") else { return Err(unknown_tool("gateway_apply")) };
+        let found = arguments::Arguments::read(tool.name, arguments.clone()).and_then(|arguments| {
+            let found = self.service.find_plan(who, arguments.text("plan_id"));
+            found.map_err(|error| Refusal::of(error, self.service.registry()))
+        });
+        found.map_err(|refusal| refusal.finished(tool))
     }
 }
 
@@ -118,5 +138,7 @@ fn unknown_tool(name: &str) -> Refusal {
     let names = catalogue::all().iter().map(|tool| tool.name);
     Refusal::new(format!("there is no tool {}", clean(name, 64)))
         .meant(usher_model::nearest::nearest(name, names.clone()))
+        .at("the tool's name")
         .allowed(names.collect::<Vec<_>>().join(", "))
+        .next("one of these; gateway_overview is where to start")
 }

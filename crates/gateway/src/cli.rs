@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and where it leads.
 
+mod agents;
 pub(crate) mod apply;
 pub(crate) mod ask;
 pub(crate) mod chat;
@@ -13,14 +14,23 @@ pub(crate) mod failure;
 mod files;
 pub(crate) mod get;
 pub(crate) mod history;
+mod keyring;
+#[cfg(test)]
+mod manual;
 pub(crate) mod mcp;
 pub(crate) mod options;
 pub(crate) mod output;
+mod package;
 pub(crate) mod people;
 mod planned;
+mod ready;
 pub(crate) mod remote;
+mod restore;
+pub(crate) mod sample_api;
 pub(crate) mod serve;
 pub(crate) mod signals;
+mod tail;
+mod traffic;
 pub(crate) mod validate;
 
 use clap::{Parser, Subcommand};
@@ -42,10 +52,14 @@ pub(crate) enum Command {
     Serve(Box<serve::Serve>),
     /// Start everything with a sample API and hold a conversation with it
     Demo(Box<demo::Demo>),
+    /// Serve the sample API alone, to try routes against: REST, GraphQL, gRPC, a WebSocket, and a mirror of requests
+    SampleApi(sample_api::SampleApi),
     /// Talk to a running Usher: one sentence, or a conversation
     Chat(chat::Chat),
     /// Speak MCP on standard input and output for a running Usher
     Mcp(mcp::Mcp),
+    /// Write the files that a chat program takes to reach this gateway: a plugin, an extension, settings, a link
+    ChatPackage(package::Package),
     /// Show one object
     Get(get::Get),
     /// List objects of a kind; or how many there are of each
@@ -62,6 +76,10 @@ pub(crate) enum Command {
     Undo(history::Undo),
     /// Show which route a request would take and why, which plugins would run, and where it would go
     Explain(explain::Explain),
+    /// Show the requests that are served, as they come: status, time, route, node, consumer, and why one failed
+    Tail(tail::Tail),
+    /// Show what was served: requests, errors and latency by route, consumer, status or whatever one asks for
+    Traffic(traffic::Traffic),
     /// Write the configuration as a document that can be imported again
     Export(export::Export),
     /// Make an export real, or a document of APISIX or ADC
@@ -70,14 +88,16 @@ pub(crate) enum Command {
     Validate(validate::Validate),
     /// Make, list and revoke tokens
     Token(people::Token),
-    /// Make, list and remove users of the console
+    /// Make, change, list and remove users of the console
     User(people::User),
+    /// Let chats and agents act, or only look
+    Agents(agents::Agents),
     /// Show who did what and who was denied what, and check that nobody changed that record
     Audit(history::Audit),
     /// Show how a running Usher and its store are
     Status(history::Status),
-    /// Add a key to the keyring that seals secrets
-    Keyring(export::Keyring),
+    /// Change the key that seals secrets: add one, seal anew with it, take the older ones out
+    Keyring(keyring::Keyring),
     /// Save the whole store of a running Usher to a file
     Backup(export::Backup),
     /// Make a store of a backup, in a data folder that holds none
@@ -96,8 +116,10 @@ impl Command {
         match self {
             Self::Serve(serve) => serve.run().await,
             Self::Demo(demo) => demo.run().await,
+            Self::SampleApi(api) => api.run().await,
             Self::Chat(chat) => chat.run().await,
             Self::Mcp(mcp) => mcp.run().await,
+            Self::ChatPackage(package) => package.run(),
             Self::Get(get) => get.run().await,
             Self::List(list) => list.run().await,
             Self::Apply(apply) => apply.run().await,
@@ -106,14 +128,17 @@ impl Command {
             Self::History(history) => history.run().await,
             Self::Undo(undo) => undo.run().await,
             Self::Explain(explain) => explain.run().await,
+            Self::Tail(tail) => tail.run().await,
+            Self::Traffic(traffic) => traffic.run().await,
             Self::Export(export) => export.run().await,
             Self::Import(import) => import.run().await,
             Self::Validate(validate) => validate.run().await,
             Self::Token(token) => token.run().await,
             Self::User(user) => user.run().await,
+            Self::Agents(agents) => agents.run().await,
             Self::Audit(audit) => audit.run().await,
             Self::Status(status) => status.run().await,
-            Self::Keyring(keyring) => keyring.run(),
+            Self::Keyring(keyring) => keyring.run().await,
             Self::Backup(backup) => backup.run().await,
             Self::Restore(restore) => restore.run(),
             Self::Doctor(doctor) => doctor.run().await,

@@ -1,9 +1,12 @@
 //! `usher`, the binary: an API gateway, its Admin API and its chat side.
 
+mod acme;
 mod cli;
 mod demo;
+mod handover;
 mod server;
 mod settings;
+mod systemd;
 mod terminal;
 
 use std::process::ExitCode;
@@ -37,6 +40,8 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our answers wants no more of them, as `head` does: it ends as a program does whom that signal ends.
+        Err(error) if terminal::is_closed_pipe(&error) => ExitCode::from(terminal::CLOSED_PIPE),
         Err(error) => {
             terminal::complain(&format!("{error:#}"));
             ExitCode::from(Failure::code_of(&error))

@@ -3,10 +3,13 @@
 //! `serve` and `demo` both start one of these, so that the demo shows the real thing.
 
 mod accept;
+mod handing;
+mod pages;
 pub(crate) mod ports;
 mod read_only;
 mod side;
-mod stores;
+pub(crate) mod stores;
+mod strict;
 mod tls;
 
 use std::net::SocketAddr;
@@ -17,14 +20,19 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tokio_util::task::AbortOnDropHandle;
 use usher_admin::http::HttpOptions;
 use usher_admin::keys::{self, Keys};
 use usher_admin::service::{Parts, Rules, Service};
 use usher_admin::status::Readiness;
+use usher_model::secret::Secret;
 use usher_pipeline::env::Process;
 use usher_pipeline::registry::Registry;
-use usher_proxy::Proxy;
+use usher_proxy::{Moved, Proxy};
+use usher_store::Store;
 
+use crate::acme::Issuer;
+use crate::handover::Taking;
 use crate::settings::Settings;
 use accept::Served;
 
@@ -35,6 +43,14 @@ const DRAIN: Duration = Duration::from_secs(240);
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Addresses {
     pub(crate) proxy: Vec<SocketAddr>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tls: Vec<SocketAddr>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) behind_balancer: Vec<SocketAddr>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) stream: Vec<SocketAddr>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) stream_udp: Vec<SocketAddr>,
     pub(crate) admin: Vec<SocketAddr>,
     pub(crate) chat: Vec<SocketAddr>,
     pub(crate) metrics: Vec<SocketAddr>,
@@ -48,10 +64,19 @@ pub(crate) struct Addresses {
 pub(crate) struct Server {
     addresses: Addresses,
     admin_key: AdminKey,
+    /// What makes the first user of the console, where there is none yet.
+    setup_code: Option<Secret<String>>,
     service: Arc<Service>,
+    store: Arc<dyn Store>,
     proxy: Proxy,
     readiness: Arc<Readiness>,
     sides: side::Sides,
+    /// The store and what else only one process may have were let go of.
+    released: bool,
+    /// Follows the store for what has to go with what ended by itself; stops with the server.
+    _attending: AbortOnDropHandle<()>,
+    /// Orders certificates, where the settings name any.
+    _issuing: Option<AbortOnDropHandle<()>>,
 }
 
 /// Where the admin key is.
@@ -72,27 +97,49 @@ pub(crate) enum AdminKey {
 
 impl Server {
     /// Starts everything; when it returns, all listeners answer.
-    pub(crate) async fn start(mut settings: Settings) -> anyhow::Result<Self> {
+    ///
+    /// With `taking`, it takes over from a process that still serves: with its sockets and its store, and answering once that one says so.
+    pub(crate) async fn start(mut settings: Settings, taking: Option<&Taking>) -> anyhow::Result<Self> {
+        let inherited = taking.map(|taking| Arc::clone(taking.inherited())).unwrap_or_default();
         settings.settle().map_err(anyhow::Error::msg)?;
         refuse_wide_chat(&settings)?;
-        let listens =
-            [&settings.proxy, &settings.admin, &settings.chat, &settings.metrics, &settings.control];
-        if listens.iter().all(|addresses| addresses.is_empty()) {
+        let listens = [
+            &settings.proxy,
+            &settings.tls.listen,
+            &settings.behind_balancer.listen,
+            &settings.behind_balancer.tls_listen,
+            &settings.admin,
+            &settings.chat,
+            &settings.metrics,
+            &settings.control,
+        ];
+        let no_streams = settings.streams.tcp.is_empty() && settings.streams.udp.is_empty();
+        if no_streams && listens.iter().all(|addresses| addresses.is_empty()) {
             bail!(
                 "every listener is off, so nothing would be served; leave one of them on, such as --proxy-listen 127.0.0.1:9080"
             );
         }
-        let admin_sockets = ports::bind("Admin API", "--admin-listen", &settings.admin)?;
-        let chat_sockets = ports::bind("chat side", "--chat-listen", &settings.chat)?;
-        let metrics_sockets = ports::bind("metrics", "--metrics-listen", &settings.metrics)?;
-        let control_sockets = ports::bind("Control API", "--control-listen", &settings.control)?;
-        let status_sockets = ports::bind("status API", "--status-listen", &settings.status)?;
+        let bind = |side: &'static str, option, addresses: &[SocketAddr]| {
+            ports::bind(side, option, addresses, &inherited)
+        };
+        let admin_sockets = bind("Admin API", "--admin-listen", &settings.admin)?;
+        let chat_sockets = bind("chat side", "--chat-listen", &settings.chat)?;
+        let metrics_sockets = bind("metrics", "--metrics-listen", &settings.metrics)?;
+        let control_sockets = bind("Control API", "--control-listen", &settings.control)?;
+        let status_sockets = bind("status API", "--status-listen", &settings.status)?;
         let tls = settings.admin_api.tls.as_ref().map(tls::acceptor).transpose()?;
-        let own: Vec<SocketAddr> =
-            [&admin_sockets, &chat_sockets, &metrics_sockets, &control_sockets, &status_sockets]
-                .into_iter()
-                .flat_map(|sockets| sockets.addresses())
-                .collect();
+        let all = [
+            ("Admin API", &admin_sockets),
+            ("chat side", &chat_sockets),
+            ("metrics", &metrics_sockets),
+            ("Control API", &control_sockets),
+            ("status API", &status_sockets),
+        ];
+        let named: Vec<(&'static str, SocketAddr)> = all
+            .into_iter()
+            .flat_map(|(name, sockets)| sockets.addresses().into_iter().map(move |address| (name, address)))
+            .collect();
+        let own: Vec<SocketAddr> = named.iter().map(|(_, address)| *address).collect();
 
         if let Some(wide) = settings.control.iter().find(|address| !address.ip().is_loopback()) {
             tracing::warn!(address = %wide, "the Control API asks for no key: whoever reaches this address reads the configuration");
@@ -104,15 +151,26 @@ impl Server {
         let status = status_sockets.addresses();
         let name = settings.server_name();
         let hosts = side::keyless_hosts(&status);
-        sides.serve(status_sockets, usher_admin::status::router(Arc::clone(&readiness), hosts, &name))?;
+        sides.add(status_sockets, usher_admin::status::router(Arc::clone(&readiness), hosts, &name));
+        if taking.is_none() {
+            sides.open()?;
+        }
 
         prepare_folder(&settings.data)?;
         let registry = Arc::new(Registry::new(&plugins(&settings)));
+        if let Some(taking) = taking {
+            taking.store().await?;
+        }
         let (store, keyring) = stores::open(&settings, &registry).await?;
         let (keys, admin_key) = admin_keys(&settings)?;
         let process = Arc::new(Process::new(attributes(&settings), settings.compat, usher_proxy::targets()));
 
-        let options = proxy_options(&settings, &own)?;
+        let options = usher_proxy::options::Options {
+            inherited: Arc::clone(&inherited),
+            waits: taking.is_some(),
+            ..proxy_options(&settings, &own)?
+        };
+        let proofs = Arc::clone(&options.proofs);
         let proxy = Proxy::start(
             options,
             Arc::clone(&registry),
@@ -121,38 +179,81 @@ impl Server {
             Arc::clone(&keyring),
         )
         .await
-        .map_err(|error| ports::explain_proxy(error, &settings.proxy))?;
+        .map_err(|error| ports::explain_proxy(error, &settings))?;
 
         let rules = Rules {
             consent_all: settings.consent_all,
             forbidden_nodes: own,
             probe_nodes: true,
             stream_mode: settings.admin_api.form.streams,
+            taken_names: keys.names().into_iter().chain([crate::acme::NAME.to_owned()]).collect(),
+            sides: named,
             ..Rules::default()
         };
-        let parts =
-            Parts { store, live: proxy.live(), registry, process: Arc::clone(&process), keyring, rules };
+        let parts = Parts {
+            store: Arc::clone(&store),
+            live: proxy.live(),
+            registry,
+            process: Arc::clone(&process),
+            keyring,
+            rules,
+        };
         let service =
             Arc::new(Service::start(parts).await.context("could not read the stored configuration")?);
 
+        let attended = Arc::clone(&service);
+        let attending = AbortOnDropHandle::new(tokio::spawn(async move { attended.attend().await }));
+
         let addresses = Addresses {
             proxy: proxy.addresses(),
+            tls: proxy.tls_addresses(),
+            behind_balancer: proxy.balancer_addresses(),
+            stream: proxy.stream_addresses(),
+            stream_udp: proxy.datagram_addresses(),
             admin: admin_sockets.addresses(),
             chat: chat_sockets.addresses(),
             metrics: metrics_sockets.addresses(),
             control: control_sockets.addresses(),
             status,
         };
-        let admin =
-            usher_admin::http::router(Arc::clone(&service), http_options(&settings, keys, &addresses));
-        sides.serve_over(admin_sockets, Served { router: admin, tls })?;
+        let has_console = !settings.admin_api.no_console && !addresses.admin.is_empty();
+        let setup_code =
+            if has_console && service.knows_no_user() { usher_admin::api::setup_code() } else { None };
+        let mut options = http_options(&settings, keys, &addresses, &service);
+        options.setup_code.clone_from(&setup_code);
+        if has_console {
+            options.beside = usher_console::router();
+        }
+        let admin = usher_admin::http::router(Arc::clone(&service), options);
+        sides.add_over(admin_sockets, Served { router: admin, tls });
         let chat = side::chat_router(&settings, &service, &addresses);
-        sides.serve(chat_sockets, chat)?;
-        sides.serve(metrics_sockets, side::metrics_router(process, &addresses.metrics))?;
+        sides.add(chat_sockets, chat);
+        sides.add(metrics_sockets, side::metrics_router(process, &addresses.metrics));
         let hosts = side::keyless_hosts(&addresses.control);
-        sides.serve(control_sockets, usher_admin::control::router(Arc::clone(&service), hosts, &name))?;
+        sides.add(control_sockets, usher_admin::control::router(Arc::clone(&service), hosts, &name));
+        if let Some(taking) = taking {
+            taking.ready().await?;
+            proxy.open();
+        }
+        sides.open()?;
+        let issuing = settings.acme.clone().map(|acme| {
+            let issuer = Issuer::new(acme, settings.data.clone(), Arc::clone(&service), proofs);
+            AbortOnDropHandle::new(tokio::spawn(issuer.run()))
+        });
         readiness.serves(proxy.live(), service.revision());
-        Ok(Self { addresses, admin_key, service, proxy, readiness, sides })
+        Ok(Self {
+            addresses,
+            admin_key,
+            setup_code,
+            service,
+            store,
+            proxy,
+            readiness,
+            sides,
+            released: false,
+            _attending: attending,
+            _issuing: issuing,
+        })
     }
 
     /// Where everything listens.
@@ -165,9 +266,37 @@ impl Server {
         &self.admin_key
     }
 
+    /// The one-time code for the first user of the console; `None` where there is a user, or no console.
+    pub(crate) const fn setup_code(&self) -> Option<&Secret<String>> {
+        self.setup_code.as_ref()
+    }
+
     /// The only writer of the store.
     pub(crate) const fn service(&self) -> &Arc<Service> {
         &self.service
+    }
+
+    /// Opens the access logs anew, which log rotation has moved away.
+    pub(crate) fn reopen_logs(&self) {
+        self.proxy.reopen_access_logs();
+    }
+
+    /// Takes up of newer settings what can change while it runs: where the gateway listens, where the access log goes and how its lines look. All
+    /// of it, or nothing.
+    pub(crate) async fn take_up(&self, newer: &Settings, taken: &Settings) -> anyhow::Result<Moved> {
+        self.proxy.change_access_logs(newer.access_log.as_ref(), newer.stream_access_log.as_ref())?;
+        let moved = match proxy_options(newer, &[]) {
+            Ok(options) => {
+                let moved = self.proxy.listen(&options).await;
+                moved.map_err(|error| ports::explain_proxy(error, newer))
+            }
+            Err(error) => Err(error),
+        };
+        if moved.is_err() {
+            // They were good before.
+            self.proxy.change_access_logs(taken.access_log.as_ref(), taken.stream_access_log.as_ref())?;
+        }
+        moved
     }
 
     /// Stops: the status API says so at once, requests in flight are answered, then everything closes.
@@ -217,19 +346,27 @@ fn prepare_folder(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Wider than loopback, the chat side would be open to everybody.
+/// Wider than loopback, the chat side would be open to everybody, or take passwords that travel in clear.
 fn refuse_wide_chat(settings: &Settings) -> anyhow::Result<()> {
+    let has_tls = settings.public_url.as_ref().is_some_and(|url| url.starts_with("https://"));
     match settings.chat.iter().find(|address| !address.ip().is_loopback()) {
-        Some(wide) if !settings.published_on_loopback => bail!(
+        Some(wide) if settings.oauth.is_some() && !has_tls && !settings.published_on_loopback => bail!(
+            "chat.oauth asks for passwords, and the chat side would listen on {wide} without TLS; put TLS in front of it and write its https:// \
+             address into chat.public_url, or listen on 127.0.0.1"
+        ),
+        Some(wide) if !settings.published_on_loopback && !settings.chat_token_required => bail!(
             "the chat side has no authentication and would listen on {wide}; listen on 127.0.0.1, \
-             or set chat.published_on_loopback: true where a container publishes it on 127.0.0.1 only"
+             or set chat.token_required: true, or chat.published_on_loopback: true where a container publishes it on 127.0.0.1 only"
         ),
         _ => Ok(()),
     }
 }
 
 fn attributes(settings: &Settings) -> Map<String, Value> {
-    settings.plugin_attributes.clone()
+    let mut attributes = settings.plugin_attributes.clone();
+    // Where plugins may keep files that nobody has named a place for.
+    attributes.insert("data-folder".to_owned(), settings.data.to_string_lossy().into_owned().into());
+    attributes
 }
 
 /// The plugins that are on.
@@ -241,16 +378,33 @@ fn plugins(settings: &Settings) -> Vec<&'static usher_pipeline::spec::Spec> {
 fn proxy_options(settings: &Settings, own: &[SocketAddr]) -> anyhow::Result<usher_proxy::options::Options> {
     let mut options = usher_proxy::options::Options::default();
     options.listen.clone_from(&settings.proxy);
+    options.tls.clone_from(&settings.tls);
+    options.behind_balancer.clone_from(&settings.behind_balancer);
+    options.streams.clone_from(&settings.streams);
     options.workers = settings.workers;
     options.server = settings.server_name();
     options.compat = settings.compat;
     options.forbidden = own.to_vec();
     options.access_log.clone_from(&settings.access_log);
-    options.router = if settings.router == "radixtree_uri" {
-        usher_proxy::options::RouterMode::Uri
-    } else {
-        usher_proxy::options::RouterMode::HostUri
+    options.stream_access_log.clone_from(&settings.stream_access_log);
+    options.series = Some(settings.data.join("traffic"));
+    options.dns = settings.upstreams.dns.clone();
+    options.health_checks = settings.upstreams.health_checks;
+    options.discovery = settings.upstreams.discovery.clone();
+    options.http2 = settings.http2;
+    options.router = match settings.router.as_str() {
+        "radixtree_uri" => usher_proxy::options::RouterMode::Uri,
+        "radixtree_uri_with_parameter" => usher_proxy::options::RouterMode::UriWithParameter,
+        _ => usher_proxy::options::RouterMode::HostUri,
     };
+    options.paths = settings.paths;
+    options.show_upstream_status = settings.show_upstream_status;
+    options.debug = settings.debug;
+    if let Some(most) = settings.most_connections {
+        options.bounds.connections = most;
+    }
+    options.bounds.connections_per_client = settings.most_connections_per_client;
+    options.bounds.memory_bytes = settings.most_memory_bytes;
     options.trusted_addresses = settings
         .trusted_addresses
         .iter()
@@ -262,7 +416,13 @@ fn proxy_options(settings: &Settings, own: &[SocketAddr]) -> anyhow::Result<ushe
     Ok(options)
 }
 
-fn http_options(settings: &Settings, keys: Keys, addresses: &Addresses) -> HttpOptions {
+fn http_options(
+    settings: &Settings,
+    keys: Keys,
+    addresses: &Addresses,
+    service: &Arc<Service>,
+) -> HttpOptions {
+    let talk = usher_chat::talk::Chat::new(Arc::clone(service), model());
     HttpOptions {
         key_required: settings.admin_key_required,
         compat: settings.compat,
@@ -271,6 +431,19 @@ fn http_options(settings: &Settings, keys: Keys, addresses: &Addresses) -> HttpO
         allowed: settings.admin_api.allowed.clone(),
         cors: !settings.admin_api.no_cors,
         form: settings.admin_api.form,
+        talk: Some(Arc::new(talk)),
+        pages: pages::page,
         ..HttpOptions::new(keys)
     }
+}
+
+/// The model that leads the chat on the Admin port, named by the environment as for `usher chat`; plain sentences are understood without one.
+fn model() -> Option<usher_chat::assistant::ModelOptions> {
+    let of = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    Some(usher_chat::assistant::ModelOptions {
+        base_url: of("USHER_MODEL_URL")?,
+        api_key: of("USHER_MODEL_KEY").map(Secret::new),
+        model: of("USHER_MODEL").unwrap_or_else(|| "gpt-5".to_owned()),
+        stream: true,
+    })
 }

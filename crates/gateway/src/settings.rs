@@ -3,13 +3,18 @@
 //! The names are APISIX's where it has them. An unknown name is an error with the nearest known one; a name of APISIX's that Usher doesn't
 //! act upon is warned about, so that nobody believes in a setting that does nothing.
 
+pub(crate) mod acme;
 mod admin;
 mod known;
 mod listen;
 mod plugin_attr;
 mod read;
+mod reload;
 mod server;
 mod store;
+mod streams;
+mod tls;
+mod upstream;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,12 +23,13 @@ use serde_json::{Map, Value};
 use usher_admin::keys::ConfiguredKey;
 use usher_model::compat::Compat;
 use usher_model::secret::Secret;
-use usher_proxy::options::AccessLog;
+use usher_proxy::options::{AccessLog, PathRules};
 
 pub(crate) use admin::{AdminApi, AdminTls};
 pub(crate) use listen::{Listen, addresses, parse_listen};
 pub(crate) use read::read_file;
 pub(crate) use store::{Role, StoreKind, parse_store};
+use upstream::Upstreams;
 
 /// Everything a server is started with.
 #[derive(Clone, Debug)]
@@ -44,10 +50,20 @@ pub(crate) struct Settings {
     pub(crate) store_verify: bool,
     /// Keys of APISIX's field encryption, 16 or 32 bytes each, the first encrypts; `None` where the settings don't name any.
     pub(crate) data_keys: Option<Vec<Secret<String>>>,
+    /// The keyring that all gateways of a store share; it is taken over into the data folder at the start.
+    pub(crate) keyring_file: Option<PathBuf>,
     /// Worker threads of the gateway; the number of cores by default.
     pub(crate) workers: usize,
     /// Where the gateway listens.
     pub(crate) proxy: Vec<SocketAddr>,
+    /// TLS towards the gateway's clients: where it is spoken, and how.
+    pub(crate) tls: usher_proxy::options::Tls,
+    /// Certificates that are ordered by themselves; none by default.
+    pub(crate) acme: Option<acme::Acme>,
+    /// Where load balancers come to that speak the PROXY protocol.
+    pub(crate) behind_balancer: usher_proxy::options::BehindBalancer,
+    /// Where stream routes are served.
+    pub(crate) streams: usher_proxy::options::Streams,
     /// Where the Admin API listens.
     pub(crate) admin: Vec<SocketAddr>,
     /// Where the chat side listens.
@@ -72,6 +88,12 @@ pub(crate) struct Settings {
     pub(crate) admin_key_required: bool,
     /// A container publishes the chat side on the host's loopback only, so that it may listen wider without a key.
     pub(crate) published_on_loopback: bool,
+    /// Whether nobody comes in at the chat side without a token.
+    pub(crate) chat_token_required: bool,
+    /// How programs that a user lets in get tokens at the chat side; `None` where they can't.
+    pub(crate) oauth: Option<usher_chat::Oauth>,
+    /// What ChatGPT's plugin store gave to be shown in the manifest, by name.
+    pub(crate) verification_tokens: Vec<(String, String)>,
     /// The chat side's address as clients see it; made of its listener by default.
     pub(crate) public_url: Option<String>,
     /// A person has to agree to each change that comes through a chat.
@@ -80,12 +102,30 @@ pub(crate) struct Settings {
     pub(crate) compat: Compat,
     /// Peers whose forwarded headers are believed.
     pub(crate) trusted_addresses: Vec<String>,
-    /// `radixtree_uri` or `radixtree_host_uri`.
+    /// Whether clients may speak HTTP/2. Default yes.
+    pub(crate) http2: bool,
+    /// `radixtree_uri`, `radixtree_uri_with_parameter` or `radixtree_host_uri`.
     pub(crate) router: String,
+    /// How paths are read before routes look at them.
+    pub(crate) paths: PathRules,
+    /// Whether every answer says the upstream's status.
+    pub(crate) show_upstream_status: bool,
+    /// Whether every answer says which plugins ran.
+    pub(crate) debug: bool,
+    /// The most connections of clients, over all workers.
+    pub(crate) most_connections: Option<usize>,
+    /// The most connections of one client.
+    pub(crate) most_connections_per_client: Option<usize>,
+    /// The most memory of the process, in bytes.
+    pub(crate) most_memory_bytes: Option<u64>,
     /// Process-level settings by plugin.
     pub(crate) plugin_attributes: Map<String, Value>,
     /// One line a request, or none.
     pub(crate) access_log: Option<AccessLog>,
+    /// One line a connection of stream routes, or none.
+    pub(crate) stream_access_log: Option<AccessLog>,
+    /// How upstream nodes are found and looked after.
+    pub(crate) upstreams: Upstreams,
     /// Settings of APISIX's that were given and do nothing here.
     pub(crate) warnings: Vec<String>,
 }
@@ -101,8 +141,13 @@ impl Default for Settings {
             store_ca_file: None,
             store_verify: true,
             data_keys: None,
+            keyring_file: None,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             proxy: vec![SocketAddr::from(([0, 0, 0, 0], 9080))],
+            acme: None,
+            tls: usher_proxy::options::Tls::default(),
+            behind_balancer: usher_proxy::options::BehindBalancer::default(),
+            streams: usher_proxy::options::Streams::default(),
             admin: vec![SocketAddr::from(([127, 0, 0, 1], 9180))],
             chat: vec![SocketAddr::from(([127, 0, 0, 1], 5000))],
             metrics: vec![SocketAddr::from(([127, 0, 0, 1], 9091))],
@@ -115,13 +160,25 @@ impl Default for Settings {
             admin_keys: Vec::new(),
             admin_key_required: true,
             published_on_loopback: false,
+            chat_token_required: false,
+            oauth: None,
+            verification_tokens: Vec::new(),
             public_url: None,
             consent_all: false,
             compat: Compat::NONE,
             trusted_addresses: Vec::new(),
+            http2: true,
             router: "radixtree_host_uri".to_owned(),
+            paths: PathRules::default(),
+            show_upstream_status: false,
+            debug: false,
+            most_connections: None,
+            most_connections_per_client: None,
+            most_memory_bytes: None,
             plugin_attributes: Map::new(),
             access_log: None,
+            stream_access_log: None,
+            upstreams: Upstreams::default(),
             warnings: Vec::new(),
         }
     }

@@ -31,6 +31,18 @@ pub(crate) fn put(bytes: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The exit code of a program that the signal of a closed pipe ends, as shells tell it: 128 and SIGPIPE's number.
+pub(crate) const CLOSED_PIPE: u8 = 141;
+
+/// Whether an error is that nobody reads standard output any more.
+pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
 /// Prints a line beside the answer, on standard error.
 pub(crate) fn note(line: &str) {
     // Nothing is left to do when standard error is closed as well.

@@ -200,6 +200,14 @@ impl Head {
             .map(|field| (self.str(Span { start: field.start, len: field.name_len }), self.value_of(field)))
     }
 
+    /// The fields that may go to another connection, for whoever sends them in frames.
+    pub fn iter_lasting(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields
+            .iter()
+            .filter(|field| field.alive && field.meaning == Meaning::Ordinary)
+            .map(|field| (part(&self.text, field.start, field.name_len), self.value_of(field)))
+    }
+
     /// Replaces all fields of this name by one.
     ///
     /// # Errors
@@ -322,6 +330,12 @@ impl Head {
     pub(crate) fn begin(&mut self, version: Version) {
         self.clear();
         self.version = version;
+    }
+
+    /// Method and target that a decoder has checked.
+    pub(crate) fn put_start(&mut self, method: &[u8], target: &[u8]) {
+        self.put_method(method);
+        self.put_target(target);
     }
 
     /// The original text, which the lines point into.

@@ -1,4 +1,4 @@
-//! The HTTP/1.1 wire, server and client side, without I/O: bytes in, messages out, and back.
+//! The HTTP/1.1 wire, server and client side, without I/O: bytes in, messages out, and back. Heads that HTTP/2 brings are judged here too.
 //!
 //! This is the only code of the data plane that sees HTTP/1 bytes. Anything doubtful is refused before anything else sees it, and every
 //! outgoing message is framed anew from its real body, so that no two parsers can disagree about where a message ends.
@@ -7,6 +7,7 @@ pub mod body;
 pub mod check;
 pub mod encode;
 mod field;
+pub mod framed;
 pub mod head;
 pub mod limits;
 mod lines;

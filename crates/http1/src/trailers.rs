@@ -52,7 +52,8 @@ pub(crate) fn parse(text: &[u8], limits: &Limits) -> Result<Head, BadTrailers> {
     Ok(head)
 }
 
-fn is_allowed(name: &[u8]) -> bool {
+/// Whether a trailer of this name may travel on.
+pub(crate) fn is_allowed(name: &[u8]) -> bool {
     ALLOWED.iter().any(|known| {
         name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known.as_bytes()))
             && (name.len() == known.len() || known.ends_with('-') || known.starts_with("x-"))

@@ -2,6 +2,8 @@
 //!
 //! Sentences never repeat what stands in a key: the parser's own words might quote it.
 
+mod text;
+
 use std::fmt::Write as _;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -12,6 +14,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+pub use text::text;
 
 /// Names that a line tells before the rest is counted.
 const NAMED: usize = 4;
@@ -44,7 +48,7 @@ pub enum BadPair {
     Key(String),
     /// Both are good, but not for each other.
     #[error(
-        "the private key does not belong to the certificate; give the key that the certificate was made for"
+        "failed to parse key: it does not belong to the certificate; give the key that the certificate was made for"
     )]
     Mismatch,
 }
@@ -124,6 +128,16 @@ pub fn check_pair(cert: &str, key: &str) -> Result<(), BadPair> {
         Err(rustls::Error::InconsistentKeys(_)) => Err(BadPair::Mismatch),
         Err(error) => Err(BadPair::Certificate(error.to_string())),
     }
+}
+
+/// Checks that a text is the private RSA key of a service account, which statements can be signed with.
+///
+/// # Errors
+/// Why it isn't.
+pub fn check_rsa_key(pem: &str) -> Result<(), String> {
+    let wrong = || "it is no RSA key, which service accounts of Google have".to_owned();
+    let key = any_supported_type(&private_key(pem)?).map_err(|_| wrong())?;
+    if key.algorithm() == rustls::SignatureAlgorithm::RSA { Ok(()) } else { Err(wrong()) }
 }
 
 /// Checks that a text holds certificates of authorities that others can be verified by.

@@ -20,11 +20,17 @@ pub enum Behaviour {
     KnownAdminKeys,
     /// Secrets in a store that is shared with an APISIX are written in its form: AES-CBC with the key as IV, only where APISIX does so.
     ApisixEncryption,
+    /// `hmac-auth` asks only for a signed `Date`, or for what `signed_headers` says and nothing else.
+    UnsignedHmacTarget,
+    /// `jwe-decrypt` also takes tokens whose header isn't part of what was authenticated, as APISIX made them.
+    JweWithoutAad,
+    /// Plugins send credentials to identity providers over plain http without being told that they may.
+    PlainCredentials,
 }
 
 impl Behaviour {
     /// Every behaviour with the name by which `config.yaml` knows it.
-    pub const ALL: [(&'static str, Self); 7] = [
+    pub const ALL: [(&'static str, Self); 10] = [
         ("key-in-query-or-cookie", Self::KeyInQueryOrCookie),
         ("admin-cors", Self::AdminCors),
         ("real-ip-from-loopback", Self::RealIpFromLoopback),
@@ -32,6 +38,9 @@ impl Behaviour {
         ("apisix-names", Self::ApisixNames),
         ("known-admin-keys", Self::KnownAdminKeys),
         ("apisix-encryption", Self::ApisixEncryption),
+        ("unsigned-hmac-target", Self::UnsignedHmacTarget),
+        ("jwe-without-aad", Self::JweWithoutAad),
+        ("plain-http-credentials", Self::PlainCredentials),
     ];
 }
 

@@ -74,6 +74,16 @@ pub fn read(text: &str, format: Format) -> Result<Document, DocumentError> {
     read_all(text, format, None)
 }
 
+/// Any text in YAML or JSON as a value, within the same bounds: what other documents, such as OpenAPI's, are read by.
+///
+/// # Errors
+/// [`DocumentError`] with the line where the mistake stands.
+pub fn value(text: &str) -> Result<Value, DocumentError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let format = if text.trim_start().starts_with('{') { Format::Json } else { Format::Yaml };
+    Ok(node::parse(text, format)?.value())
+}
+
 /// Reads a document of our own and fills in environment variables: `${{NAME}}` and `${{NAME:=default}}` in APISIX's form and ours, where the text
 /// of a variable becomes a number or a truth if it looks like one; `${NAME}` in ADC's form, which `\${NAME}` escapes.
 ///

@@ -40,6 +40,13 @@ impl Expr {
         self.0.eval(variables)
     }
 
+    /// The names of the variables that it asks for.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let mut names = Vec::new();
+        self.0.collect(&mut names);
+        names.into_iter()
+    }
+
     /// The first condition that is false, as a person reads it: for explaining why a route was not taken.
     #[must_use]
     pub fn first_false(&self, variables: &dyn Variables) -> Option<String> {
@@ -48,6 +55,14 @@ impl Expr {
 }
 
 impl Node {
+    fn collect<'a>(&'a self, names: &mut Vec<&'a str>) {
+        match self {
+            Self::And(nodes) | Self::Or(nodes) => nodes.iter().for_each(|node| node.collect(names)),
+            Self::Not(node) => node.collect(names),
+            Self::Test { variable, .. } => names.push(variable),
+        }
+    }
+
     fn eval(&self, variables: &dyn Variables) -> bool {
         match self {
             Self::And(all) => all.iter().all(|node| node.eval(variables)),

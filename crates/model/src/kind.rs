@@ -4,6 +4,30 @@
 
 use std::fmt;
 
+use serde_json::{Number, Value};
+
+/// An id as Lua prints it, and as keys have it: a number without a fraction is the same as a whole one. `None` for what can be no id.
+#[must_use]
+pub fn id_text(id: &Value) -> Option<String> {
+    match id {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(whole(number).unwrap_or_else(|| number.clone()).to_string()),
+        _ => None,
+    }
+}
+
+/// The whole number that a number with the fraction zero is, as far as both can be told apart; `None` where it is whole already, or isn't.
+#[must_use]
+pub fn whole(number: &Number) -> Option<Number> {
+    /// Beyond this, not every whole number can be written with a fraction.
+    const MOST: f64 = 9_007_199_254_740_992.0;
+    let with_fraction = number.as_f64().filter(|_| number.is_f64())?;
+    if with_fraction.fract() != 0.0 || with_fraction.abs() > MOST {
+        return None;
+    }
+    format!("{with_fraction:.0}").parse::<i64>().ok().map(Number::from)
+}
+
 /// A kind of resource that this version of Usher serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -188,6 +212,17 @@ impl Key {
             _ => return None,
         };
         self.id.split_once('/').map(|(above, _)| Self::new(kind, above))
+    }
+
+    /// What the keys begin with of all that lives below this one, and of which kind that is: a consumer's credentials, a service's cost
+    /// decorations.
+    #[must_use]
+    pub fn below(&self) -> Option<(String, Kind)> {
+        match self.kind {
+            Kind::Consumer => Some((Self::credential(&self.id, "").path(), Kind::Credential)),
+            Kind::Service => Some((Self::cost_decoration(&self.id, "").path(), Kind::CostDecoration)),
+            _ => None,
+        }
     }
 
     /// The whole key, such as `/apisix/routes/1`.

@@ -5,8 +5,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, ready};
 use serde::Serialize;
+use serde_json::Value;
+
+use crate::traffic::{Ask, Traffic};
 
 /// The running proxy as others see it.
 pub trait Live: Send + Sync + 'static {
@@ -27,6 +31,32 @@ pub trait Live: Send + Sync + 'static {
 
     /// What has been served per route since the start, busiest first; at most `limit` rows.
     fn traffic(&self, limit: usize) -> Vec<RouteTraffic>;
+
+    /// What is known of the nodes of upstreams that have health checks and were used, by name.
+    fn health(&self) -> Vec<UpstreamHealth> {
+        Vec::new()
+    }
+
+    /// What a registry of services (`dns`, `consul` and so on) has told, as the Control API shows it; `None` where it isn't set up.
+    fn discovered(&self, _kind: &str) -> Option<Value> {
+        None
+    }
+
+    /// The last requests that were served, as far as they are kept: some hundreds a worker.
+    fn recent(&self, _filter: &RecentFilter) -> Recent {
+        Recent::default()
+    }
+
+    /// Watches the next request that comes over a connection from this address: what became of it, which plugins ran and how long each took. Watched
+    /// from the call on, and ready once the request has ended; dropped, it is watched no more. `None`: nobody can watch it.
+    fn watch(&self, _client: SocketAddr) -> BoxFuture<'static, Option<Watched>> {
+        ready(None).boxed()
+    }
+
+    /// What the gateway's own time series say; empty where there are none. May take a tenth of a second.
+    fn series(&self, _ask: &Ask) -> Traffic {
+        Traffic::default()
+    }
 
     /// Where the gateway listens.
     fn listeners(&self) -> Vec<SocketAddr>;
@@ -120,6 +150,173 @@ pub struct UpstreamName {
     pub nodes: Vec<(String, u32)>,
     /// The node whose turn it is, `host:port`: it would get the request, if it were sent next. `None` where no node is in use.
     pub next: Option<String>,
+}
+
+/// The nodes of an upstream as its health checks see them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UpstreamHealth {
+    /// The key of the object that it is written in, such as `/apisix/upstreams/1`.
+    pub name: String,
+    /// `http`, `https` or `tcp`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its nodes, in the order written.
+    pub nodes: Vec<NodeHealth>,
+    /// When nodes became healthy or unhealthy, the newest first; bounded.
+    #[serde(skip)]
+    pub changes: Vec<HealthChange>,
+}
+
+/// A node as health checks see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodeHealth {
+    /// Its address: that of the last probe where it is a name.
+    pub ip: String,
+    /// Its port.
+    pub port: u16,
+    /// The name that probes go by.
+    pub hostname: String,
+    /// `healthy`, `mostly_healthy`, `mostly_unhealthy` or `unhealthy`.
+    pub status: String,
+    /// What was counted.
+    pub counter: HealthCounters,
+}
+
+impl NodeHealth {
+    /// Whether it gets requests.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        matches!(self.status.as_str(), "healthy" | "mostly_healthy")
+    }
+}
+
+/// Signs counted of a node since the last that said the contrary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HealthCounters {
+    /// Good ones.
+    pub success: u8,
+    /// Bad answers.
+    pub http_failure: u8,
+    /// Broken connections.
+    pub tcp_failure: u8,
+    /// Timeouts.
+    pub timeout_failure: u8,
+}
+
+/// A node became healthy or unhealthy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HealthChange {
+    /// When, in milliseconds since 1970.
+    pub unix_ms: u64,
+    /// The node, `host:port`.
+    pub node: String,
+    /// What it is since then: `healthy` or `unhealthy`.
+    pub status: String,
+    /// What showed it.
+    pub because: String,
+}
+
+/// Which of the last requests are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecentFilter {
+    /// Only those behind this place, which is [`Recent::next`] of an earlier look.
+    pub after: Option<String>,
+    /// At most so many, the newest ones.
+    pub limit: usize,
+    /// Only those that took the route of this id or name; an empty text means those that took none.
+    pub route: Option<String>,
+    /// Only those whose answer's status lies between these two, both included.
+    pub status: Option<(u16, u16)>,
+    /// Only those of this consumer.
+    pub consumer: Option<String>,
+    /// Only those of this method.
+    pub method: Option<String>,
+    /// Only those whose path begins so.
+    pub path: Option<String>,
+    /// Only those that the gateway answered for this cause, such as `connect-timeout`.
+    pub cause: Option<String>,
+}
+
+/// The last requests, as somebody asked for them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Recent {
+    /// The requests, oldest first.
+    pub requests: Vec<RecentRequest>,
+    /// Where to go on from.
+    pub next: String,
+    /// How many came since `after` and are no longer kept.
+    pub missed: u64,
+}
+
+/// A request that was served. Bodies, header fields and queries are not in it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RecentRequest {
+    /// When its head was complete, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// The method.
+    pub method: String,
+    /// The host that was asked for, without port.
+    pub host: String,
+    /// The path that was asked for, without query; at most 256 bytes.
+    pub path: String,
+    /// The answer's status; 499 for a client that left before it had one.
+    pub status: u16,
+    /// The route's id.
+    pub route: Option<String>,
+    /// The route's name.
+    pub route_name: Option<String>,
+    /// The consumer's name.
+    pub consumer: Option<String>,
+    /// The client's address.
+    pub client: String,
+    /// The node that was last tried.
+    pub node: Option<String>,
+    /// The status that the node gave; 502 and 504 stand for connections that failed.
+    pub upstream_status: Option<u16>,
+    /// The same of all nodes that were tried, in order; the last one is that of `node`.
+    pub tries: Vec<u16>,
+    /// `upstream` or `gateway`.
+    pub answered_by: &'static str,
+    /// Why the gateway gave an answer of its own, in one word.
+    pub cause: Option<&'static str>,
+    /// The plugin that answered, where one did.
+    pub plugin: Option<&'static str>,
+    /// Who failed then: `client`, `upstream` or `gateway`.
+    pub failed_by: Option<&'static str>,
+    /// Whether the request may then be sent again, because the upstream has certainly not acted upon it.
+    pub retry_safe: Option<bool>,
+    /// From the complete head to the last byte of the answer, in milliseconds.
+    pub took_ms: f64,
+    /// Of that, what the upstream took.
+    pub upstream_took_ms: Option<f64>,
+    /// Bytes of the request, head and body.
+    pub received_bytes: u64,
+    /// Bytes of the answer, head and body.
+    pub sent_bytes: u64,
+}
+
+/// A request that was watched on its way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Watched {
+    /// What became of it.
+    pub request: RecentRequest,
+    /// The plugins that ran, in order, each once a phase; those of bodies are not among them.
+    pub plugins: Vec<PluginRun>,
+    /// From the complete head to the first try of a node, in milliseconds.
+    pub upstream_began_ms: Option<f64>,
+}
+
+/// A plugin that ran in one phase.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct PluginRun {
+    /// Its name.
+    pub name: &'static str,
+    /// The phase.
+    pub phase: &'static str,
+    /// From the complete head to its beginning, in milliseconds.
+    pub began_ms: f64,
+    /// How long it took, waiting included; `None` where it was cut short.
+    pub took_ms: Option<f64>,
 }
 
 /// What one route has served.

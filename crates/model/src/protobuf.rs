@@ -1,10 +1,14 @@
-//! Protobuf definitions: the text of a `.proto` file, or a file descriptor set in base64, as one thing.
+//! Protobuf definitions: the text of a `.proto` file, or a file descriptor set in base64, as one thing; and messages between JSON and their wire form.
+
+mod decode;
+mod encode;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
-use protox::prost_reflect::DescriptorPool;
+use protox::prost_reflect::{DescriptorPool, MessageDescriptor, MethodDescriptor};
+use serde_json::Value;
 
 /// What a definition is called in the compiler's sentences.
 const NAME: &str = "content.proto";
@@ -40,6 +44,120 @@ pub fn compile(content: &str) -> Result<Vec<u8>, String> {
             };
             Err(format!("{told}{hint}"))
         }
+    }
+}
+
+/// A definition that was read: its services and messages.
+#[derive(Clone, Debug)]
+pub struct Definition(DescriptorPool);
+
+/// A method of a service.
+#[derive(Clone, Debug)]
+pub struct Method(MethodDescriptor);
+
+/// A kind of message.
+#[derive(Clone, Debug)]
+pub struct Message(MessageDescriptor);
+
+/// How numbers of 64 bits stand in JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wide {
+    /// As numbers.
+    #[default]
+    Number,
+    /// Those that need more than 32 bits as `#` and decimal digits.
+    Text,
+    /// Those that need more than 32 bits as `#0x` and hexadecimal digits.
+    Hex,
+}
+
+/// Which members stand in JSON that a message doesn't say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Defaults {
+    /// Those of proto3.
+    #[default]
+    Proto3,
+    /// All that have a default.
+    All,
+    /// None.
+    None,
+}
+
+/// How a message stands in JSON. The names of its members are those of the definition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Style {
+    /// How numbers of 64 bits stand.
+    pub wide: Wide,
+    /// Whether values of enums stand as numbers, and not by their names.
+    pub enums_as_numbers: bool,
+    /// Which members stand that the message doesn't say.
+    pub defaults: Defaults,
+}
+
+impl Definition {
+    /// Reads the content of a proto resource.
+    ///
+    /// # Errors
+    /// As [`compile`].
+    pub fn read(content: &str) -> Result<Self, String> {
+        let set = compile(content)?;
+        DescriptorPool::decode(set.as_slice()).map(Self).map_err(|error| format!("it can't be read: {error}"))
+    }
+
+    /// The method of a service, which is named with its package.
+    #[must_use]
+    pub fn method(&self, service: &str, method: &str) -> Option<Method> {
+        self.0.get_service_by_name(service)?.methods().find(|known| known.name() == method).map(Method)
+    }
+
+    /// The message of this name, with its package; a leading dot is the same.
+    #[must_use]
+    pub fn message(&self, name: &str) -> Option<Message> {
+        self.0.get_message_by_name(name.strip_prefix('.').unwrap_or(name)).map(Message)
+    }
+}
+
+impl Method {
+    /// What it is asked with.
+    #[must_use]
+    pub fn input(&self) -> Message {
+        Message(self.0.input())
+    }
+
+    /// What it answers with.
+    #[must_use]
+    pub fn output(&self) -> Message {
+        Message(self.0.output())
+    }
+
+    /// Whether it answers with any number of messages.
+    #[must_use]
+    pub fn answers_many(&self) -> bool {
+        self.0.is_server_streaming()
+    }
+
+    /// Whether it is asked with any number of messages.
+    #[must_use]
+    pub fn asks_many(&self) -> bool {
+        self.0.is_client_streaming()
+    }
+}
+
+impl Message {
+    /// The wire form of an object. Numbers and truths may stand as texts, as they do in queries; a single value may stand for a list of one.
+    ///
+    /// # Errors
+    /// The member that doesn't fit, and what it has to be.
+    pub fn encode(&self, value: &Value) -> Result<Vec<u8>, String> {
+        encode::message(&self.0, value)
+    }
+
+    /// The object of a wire form. Bytes that are no text stand in base64.
+    ///
+    /// # Errors
+    /// The bytes are no message of this kind.
+    pub fn decode(&self, bytes: &[u8], style: Style) -> Result<Value, String> {
+        decode::message(&self.0, bytes, style)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! What a user wrote stays a JSON value; it crosses over to these types once, when the proxy takes it up.
 
+mod checks;
 mod node;
 mod upstream;
 mod whole;
@@ -12,8 +13,11 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+pub use checks::{ActiveChecks, CheckKind, Checks, HealthBounds, PassiveChecks};
 pub use node::Node;
-pub use upstream::{KeepalivePool, PassHost, Scheme, Timeouts, Upstream, UpstreamTls};
+pub use upstream::{
+    Balancer, DiscoveryArgs, HashOn, KeepalivePool, PassHost, Scheme, Timeouts, Upstream, UpstreamTls,
+};
 
 /// A value that is no resource of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,11 +33,9 @@ impl BadResource {
 /// An id, which may be written as a number.
 fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match Option::<Value>::deserialize(deserializer)? {
-        Some(Value::String(text)) => Some(text),
-        Some(Value::Number(number)) => Some(number.to_string()),
-        Some(other) => {
-            return Err(serde::de::Error::custom(format!("an id is a text or a whole number, not {other}")));
-        }
+        Some(id) => Some(crate::kind::id_text(&id).ok_or_else(|| {
+            serde::de::Error::custom(format!("an id is a text or a whole number, not {id}"))
+        })?),
         None => None,
     })
 }
@@ -77,6 +79,8 @@ pub struct Route {
     remote_addrs: Vec<IpNet>,
     /// The condition, if any.
     pub vars: Option<Value>,
+    /// A condition written in Luau: `function(vars, opts) ... end`.
+    pub filter_func: Option<String>,
     /// Timeouts that win over the upstream's.
     pub timeout: Option<Timeouts>,
     /// Plugin bodies by name.

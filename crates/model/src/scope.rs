@@ -84,10 +84,15 @@ impl Scope {
         if self.is_all() {
             return None;
         }
-        if matches!(kind, Kind::GlobalRule | Kind::PluginMetadata) {
-            return Some(format!("a {kind} is met by every request, and so lies in no scope"));
-        }
-        self.wrong_label(value).or_else(|| self.wrong_place(kind, value, service))
+        let outside = self.misfit_of_kind(kind).or_else(|| self.wrong_label(value));
+        outside.or_else(|| self.wrong_place(kind, value, service))
+    }
+
+    /// Why no resource of a kind lies inside, if so, whatever its value.
+    #[must_use]
+    pub fn misfit_of_kind(&self, kind: Kind) -> Option<String> {
+        (!self.is_all() && matches!(kind, Kind::GlobalRule | Kind::PluginMetadata))
+            .then(|| format!("a {kind} is met by every request, and so lies in no scope"))
     }
 
     fn wrong_label(&self, value: &Value) -> Option<String> {

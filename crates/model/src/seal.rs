@@ -143,6 +143,12 @@ impl Keyring {
         }
     }
 
+    /// The names of the keys, the newest first; they say nothing of the keys.
+    #[must_use]
+    pub fn ids(&self) -> Vec<&str> {
+        self.keys.iter().map(|key| key.id.as_str()).collect()
+    }
+
     /// Whether the first key sealed a text.
     #[must_use]
     pub fn is_newest(&self, sealed: &str) -> bool {
@@ -176,9 +182,24 @@ impl Keyring {
     /// # Errors
     /// The system gives no random bytes.
     pub fn seal(&self, aad: &str, plain: &str) -> Result<String, BadSeal> {
-        let key = self.keys.first().ok_or(BadSeal::NoKey)?;
         let mut nonce = [0; NONCE_LEN];
         aws_lc_rs::rand::fill(&mut nonce).map_err(|_| BadSeal::NoRandom)?;
+        self.seal_with(aad, plain, nonce)
+    }
+
+    /// Seals anew with the first key what another key of the ring sealed. The nonce follows from what there is, so that equal texts of one record
+    /// become equal again, in whichever run.
+    pub(crate) fn reseal(&self, aad: &str, sealed: &str) -> Result<String, BadSeal> {
+        let key = self.keys.first().ok_or(BadSeal::NoKey)?;
+        let plain = self.open(aad, sealed)?;
+        let tag = hmac::sign(&key.mac, ["usher reseal", aad, sealed].join("\n").as_bytes());
+        let mut nonce = [0; NONCE_LEN];
+        nonce.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
+        self.seal_with(aad, &plain, nonce)
+    }
+
+    fn seal_with(&self, aad: &str, plain: &str, nonce: [u8; NONCE_LEN]) -> Result<String, BadSeal> {
+        let key = self.keys.first().ok_or(BadSeal::NoKey)?;
         let mut sealed = plain.as_bytes().to_vec();
         key.aead
             .seal_in_place_append_tag(

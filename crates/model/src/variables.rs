@@ -15,6 +15,18 @@ pub trait Variables {
     }
 }
 
+/// Whether a variable of this name is looked for in the request's body.
+#[must_use]
+pub fn is_of_body(name: &str) -> bool {
+    name.starts_with("post_arg") || name.starts_with("graphql_")
+}
+
+/// Whether a text names such a variable anywhere, as a template or a script does.
+#[must_use]
+pub fn names_body(text: &str) -> bool {
+    text.contains("post_arg") || text.contains("graphql_")
+}
+
 /// A fixed set of variables, for tests and for requests that are only described.
 impl Variables for [(&str, &str)] {
     fn variable(&self, name: &str) -> Option<Cow<'_, [u8]>> {

@@ -1,5 +1,6 @@
 //! Bodies: whole, streaming, or changed chunk by chunk on their way.
 
+use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -64,6 +65,61 @@ impl Body {
         let whole = Bytes::from(whole);
         *self = Self::Full(whole.clone());
         Ok(whole)
+    }
+}
+
+impl Body {
+    /// Reads the whole body where it has at most `limit` bytes, so that it is [`Body::Full`] or [`Body::Empty`] afterwards; of a larger one what was
+    /// read stands in front of the rest, and nothing is lost. Whether it is there as a whole.
+    ///
+    /// # Errors
+    /// Whatever broke the stream.
+    pub async fn read_up_to(&mut self, limit: u64) -> Result<bool, BodyError> {
+        let Self::Stream(stream) = self else { return Ok(true) };
+        if stream.remaining().is_some_and(|length| length > limit) {
+            return Ok(false);
+        }
+        let mut pieces = VecDeque::new();
+        let mut read = 0;
+        while let Some(chunk) = std::future::poll_fn(|context| stream.poll_read(context)).await {
+            let chunk = chunk?;
+            read += chunk.len() as u64;
+            pieces.push_back(chunk);
+            if read > limit {
+                if let Self::Stream(rest) = std::mem::take(self) {
+                    *self = Self::Stream(Box::new(Behind { pieces, rest }));
+                }
+                return Ok(false);
+            }
+        }
+        let mut whole = Vec::with_capacity(usize::try_from(read).unwrap_or(0));
+        pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+        *self = if whole.is_empty() { Self::Empty } else { Self::Full(whole.into()) };
+        Ok(true)
+    }
+}
+
+/// A stream with what was read of it already in front.
+struct Behind {
+    pieces: VecDeque<Bytes>,
+    rest: Box<dyn BodyRead>,
+}
+
+impl BodyRead for Behind {
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        match self.pieces.pop_front() {
+            Some(piece) => Poll::Ready(Some(Ok(piece))),
+            None => self.rest.poll_read(context),
+        }
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        let front: u64 = self.pieces.iter().map(|piece| piece.len() as u64).sum();
+        self.rest.remaining().map(|rest| rest + front)
+    }
+
+    fn take_trailers(&mut self) -> Option<Head> {
+        self.rest.take_trailers()
     }
 }
 

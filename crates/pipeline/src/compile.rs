@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use usher_model::expr::Expr;
+use usher_model::variables::names_body;
 
 use crate::body::BodySteps;
 use crate::env::Env;
 use crate::exchange::Exchange;
 use crate::meta::Meta;
-use crate::plugin::{BuildError, Flow};
+use crate::plugin::{BuildError, Called, Flow};
 use crate::reply::Reply;
-use crate::spec::{Called, Running, Spec};
+use crate::spec::{Running, Spec};
 
 /// A route's (or global rule's) plugins, ready to run. Shared by all workers; cheap to clone.
 #[derive(Clone, Default)]
@@ -26,7 +27,11 @@ pub struct Pipeline {
     request_body: Vec<Step>,
     header_filter: Vec<Step>,
     body_filter: Vec<Step>,
+    exit: Vec<Step>,
+    mask: Vec<Step>,
     log: Vec<Step>,
+    /// Whether a plugin's body names variables of the request's body.
+    reads_body: bool,
 }
 
 #[derive(Clone)]
@@ -36,10 +41,14 @@ struct Part {
     step: Step,
     /// Came in by an overlay under a name that the base didn't have.
     fresh: bool,
+    /// Names variables of the request's body.
+    reads_body: bool,
 }
 
 #[derive(Clone)]
 struct Step {
+    name: &'static str,
+    prefers_route: bool,
     plugin: Arc<dyn Running>,
     guard: Option<Arc<Guard>>,
 }
@@ -86,11 +95,14 @@ macro_rules! walk {
                 step.plugin.passed_over($exchange);
                 continue;
             }
+            $exchange.note_run(step.name, stringify!($hook));
             let flow = match step.plugin.$hook($exchange) {
                 Called::Now(flow) => flow,
                 Called::Later(waiting) => waiting.await,
             };
+            $exchange.note_ran();
             if let Flow::Reply(reply) = flow {
+                $exchange.note_reply(step.name);
                 return step.refused(reply);
             }
         }
@@ -144,14 +156,23 @@ impl Pipeline {
         let lane = |takes_part: fn(&Spec) -> bool| -> Vec<Step> {
             parts.iter().filter(|part| takes_part(part.spec)).map(|part| part.step.clone()).collect()
         };
+        // What codes an answer sees it last.
+        let outward = |takes_part: fn(&Spec) -> bool| -> Vec<Step> {
+            let of = |outermost: bool| parts.iter().filter(move |part| part.spec.outermost == outermost);
+            let taking = of(false).chain(of(true)).filter(|part| takes_part(part.spec));
+            taking.map(|part| part.step.clone()).collect()
+        };
         Self {
             rewrite: lane(|spec| spec.phases.rewrite),
             access: lane(|spec| spec.phases.access),
             before_proxy: lane(|spec| spec.phases.before_proxy),
             request_body: lane(|spec| spec.phases.request_body),
-            header_filter: lane(|spec| spec.phases.header_filter),
-            body_filter: lane(|spec| spec.phases.body_filter),
+            header_filter: outward(|spec| spec.phases.header_filter),
+            body_filter: outward(|spec| spec.phases.body_filter),
+            exit: lane(|spec| spec.phases.exit),
+            mask: lane(|spec| spec.phases.mask),
             log: lane(|spec| spec.phases.log),
+            reads_body: parts.iter().any(|part| part.reads_body),
             parts,
             left_out,
         }
@@ -188,7 +209,26 @@ impl Pipeline {
 
     /// The access phase.
     pub async fn access(&self, exchange: &mut Exchange) -> Flow {
-        walk!(&self.access, access, exchange)
+        for step in &self.access {
+            if exchange.is_stood_in_for(step.name) {
+                continue;
+            }
+            if !step.admits(exchange) {
+                step.plugin.passed_over(exchange);
+                continue;
+            }
+            exchange.note_run(step.name, "access");
+            let flow = match step.plugin.access(exchange) {
+                Called::Now(flow) => flow,
+                Called::Later(waiting) => waiting.await,
+            };
+            exchange.note_ran();
+            if let Flow::Reply(reply) = flow {
+                exchange.note_reply(step.name);
+                return step.refused(reply);
+            }
+        }
+        Flow::Continue
     }
 
     /// The phase between choosing a node and sending; again on every retry.
@@ -199,7 +239,13 @@ impl Pipeline {
     /// Whether rewrite, access and before_proxy are all empty, so that a request passes without a look.
     #[must_use]
     pub fn is_idle_on_the_way_in(&self) -> bool {
-        self.rewrite.is_empty() && self.access.is_empty() && self.before_proxy.is_empty()
+        self.rewrite.is_empty() && self.access.is_empty() && self.before_proxy.is_empty() && !self.reads_body
+    }
+
+    /// Whether variables of the request's body are asked for, so that it has to be read before the plugins run.
+    #[must_use]
+    pub const fn reads_body(&self) -> bool {
+        self.reads_body
     }
 
     /// Adds this request's body steps.
@@ -216,9 +262,14 @@ impl Pipeline {
     /// The answer's head passes every plugin. One that replies replaces the answer.
     pub fn header_filter(&self, exchange: &mut Exchange) -> Flow {
         for step in &self.header_filter {
-            if step.admits(exchange)
-                && let Flow::Reply(reply) = step.plugin.header_filter(exchange)
-            {
+            if !step.admits(exchange) {
+                continue;
+            }
+            exchange.note_run(step.name, "header_filter");
+            let flow = step.plugin.header_filter(exchange);
+            exchange.note_ran();
+            if let Flow::Reply(reply) = flow {
+                exchange.note_reply(step.name);
                 return step.refused(reply);
             }
         }
@@ -236,11 +287,39 @@ impl Pipeline {
         }
     }
 
+    /// An answer of the gateway's own passes the plugins that may make another of it.
+    #[must_use]
+    pub fn exit(&self, exchange: &mut Exchange, mut reply: Reply) -> Reply {
+        for step in &self.exit {
+            if step.admits(exchange) {
+                reply = step.plugin.exit(exchange, reply);
+            }
+        }
+        reply
+    }
+
+    /// What nobody may log is taken out of the finished exchange: of all pipelines before the first plugin of any logs it.
+    pub fn mask(&self, exchange: &mut Exchange) {
+        for step in &self.mask {
+            if step.admits(exchange) {
+                step.plugin.mask(exchange);
+            }
+        }
+    }
+
     /// The finished exchange passes every plugin.
     pub fn log(&self, exchange: &mut Exchange) {
+        self.log_beside(None, exchange);
+    }
+
+    /// The same for a global rule's plugins: those that leave the work to the route's are passed over where the route has them.
+    pub fn log_beside(&self, route: Option<&Self>, exchange: &mut Exchange) {
         for step in &self.log {
-            if step.admits(exchange) {
+            let left = step.prefers_route && route.is_some_and(|route| route.names(step.name));
+            if !left && step.admits(exchange) {
+                exchange.note_run(step.name, "log");
                 step.plugin.log(exchange);
+                exchange.note_ran();
             }
         }
     }
@@ -263,8 +342,15 @@ fn parts(bodies: &Map<String, Value>, env: &Env<'_>) -> Result<(Vec<Part>, Vec<&
         let guarded = meta.filter.is_some() || meta.error_response.is_some();
         let guard =
             guarded.then(|| Arc::new(Guard { filter: meta.filter, error_response: meta.error_response }));
+        let reads_body = names_body(&body.to_string());
         let priority = meta.priority.unwrap_or(spec.priority);
-        parts.push(Part { spec, priority, step: Step { plugin, guard }, fresh: false });
+        parts.push(Part {
+            spec,
+            priority,
+            step: Step { name: spec.name, prefers_route: spec.prefers_route, plugin, guard },
+            fresh: false,
+            reads_body,
+        });
     }
     Ok((parts, left_out))
 }

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use usher_model::compat::Compat;
+use usher_model::live::UpstreamHealth;
+use usher_model::protobuf::Definition;
 
 use crate::compile::Pipeline;
 use crate::plugin::BuildError;
@@ -20,16 +22,32 @@ pub trait Target: Any + Send + Sync {
 }
 
 /// Makes upstreams of their JSON; the proxy's part of building a plugin.
-pub trait Targets: Send + Sync {
+pub trait Targets: Any + Send + Sync {
     /// An upstream written inside a plugin. `name` tells it apart in metrics and logs; `compat` decides what it doesn't say itself.
     ///
     /// # Errors
     /// The sentence of what is wrong with it.
     fn target(&self, name: &str, upstream: &Value, compat: Compat) -> Result<Arc<dyn Target>, String>;
+
+    /// What health checks know of upstreams' nodes, for metrics.
+    fn health(&self) -> Vec<UpstreamHealth> {
+        Vec::new()
+    }
+
+    /// Whether a script can decide about a route (`filter_func`). Whoever runs no scripts takes every one.
+    ///
+    /// # Errors
+    /// The sentence of what is wrong with it.
+    fn condition(&self, _source: &str) -> Result<(), String> {
+        Ok(())
+    }
 }
 
-/// What outlives every single configuration: kept state, process-level settings.
-pub struct Process {
+/// What outlives every single configuration: kept state, process-level settings. A clone is the same process.
+#[derive(Clone)]
+pub struct Process(Arc<Inner>);
+
+struct Inner {
     attributes: Map<String, Value>,
     compat: Compat,
     targets: Box<dyn Targets>,
@@ -41,24 +59,44 @@ impl Process {
     /// `attributes` are the process-level settings by plugin, from `plugin_attr` in `config.yaml`.
     #[must_use]
     pub fn new(attributes: Map<String, Value>, compat: Compat, targets: Box<dyn Targets>) -> Self {
-        Self { attributes, compat, targets, kept: Mutex::default(), permanent: Mutex::default() }
+        Self(Arc::new(Inner {
+            attributes,
+            compat,
+            targets,
+            kept: Mutex::default(),
+            permanent: Mutex::default(),
+        }))
+    }
+
+    /// Who makes the upstreams that are written inside plugins.
+    #[must_use]
+    pub fn targets(&self) -> &dyn Targets {
+        &*self.0.targets
     }
 
     /// A plugin's process-level settings.
     #[must_use]
     pub fn attribute(&self, plugin: &str) -> Option<&Value> {
-        self.attributes.get(plugin)
+        self.0.attributes.get(plugin)
+    }
+
+    /// Whether a script can decide about a route (`filter_func`).
+    ///
+    /// # Errors
+    /// The sentence of what is wrong with it.
+    pub fn condition(&self, source: &str) -> Result<(), String> {
+        self.0.targets.condition(source)
     }
 
     /// Which of APISIX's behaviours are on.
     #[must_use]
-    pub const fn compat(&self) -> Compat {
-        self.compat
+    pub fn compat(&self) -> Compat {
+        self.0.compat
     }
 
     /// State that stays as long as the process: metrics, cache zones. The first caller makes it.
     pub fn permanent<T: Any + Send + Sync>(&self, key: &'static str, make: impl FnOnce() -> T) -> Arc<T> {
-        let mut permanent = self.permanent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut permanent = self.0.permanent.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = permanent.get(key).and_then(|found| Arc::clone(found).downcast().ok()) {
             return found;
         }
@@ -68,7 +106,7 @@ impl Process {
     }
 
     fn keep<T: Any + Send + Sync>(&self, key: String, make: impl FnOnce() -> T) -> Arc<T> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = kept.get(&key).and_then(Weak::upgrade).and_then(|found| found.downcast().ok()) {
             return found;
         }
@@ -82,16 +120,27 @@ impl Process {
     }
 }
 
-/// What plugins know wherever they run: the `plugin_metadata` objects, by the plugins' names.
+/// What plugins know wherever they run: the `plugin_metadata` objects, by the plugins' names, and the definitions of `protos`, by their ids.
 #[derive(Default)]
-pub struct Metadata(HashMap<String, Value>);
+pub struct Metadata {
+    plugins: HashMap<String, Value>,
+    protos: HashMap<String, Definition>,
+}
 
 impl Metadata {
     /// A plugin's metadata was written, or is gone.
     pub fn set(&mut self, plugin: &str, value: Option<Value>) {
         match value {
-            Some(value) => drop(self.0.insert(plugin.to_owned(), value)),
-            None => drop(self.0.remove(plugin)),
+            Some(value) => drop(self.plugins.insert(plugin.to_owned(), value)),
+            None => drop(self.plugins.remove(plugin)),
+        }
+    }
+
+    /// A protobuf definition was written, or is gone.
+    pub fn set_proto(&mut self, id: &str, definition: Option<Definition>) {
+        match definition {
+            Some(definition) => drop(self.protos.insert(id.to_owned(), definition)),
+            None => drop(self.protos.remove(id)),
         }
     }
 }
@@ -127,10 +176,17 @@ impl<'a> Env<'a> {
     /// # Errors
     /// It has another shape than `M`.
     pub fn metadata<M: DeserializeOwned>(&self) -> Result<Option<M>, BuildError> {
-        let found = self.metadata.and_then(|all| all.0.get(self.plugin));
+        let found = self.metadata.and_then(|all| all.plugins.get(self.plugin));
         found.map(|value| read(value.clone())).transpose().map_err(|error| {
             BuildError::new(format!("its metadata (plugin_metadata/{}) can't be used: {error}", self.plugin))
         })
+    }
+
+    /// The definition of a `protos` object, which the plugin's body has to name in a member `proto_id`: it is built anew when that object moves.
+    /// `None` where there is none, and where an object is only checked.
+    #[must_use]
+    pub fn proto(&self, id: &str) -> Option<Definition> {
+        self.metadata.and_then(|all| all.protos.get(id)).cloned()
     }
 
     /// The same with the revision that created the resource: one that is deleted and created anew begins with fresh state.
@@ -148,6 +204,12 @@ impl<'a> Env<'a> {
         name.hash(&mut hasher);
         body.to_string().hash(&mut hasher);
         Self { checksum: format!("{:016x}", hasher.finish()), plugin: name, ..*self }
+    }
+
+    /// The same as another plugin's part of this one sees it: with that one's metadata.
+    #[must_use]
+    pub fn on_behalf_of(&self, plugin: &'static str) -> Self {
+        Self { checksum: self.checksum.clone(), plugin, ..*self }
     }
 
     /// The key of the resource that carries the plugin.
@@ -175,6 +237,12 @@ impl<'a> Env<'a> {
         format!("{}\n{}\n{}", self.resource, self.created, self.checksum)
     }
 
+    /// What state outside of this process is kept by, so that other gateways with the same resource and body share it.
+    #[must_use]
+    pub fn shared_key(&self) -> String {
+        format!("{}#{}", self.resource, self.checksum)
+    }
+
     /// State that survives an edit elsewhere, such as a limit's windows: the same for the same key as long as anything uses it.
     pub fn keep<T: Any + Send + Sync>(&self, key: &str, make: impl FnOnce() -> T) -> Arc<T> {
         self.process.keep(format!("{}\n{key}", std::any::type_name::<T>()), make)
@@ -185,7 +253,7 @@ impl<'a> Env<'a> {
     /// # Errors
     /// The sentence of what is wrong with it.
     pub fn target(&self, name: &str, upstream: &Value) -> Result<Arc<dyn Target>, BuildError> {
-        self.process.targets.target(name, upstream, self.process.compat).map_err(BuildError::new)
+        self.process.0.targets.target(name, upstream, self.process.0.compat).map_err(BuildError::new)
     }
 
     /// Plugins that a plugin holds, as `multi-auth` and `workflow` do.

@@ -3,17 +3,22 @@
 //! A connection keeps one exchange and refills it for each request, so that the frame allocates nothing per request.
 
 use std::any::{Any, TypeId};
-use std::cell::RefCell;
+use std::borrow::Cow;
+use std::cell::{OnceCell, RefCell};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use usher_http1::head::Head;
 
+use crate::body::{Body, BodyError};
+use crate::cause::Cause;
 use crate::consumer::{Consumer, Directory, Found, Identity};
 use crate::env::Target;
-use crate::request::Request;
+use crate::request::{Request, decode_path};
+use crate::secured::Secured;
+use crate::variables::body::{BodyVariables, MOST_BYTES};
 use crate::worker::Worker;
 
 /// One request and its answer.
@@ -26,8 +31,14 @@ pub struct Exchange {
     pub answered_by: AnsweredBy,
     /// The client's address and port: the socket's, or what a trusted proxy or `real-ip` says.
     pub client: SocketAddr,
+    /// The other end of the connection, whoever the client is.
+    pub peer: SocketAddr,
+    /// Whether another request of the client's made the gateway send itself this one.
+    pub is_inner: bool,
     /// The port that the client came to.
     pub server_port: u16,
+    /// What TLS has settled with the client; `None` where it came without.
+    pub secured: Option<Rc<Secured>>,
     /// The route that was taken; `None` where none matched.
     pub route: Option<Arc<RouteFacts>>,
     /// Where a plugin sends the request instead of the route's own upstream.
@@ -36,13 +47,35 @@ pub struct Exchange {
     pub upstream: UpstreamFacts,
     /// When things happened, and how much was moved.
     pub times: Times,
+    /// Why the gateway gave an answer of its own, where it did.
+    pub cause: Option<Cause>,
     identity: Option<Identity>,
     shown: RefCell<Shown>,
     directory: Rc<dyn Directory>,
     worker: Rc<dyn Worker>,
     slots: Vec<Slot>,
-    variables: Vec<(&'static str, String)>,
+    variables: Vec<(Cow<'static, str>, String)>,
     judged: Vec<(usize, bool)>,
+    stood_in_for: Vec<&'static str>,
+    body_variables: OnceCell<BodyVariables>,
+    body_masks: Vec<BodyMask>,
+    /// The plugins that ran, where somebody wants to know.
+    trail: Option<Vec<Ran>>,
+    /// The plugin whose reply ended a phase last.
+    replied: Option<&'static str>,
+}
+
+/// A plugin that ran in one phase of an exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct Ran {
+    /// Its name.
+    pub plugin: &'static str,
+    /// The phase.
+    pub phase: &'static str,
+    /// When it began.
+    pub began: Instant,
+    /// How long it took, waiting included; `None` where it was cut short.
+    pub took: Option<Duration>,
 }
 
 /// Who made an answer.
@@ -54,6 +87,9 @@ pub enum AnsweredBy {
     /// A plugin or the gateway itself.
     Gateway,
 }
+
+/// Takes out of a request's body what may not be logged. The second argument says whether the body is there as a whole.
+pub type BodyMask = Rc<dyn Fn(&[u8], bool) -> Vec<u8>>;
 
 /// Where a plugin sends a request.
 #[derive(Clone)]
@@ -141,7 +177,10 @@ impl Exchange {
             answer: Head::empty(),
             answered_by: AnsweredBy::Upstream,
             client: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+            peer: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+            is_inner: false,
             server_port: 0,
+            secured: None,
             route: None,
             choice: None,
             upstream: UpstreamFacts::default(),
@@ -153,6 +192,7 @@ impl Exchange {
                 sent_bytes: 0,
                 body_bytes: 0,
             },
+            cause: None,
             identity: None,
             shown: RefCell::default(),
             directory,
@@ -160,12 +200,18 @@ impl Exchange {
             slots: Vec::new(),
             variables: Vec::new(),
             judged: Vec::new(),
+            stood_in_for: Vec::new(),
+            body_variables: OnceCell::new(),
+            body_masks: Vec::new(),
+            trail: None,
+            replied: None,
         }
     }
 
     /// Makes it ready for the next request; buffers keep their room. The request itself is refilled by the engine.
     pub fn reset(&mut self, directory: &Rc<dyn Directory>) {
         self.answer.clear();
+        self.is_inner = false;
         self.answered_by = AnsweredBy::Upstream;
         self.route = None;
         self.choice = None;
@@ -189,6 +235,12 @@ impl Exchange {
         self.slots.clear();
         self.variables.clear();
         self.judged.clear();
+        self.stood_in_for.clear();
+        self.body_variables.take();
+        self.body_masks.clear();
+        self.trail = None;
+        self.replied = None;
+        self.cause = None;
     }
 
     /// The worker that this request runs on.
@@ -300,16 +352,112 @@ impl Exchange {
     }
 
     /// Sets a variable that this request answers from now on, such as `apisix_request_id`.
-    pub fn set_variable(&mut self, name: &'static str, value: impl Into<String>) {
-        let value = value.into();
+    pub fn set_variable(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) {
+        let (name, value) = (name.into(), value.into());
         match self.variables.iter_mut().find(|(known, _)| *known == name) {
             Some((_, old)) => *old = value,
             None => self.variables.push((name, value)),
         }
     }
 
-    pub(crate) fn set_variables(&self) -> &[(&'static str, String)] {
+    /// Sets the variable `uri_param_<name>` to a part of the path, which is decoded for it.
+    pub fn set_parameter(&mut self, name: &str, part: &str) {
+        self.set_variable(format!("uri_param_{name}"), decode_path(part));
+    }
+
+    /// From now on it is noted which plugins run, for [`Exchange::ran`].
+    pub fn note_runs(&mut self) {
+        self.trail.get_or_insert_default();
+    }
+
+    /// The plugins that ran, each `name#phase`, in order; `None` where it wasn't noted.
+    #[must_use]
+    pub fn ran(&self) -> Option<String> {
+        let ran: Vec<String> =
+            self.trail()?.iter().map(|ran| format!("{}#{}", ran.plugin, ran.phase)).collect();
+        Some(if ran.is_empty() { "no plugin".to_owned() } else { ran.join(", ") })
+    }
+
+    /// The same with how long each took.
+    #[must_use]
+    pub fn trail(&self) -> Option<&[Ran]> {
+        self.trail.as_deref()
+    }
+
+    /// The plugin that made the answer; `None` where the upstream or the gateway itself did.
+    #[must_use]
+    pub fn answered_by_plugin(&self) -> Option<&'static str> {
+        self.replied.filter(|_| self.answered_by == AnsweredBy::Gateway)
+    }
+
+    pub(crate) const fn note_reply(&mut self, plugin: &'static str) {
+        self.replied = Some(plugin);
+    }
+
+    pub(crate) fn note_run(&mut self, plugin: &'static str, phase: &'static str) {
+        if let Some(trail) = &mut self.trail {
+            // A worker's own clock stands still within a turn.
+            trail.push(Ran { plugin, phase, began: Instant::now(), took: None });
+        }
+    }
+
+    /// The plugin that was noted last is done with its phase.
+    pub(crate) fn note_ran(&mut self) {
+        if let Some(ran) = self.trail.as_mut().and_then(|trail| trail.last_mut()) {
+            ran.took = Some(ran.began.elapsed());
+        }
+    }
+
+    /// Reads the body for the variables that are looked for in it (`post_arg_x`, `graphql_name`). A body of more than 1 MiB stays unread as far as
+    /// it is, and says nothing.
+    ///
+    /// # Errors
+    /// The body broke off or was malformed.
+    pub async fn read_for_variables(&mut self) -> Result<(), BodyError> {
+        self.body_variables.take();
+        self.request.body.read_up_to(MOST_BYTES).await.map(drop)
+    }
+
+    /// From now on nobody sees the request's body but through `mask`: neither loggers, which have looked at it before, nor variables of it.
+    pub fn mask_body(&mut self, mask: BodyMask) {
+        self.body_variables.take();
+        self.request.body = match std::mem::take(&mut self.request.body) {
+            Body::Full(bytes) => Body::Full(mask(&bytes, true).into()),
+            // What of a stream is left over is nobody's any more.
+            Body::Empty | Body::Stream(_) => Body::Empty,
+        };
+        self.body_masks.push(mask);
+    }
+
+    /// The body of the request, or its beginning where it isn't `whole`, as it may be logged.
+    #[must_use]
+    pub fn masked_body(&self, body: Vec<u8>, whole: bool) -> Vec<u8> {
+        self.body_masks.iter().fold(body, |body, mask| mask(&body, whole))
+    }
+
+    pub(crate) fn body_variables(&self) -> &BodyVariables {
+        self.body_variables.get_or_init(|| BodyVariables::of(&self.request))
+    }
+
+    /// How many variables were set by [`Exchange::set_variable`].
+    #[must_use]
+    pub fn own_variables(&self) -> usize {
+        self.variables.len()
+    }
+
+    pub(crate) fn set_variables(&self) -> &[(Cow<'static, str>, String)] {
         &self.variables
+    }
+
+    /// A plugin has done the work of the one of this name, whose access phase is left out from now on.
+    pub fn stand_in_for(&mut self, plugin: &'static str) {
+        if !self.is_stood_in_for(plugin) {
+            self.stood_in_for.push(plugin);
+        }
+    }
+
+    pub(crate) fn is_stood_in_for(&self, plugin: &str) -> bool {
+        self.stood_in_for.contains(&plugin)
     }
 
     /// What `judge` says, asked once per request for the same `guard`.

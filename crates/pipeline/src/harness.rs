@@ -3,6 +3,7 @@
 //! It walks the phases in the engine's order, so that what a plugin's own file tests is what a client would see of that plugin alone.
 
 mod bench_worker;
+mod outcome;
 mod people;
 
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use serde_json::{Map, Value};
 use usher_http1::head::Head;
 use usher_model::compat::Compat;
@@ -21,15 +21,16 @@ use usher_model::schema;
 use crate::body::{Body, BodySteps};
 use crate::compile::Pipeline;
 use crate::consumer::Directory;
-use crate::env::{Env, Process, Target, Targets};
-use crate::exchange::{AnsweredBy, Choice, Exchange, RouteFacts};
+use crate::env::{Env, Metadata, Process, Target, Targets};
+use crate::exchange::{AnsweredBy, Exchange, RouteFacts};
 use crate::plugin::{BuildError, Flow};
 use crate::registry::Registry;
 use crate::reply::Reply;
 use crate::spec::Spec;
 use crate::worker::Worker;
 
-pub use bench_worker::BenchWorker;
+pub use bench_worker::{BenchWorker, Clock};
+pub use outcome::{Outcome, Seen};
 pub use people::People;
 
 /// What stands in for an upstream: sees the exchange, gives the answer.
@@ -40,6 +41,7 @@ pub struct Harness {
     pipeline: Pipeline,
     process: Arc<Process>,
     registry: Arc<Registry>,
+    metadata: Rc<Metadata>,
     worker: Rc<BenchWorker>,
     people: Rc<People>,
     route: Arc<RouteFacts>,
@@ -84,11 +86,46 @@ pub fn try_harness_with(
     bodies: Map<String, Value>,
     attributes: Map<String, Value>,
 ) -> Result<Harness, BuildError> {
+    bench(specs, &bodies, attributes, Compat::NONE, Metadata::default())
+}
+
+/// The same with what plugins know wherever they run.
+///
+/// # Errors
+/// What the Admin API would say of the first that is refused.
+pub fn try_harness_knowing(
+    specs: &[&'static Spec],
+    bodies: &Map<String, Value>,
+    metadata: Metadata,
+) -> Result<Harness, BuildError> {
+    bench(specs, bodies, Map::new(), Compat::NONE, metadata)
+}
+
+/// The same with behaviours of APISIX that are off by default.
+///
+/// # Errors
+/// What the Admin API would say of the first that is refused.
+pub fn try_harness_under(
+    compat: Compat,
+    specs: &[&'static Spec],
+    bodies: &Map<String, Value>,
+) -> Result<Harness, BuildError> {
+    bench(specs, bodies, Map::new(), compat, Metadata::default())
+}
+
+fn bench(
+    specs: &[&'static Spec],
+    bodies: &Map<String, Value>,
+    attributes: Map<String, Value>,
+    compat: Compat,
+    metadata: Metadata,
+) -> Result<Harness, BuildError> {
     let registry = Arc::new(Registry::new(specs));
-    let process = Arc::new(Process::new(attributes, Compat::NONE, Box::new(BenchTargets)));
+    let process = Arc::new(Process::new(attributes, compat, Box::new(BenchTargets)));
     Ok(Harness {
-        pipeline: compiled(&process, &registry, ROUTE, &bodies)?,
+        pipeline: compiled(&process, &registry, ROUTE, bodies, &metadata)?,
         process,
+        metadata: Rc::new(metadata),
         registry,
         worker: Rc::new(BenchWorker::default()),
         people: Rc::new(People::default()),
@@ -113,8 +150,9 @@ fn compiled(
     registry: &Registry,
     resource: &str,
     bodies: &Map<String, Value>,
+    metadata: &Metadata,
 ) -> Result<Pipeline, BuildError> {
-    let env = Env::new(process, registry, resource);
+    let env = Env::new(process, registry, resource).with_metadata(metadata);
     for (name, body) in bodies {
         registry.check(name, body, &env)?;
     }
@@ -169,7 +207,19 @@ impl Harness {
     #[expect(clippy::expect_used, reason = "a test bench fails by panicking")]
     pub fn consumer(self, name: &str, plugin: &str, credential: &Value, labels: Map<String, Value>) -> Self {
         let parsed = self.registry.credential(plugin, credential).expect("a good credential");
-        self.people.add(name, plugin, parsed, labels);
+        self.people.add(name, plugin, parsed, labels, None);
+        self
+    }
+
+    /// A consumer with one credential that belongs to a consumer group.
+    ///
+    /// # Panics
+    /// When the credential is refused.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a test bench fails by panicking")]
+    pub fn consumer_of_group(self, name: &str, plugin: &str, credential: &Value, group: &str) -> Self {
+        let parsed = self.registry.credential(plugin, credential).expect("a good credential");
+        self.people.add(name, plugin, parsed, Map::new(), Some(group));
         self
     }
 
@@ -185,6 +235,27 @@ impl Harness {
     pub fn upstream(mut self, answer: impl FnMut(&mut Exchange) -> Reply + 'static) -> Self {
         self.upstream = Box::new(answer);
         self
+    }
+
+    /// Gives the bench a worker on a runtime, for plugins that have tasks, timers or connections of their own. Comes before everything else.
+    #[must_use]
+    pub fn on_runtime(mut self, clock: Clock) -> Self {
+        self.worker = Rc::new(BenchWorker::on_runtime(clock));
+        self
+    }
+
+    /// Lets the runtime run until this holds.
+    ///
+    /// # Panics
+    /// After ten seconds.
+    pub fn until(&self, mut holds: impl FnMut() -> bool) {
+        for _ in 0..2_000 {
+            if holds() {
+                return;
+            }
+            self.worker.pass(Duration::from_millis(5));
+        }
+        assert!(holds(), "what was waited for did not come");
     }
 
     /// What answers the plugin's own calls.
@@ -205,8 +276,9 @@ impl Harness {
     /// What the Admin API would say of the first plugin that is refused.
     pub fn beside(&self, resource: &str, bodies: &Map<String, Value>) -> Result<Self, BuildError> {
         Ok(Self {
-            pipeline: compiled(&self.process, &self.registry, resource, bodies)?,
+            pipeline: compiled(&self.process, &self.registry, resource, bodies, &self.metadata)?,
             process: Arc::clone(&self.process),
+            metadata: Rc::clone(&self.metadata),
             registry: Arc::clone(&self.registry),
             worker: Rc::clone(&self.worker),
             people: Rc::clone(&self.people),
@@ -289,9 +361,12 @@ impl Harness {
             exchange.upstream.statuses.push(reply.head.status());
             reply
         });
-        if seen.is_none() {
+        let reply = if seen.is_none() {
             exchange.answered_by = AnsweredBy::Gateway;
-        }
+            self.pipeline.exit(&mut exchange, reply)
+        } else {
+            reply
+        };
         exchange.answer = reply.head;
         let mut body = reply.body;
         if let Flow::Reply(reply) = self.pipeline.header_filter(&mut exchange) {
@@ -305,11 +380,11 @@ impl Harness {
             other => whole(other, &mut steps),
         };
         exchange.times.body_bytes = body.len() as u64;
+        self.pipeline.mask(&mut exchange);
         self.pipeline.log(&mut exchange);
         Outcome { head: exchange.answer.clone(), body, upstream: seen, exchange }
     }
 
-    #[expect(clippy::expect_used, reason = "a test bench fails by panicking")]
     fn way_in(&self, exchange: &mut Exchange) -> Option<Reply> {
         let run = async {
             for phase in 0..3 {
@@ -324,7 +399,7 @@ impl Harness {
             }
             None
         };
-        run.now_or_never().expect("hooks that wait only for what the bench answers at once")
+        self.worker.wait(run)
     }
 }
 
@@ -347,100 +422,4 @@ fn whole(body: Body, steps: &mut BodySteps) -> Bytes {
     }
     out.extend(steps.end(&mut Head::empty()).expect("a step that takes the end").concat());
     out.into()
-}
-
-/// What reached the upstream.
-#[derive(Clone, Debug)]
-pub struct Seen {
-    /// Method and fields.
-    pub head: Head,
-    /// Path and query.
-    pub target: String,
-    /// The body.
-    pub body: Bytes,
-    /// The upstream id that a plugin chose.
-    pub upstream_id: Option<String>,
-    /// The upstream that a plugin brought along, as its JSON.
-    pub target_json: Option<Value>,
-}
-
-impl Seen {
-    fn of(exchange: &Exchange) -> Self {
-        let request = &exchange.request;
-        let query = request.query().map(|query| format!("?{query}")).unwrap_or_default();
-        let body = match &request.body {
-            Body::Full(bytes) => bytes.clone(),
-            Body::Empty | Body::Stream(_) => Bytes::new(),
-        };
-        let (mut upstream_id, mut target_json) = (None, None);
-        match &exchange.choice {
-            Some(Choice::Id(id)) => upstream_id = Some(id.to_string()),
-            Some(Choice::Target(target)) => {
-                target_json = target.as_any().downcast_ref::<BenchTarget>().map(|target| target.0.clone());
-            }
-            None => {}
-        }
-        Self {
-            head: request.head.clone(),
-            target: format!("{}{query}", request.path()),
-            body,
-            upstream_id,
-            target_json,
-        }
-    }
-}
-
-/// What the client got, and what the upstream saw.
-pub struct Outcome {
-    /// The answer's status and fields.
-    pub head: Head,
-    /// The answer's body.
-    pub body: Bytes,
-    /// What reached the upstream; `None` when the gateway answered by itself.
-    pub upstream: Option<Seen>,
-    /// The exchange at its end.
-    pub exchange: Exchange,
-}
-
-impl Outcome {
-    /// The status.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        self.head.status()
-    }
-
-    /// A field of the answer as text.
-    #[must_use]
-    pub fn field(&self, name: &str) -> Option<&str> {
-        self.head.get_str(name)
-    }
-
-    /// The body as text.
-    ///
-    /// # Panics
-    /// When it isn't UTF-8.
-    #[must_use]
-    #[expect(clippy::expect_used, reason = "a test bench fails by panicking")]
-    pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).expect("a body of text")
-    }
-
-    /// What reached the upstream.
-    ///
-    /// # Panics
-    /// When nothing did.
-    #[must_use]
-    #[expect(clippy::expect_used, reason = "a test bench fails by panicking")]
-    pub fn seen(&self) -> &Seen {
-        self.upstream.as_ref().expect("the request to reach the upstream")
-    }
-
-    /// Checks the status.
-    ///
-    /// # Panics
-    /// When it is another.
-    pub fn expect_status(&self, status: u16) -> &Self {
-        assert_eq!(self.status(), status, "status, with the body {:?}", String::from_utf8_lossy(&self.body));
-        self
-    }
 }

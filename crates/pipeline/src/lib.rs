@@ -4,11 +4,14 @@
 //! what a set of plugin bodies becomes once per configuration change, and [`exchange::Exchange`] what plugins see of a request.
 //! A phase that no plugin uses is an empty list; nothing is parsed or looked up by name while a request runs.
 
+mod basic;
 pub mod body;
+pub mod cause;
 pub mod compile;
 pub mod consumer;
 pub mod env;
 pub mod exchange;
+pub mod front;
 #[cfg(feature = "harness")]
 pub mod harness;
 pub mod meta;
@@ -19,6 +22,9 @@ pub mod reply;
 pub mod request;
 mod schema;
 pub mod secrets;
+pub mod secured;
+pub mod shelf;
 pub mod spec;
+pub mod stream;
 mod variables;
 pub mod worker;

@@ -19,6 +19,8 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     const PRIORITY: i32;
     /// The phases this plugin takes part in.
     const PHASES: Phases<Self>;
+    /// It sees answers behind all other plugins, whatever its priority: it codes what they have made.
+    const OUTERMOST: bool = false;
     /// What the user writes: serde reads it, schemars describes it, its doc comments are the manual.
     type Config: DeserializeOwned + JsonSchema;
 
@@ -47,6 +49,11 @@ pub struct Phases<P> {
     pub header_filter: Option<fn(&P, &mut Exchange) -> Flow>,
     /// Changes the answer's body on its way. `None` from the function lets it stream untouched.
     pub body_filter: Option<StartBody<P>>,
+    /// Sees an answer that a plugin or the gateway itself gives in the place of an upstream's, before its head passes the plugins, and may make
+    /// another of it. Only where its rewrite phase has come: what ends a request before that isn't its business.
+    pub exit: Option<fn(&P, &mut Exchange, Reply) -> Reply>,
+    /// Takes out of the finished exchange what nobody may log, before any plugin's log phase sees it.
+    pub mask: Option<fn(&P, &mut Exchange)>,
     /// Exactly once at the end, also when the client went away; may not fail or wait.
     pub log: Option<fn(&P, &mut Exchange)>,
 }
@@ -60,6 +67,8 @@ impl<P> Phases<P> {
         request_body: None,
         header_filter: None,
         body_filter: None,
+        exit: None,
+        mask: None,
         log: None,
     };
 }
@@ -73,6 +82,16 @@ pub enum Hook<P> {
     Now(fn(&P, &mut Exchange) -> Flow),
     /// Calls out: one allocation a request; need not be `Send`.
     Later(for<'a> fn(&'a P, &'a mut Exchange) -> LocalBoxFuture<'a, Flow>),
+    /// Calls out only where its configuration asks for it, or only for some requests.
+    Either(for<'a> fn(&'a P, &'a mut Exchange) -> Called<'a>),
+}
+
+/// The outcome of calling a hook: an answer at once, or a future of one.
+pub enum Called<'a> {
+    /// It is there.
+    Now(Flow),
+    /// It comes.
+    Later(LocalBoxFuture<'a, Flow>),
 }
 
 /// What comes after a plugin: the next one, or an answer. An error is an answer too.
@@ -99,8 +118,38 @@ pub struct BuildError {
 }
 
 impl BuildError {
-    /// An error with this text.
+    /// An error with this text. What it quotes may be long, and nobody reads all of it: its middle is left out then.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into() }
+        Self { message: shortened(message.into()) }
+    }
+}
+
+/// The longest text of an error, in bytes, and how much of a longer one's beginning and end is kept.
+const LONGEST: usize = 2_048;
+const BEGINNING: usize = 1_200;
+const END: usize = 600;
+
+fn shortened(message: String) -> String {
+    if message.len() <= LONGEST {
+        return message;
+    }
+    let (start, end) =
+        (message.floor_char_boundary(BEGINNING), message.ceil_char_boundary(message.len() - END));
+    let (kept, tail) = (message.get(..start).unwrap_or_default(), message.get(end..).unwrap_or_default());
+    format!("{kept} ... ({} bytes left out) ... {tail}", end - start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BuildError;
+
+    #[test]
+    fn an_error_that_quotes_much_keeps_its_beginning_and_its_end() {
+        for letter in ["x", "\u{e9}"] {
+            let error = BuildError::new(format!("the member {} is too long", letter.repeat(1 << 20)));
+            assert!(error.message.len() < 2_048, "{} bytes", error.message.len());
+            assert!(error.message.starts_with("the member ") && error.message.ends_with(" is too long"));
+        }
+        assert_eq!(BuildError::new("short").message, "short");
     }
 }

@@ -1,7 +1,7 @@
 //! All plugins there are, by name, with their schemas compiled once.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 use usher_model::nearest::nearest;
@@ -12,6 +12,7 @@ use crate::env::Env;
 use crate::meta::{self, Meta};
 use crate::plugin::BuildError;
 use crate::spec::{ParsedCredential, Spec};
+use crate::stream::{RunningOnConnections, StreamBuild, StreamPipeline};
 
 /// All plugins of this program. `gateway` makes one from the visible list in `plugins`.
 pub struct Registry {
@@ -112,6 +113,13 @@ impl Registry {
         self.find(name).is_some_and(|spec| spec.metadata.is_some())
     }
 
+    /// The plugins by whose metadata this one goes: its own, where it declares one, and those that it reads besides.
+    pub fn metadata_read_by(&self, name: &str) -> impl Iterator<Item = &'static str> {
+        let spec = self.find(name);
+        let own = spec.filter(|spec| spec.metadata.is_some()).map(|spec| spec.name);
+        own.into_iter().chain(spec.into_iter().flat_map(|spec| spec.reads_metadata_of.iter().copied()))
+    }
+
     /// The JSON schema of a plugin's metadata.
     #[must_use]
     pub fn metadata_schema(&self, name: &str) -> Option<Value> {
@@ -206,11 +214,32 @@ impl Registry {
         spec: &'static Spec,
         body: &Value,
         env: &Env<'_>,
-    ) -> Result<std::sync::Arc<dyn crate::spec::Running>, BuildError> {
+    ) -> Result<Arc<dyn crate::spec::Running>, BuildError> {
         let bare = meta::without(body);
         self.entry(spec.name)?.schema().check(&bare)?;
         let env = env.for_body(spec.name, &bare);
         (spec.build)(bare, &env)
+    }
+
+    /// Checks a plugin's body as stream routes carry it.
+    ///
+    /// # Errors
+    /// As for [`Registry::check`].
+    pub fn check_on_connections(&self, name: &str, body: &Value, env: &Env<'_>) -> Result<(), BuildError> {
+        let one = serde_json::Map::from_iter([(name.to_owned(), body.clone())]);
+        StreamPipeline::compile(&one, env).map(drop)
+    }
+
+    pub(crate) fn build_on_connections(
+        &self,
+        spec: &'static Spec,
+        build: StreamBuild,
+        body: &Value,
+        env: &Env<'_>,
+    ) -> Result<Arc<dyn RunningOnConnections>, BuildError> {
+        let bare = meta::without(body);
+        self.entry(spec.name)?.schema().check(&bare)?;
+        build(bare.clone(), &env.for_body(spec.name, &bare))
     }
 
     fn entry(&self, name: &str) -> Result<&Entry, BuildError> {

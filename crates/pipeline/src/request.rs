@@ -120,6 +120,28 @@ impl Request {
         self.rewritten = true;
     }
 
+    /// Shows another query from now on, as it was asked for and as it is forwarded, and in the raw target: for logs of a request that is over.
+    pub fn mask_query(&mut self, masked: impl Fn(&str) -> Option<String>) {
+        self.remember();
+        let target = self.head.target().to_owned();
+        if let Some((path, query)) = target.split_once('?')
+            && let Some(query) = masked(query)
+        {
+            let target = joined(path, &query);
+            if let Err(error) = self.head.set_target(&target) {
+                tracing::debug!(%error, "a masked target can't be written, and is left out");
+                // A path alone can be.
+                let _ = self.head.set_target(path);
+            }
+        }
+        if let Some(query) = self.seen_query.as_deref().and_then(&masked) {
+            self.seen_query = Some(query).filter(|query| !query.is_empty());
+        }
+        if let Some(query) = self.query().and_then(&masked) {
+            self.set_query(Some(&query).filter(|query| !query.is_empty()).map(String::as_str));
+        }
+    }
+
     /// Whether the target has to be written anew instead of being forwarded as it came.
     #[must_use]
     pub const fn is_rewritten(&self) -> bool {
@@ -202,16 +224,33 @@ fn encode_into(text: &str, out: &mut String) {
     }
 }
 
-/// Decodes `%XX` and `+`; text that isn't UTF-8 afterwards stays encoded.
+fn joined(path: &str, query: &str) -> String {
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
 fn decode(text: &str) -> std::borrow::Cow<'_, str> {
-    if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
+    decode_form(text)
+}
+
+/// Decodes `%XX` and `+`; text that isn't UTF-8 afterwards stays encoded.
+pub(crate) fn decode_form(text: &str) -> std::borrow::Cow<'_, str> {
+    decode_with(text, true)
+}
+
+/// Decodes `%XX` alone, as in a path; text that isn't UTF-8 afterwards stays encoded.
+pub(crate) fn decode_path(text: &str) -> std::borrow::Cow<'_, str> {
+    decode_with(text, false)
+}
+
+fn decode_with(text: &str, plus: bool) -> std::borrow::Cow<'_, str> {
+    if !text.bytes().any(|byte| byte == b'%' || (plus && byte == b'+')) {
         return text.into();
     }
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         match byte {
-            b'+' => out.push(b' '),
+            b'+' if plus => out.push(b' '),
             b'%' => {
                 let mut ahead = bytes.clone();
                 let digits = ahead.next().zip(ahead.next());

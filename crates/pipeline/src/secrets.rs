@@ -94,6 +94,9 @@ fn own(kind: Kind) -> &'static [Place] {
 #[must_use]
 pub fn places(registry: &Registry, key: &Key, value: &Value) -> Vec<Place> {
     let mut places = own(key.kind).to_vec();
+    if key.kind == Kind::Secret {
+        places.extend(unknown_of_manager(&key.id, value));
+    }
     let carries_credentials = matches!(key.kind, Kind::Consumer | Kind::Credential);
     for (name, body) in value.get("plugins").and_then(Value::as_object).into_iter().flatten() {
         let parents = ["plugins", name.as_str()];
@@ -110,6 +113,27 @@ pub fn places(registry: &Registry, key: &Key, value: &Value) -> Vec<Place> {
         unmarked::each(value, &mut |names| places.push(Place::at(names)));
     }
     distinct(places)
+}
+
+/// The members of a secret manager that its schema doesn't know: they are kept, as in APISIX, and may be what the next version asks it with.
+fn unknown_of_manager(id: &str, value: &Value) -> Vec<Place> {
+    let manager = id.split('/').next().unwrap_or_default();
+    let Some(schema) = secret_schema(manager) else { return Vec::new() };
+    let mut found = Vec::new();
+    unknown_below(schema, value, &mut Vec::new(), &mut found);
+    found
+}
+
+fn unknown_below<'v>(schema: &Value, value: &'v Value, above: &mut Vec<&'v str>, found: &mut Vec<Place>) {
+    let Some(known) = schema.get("properties") else { return };
+    for (name, member) in value.as_object().into_iter().flatten() {
+        above.push(name);
+        match known.get(name) {
+            None => found.push(Place { source: Source::Manager, ..Place::at(above) }),
+            Some(below) => unknown_below(below, member, above, found),
+        }
+        above.pop();
+    }
 }
 
 /// What is masked twice has another mask.

@@ -11,10 +11,11 @@ use serde_json::Value;
 use crate::body::BodyStep;
 use crate::env::{Env, Process};
 use crate::exchange::Exchange;
-use crate::plugin::{BuildError, Flow, Hook, Plugin};
+use crate::plugin::{BuildError, Called, Flow, Hook, Plugin};
 use crate::read::read;
 use crate::reply::Reply;
 use crate::schema;
+use crate::stream::{self, OnConnections, StreamBuild};
 
 /// A plugin without its type, built in a constant; `Spec::of::<X>()` is the one line a plugin needs to exist.
 pub struct Spec {
@@ -24,14 +25,21 @@ pub struct Spec {
     pub priority: i32,
     /// What it does when.
     pub phases: PhaseNames,
+    pub(crate) outermost: bool,
     pub(crate) schema: fn() -> Value,
     pub(crate) build: Build,
     pub(crate) credential: Option<CredentialSpec>,
+    authenticates: bool,
     pub(crate) metadata: Option<fn() -> Value>,
+    pub(crate) on_connections: Option<StreamBuild>,
     /// Headers that it vouches for towards the upstream: dropped from every client's request before any plugin runs. Lower case.
     pub identity: &'static [&'static str],
     /// Its own URLs.
     pub endpoints: &'static [Endpoint],
+    /// Other plugins whose metadata it goes by.
+    pub reads_metadata_of: &'static [&'static str],
+    /// Whether a global rule's is passed over where the route has the plugin too (APISIX's `run_policy = "prefer_route"`).
+    pub prefers_route: bool,
 }
 
 type Build = fn(Value, &Env<'_>) -> Result<Arc<dyn Running>, BuildError>;
@@ -51,6 +59,10 @@ pub struct PhaseNames {
     pub header_filter: bool,
     /// May change answers' bodies.
     pub body_filter: bool,
+    /// May change the gateway's own answers.
+    pub exit: bool,
+    /// Takes out of the finished exchange what nobody may log.
+    pub mask: bool,
     /// Sees the finished exchange.
     pub log: bool,
 }
@@ -66,6 +78,8 @@ impl PhaseNames {
             (self.request_body, "request_body"),
             (self.header_filter, "header_filter"),
             (self.body_filter, "body_filter"),
+            (self.exit, "exit"),
+            (self.mask, "mask"),
             (self.log, "log"),
         ]
         .into_iter()
@@ -104,8 +118,22 @@ pub struct Endpoint {
     pub uri: &'static str,
     /// The methods it takes.
     pub methods: &'static [&'static str],
-    /// Answers a request.
-    pub answer: fn(&Process) -> Reply,
+    /// How it is answered.
+    pub answer: Answers,
+}
+
+/// How a URL of a plugin's own is answered.
+pub enum Answers {
+    /// At once, by what the process keeps.
+    Now(fn(&Process) -> Reply),
+    /// By something that reads the request and may wait: built with whatever serves the URL, with the metadata of the plugin whose URL it is.
+    Built(fn(&Env<'_>) -> Result<Box<dyn Serve>, BuildError>),
+}
+
+/// Answers requests for a URL of a plugin's own.
+pub trait Serve: Send + Sync {
+    /// Answers one.
+    fn serve<'a>(&'a self, exchange: &'a mut Exchange) -> LocalBoxFuture<'a, Reply>;
 }
 
 impl Spec {
@@ -122,14 +150,21 @@ impl Spec {
                 request_body: P::PHASES.request_body.is_some(),
                 header_filter: P::PHASES.header_filter.is_some(),
                 body_filter: P::PHASES.body_filter.is_some(),
+                exit: P::PHASES.exit.is_some(),
+                mask: P::PHASES.mask.is_some(),
                 log: P::PHASES.log.is_some(),
             },
+            outermost: P::OUTERMOST,
             schema: schema::of::<P::Config>,
             build: build::<P>,
             credential: None,
+            authenticates: false,
             metadata: None,
+            on_connections: None,
             identity: &[],
             endpoints: &[],
+            reads_metadata_of: &[],
+            prefers_route: false,
         }
     }
 
@@ -141,10 +176,24 @@ impl Spec {
         self
     }
 
+    /// It authenticates by means of other plugins: consumers carry no credential of its own.
+    #[must_use]
+    pub const fn authenticates(mut self) -> Self {
+        self.authenticates = true;
+        self
+    }
+
     /// It has metadata of type `M`, the same for every use of it.
     #[must_use]
     pub const fn metadata<M: JsonSchema>(mut self) -> Self {
         self.metadata = Some(schema::of::<M>);
+        self
+    }
+
+    /// It takes part on stream routes too.
+    #[must_use]
+    pub const fn on_connections<P: OnConnections>(mut self) -> Self {
+        self.on_connections = Some(stream::build::<P>);
         self
     }
 
@@ -162,10 +211,30 @@ impl Spec {
         self
     }
 
+    /// It goes by the metadata of these plugins too, and is built anew when that is edited.
+    #[must_use]
+    pub const fn reads_metadata_of(mut self, plugins: &'static [&'static str]) -> Self {
+        self.reads_metadata_of = plugins;
+        self
+    }
+
+    /// Whether it takes part on stream routes.
+    #[must_use]
+    pub const fn is_on_connections(&self) -> bool {
+        self.on_connections.is_some()
+    }
+
+    /// Where a route has it, that of a global rule is passed over.
+    #[must_use]
+    pub const fn prefer_route(mut self) -> Self {
+        self.prefers_route = true;
+        self
+    }
+
     /// Whether it authenticates.
     #[must_use]
     pub const fn is_auth(&self) -> bool {
-        self.credential.is_some()
+        self.credential.is_some() || self.authenticates
     }
 }
 
@@ -179,12 +248,6 @@ fn parse_credential<C: Credential>(body: Value) -> Result<ParsedCredential, Buil
     Ok(ParsedCredential { unique: config.unique().to_owned(), config: Arc::new(config) })
 }
 
-/// The outcome of calling a hook: an answer at once, or a future of one.
-pub(crate) enum Called<'a> {
-    Now(Flow),
-    Later(LocalBoxFuture<'a, Flow>),
-}
-
 /// A built plugin without its type. Each method is one virtual call; which hook it is was settled when the program was compiled.
 pub(crate) trait Running: Send + Sync {
     fn rewrite<'a>(&'a self, exchange: &'a mut Exchange) -> Called<'a>;
@@ -193,6 +256,8 @@ pub(crate) trait Running: Send + Sync {
     fn request_body(&self, exchange: &mut Exchange) -> Option<Box<dyn BodyStep>>;
     fn header_filter(&self, exchange: &mut Exchange) -> Flow;
     fn body_filter(&self, exchange: &mut Exchange) -> Option<Box<dyn BodyStep>>;
+    fn exit(&self, exchange: &mut Exchange, reply: Reply) -> Reply;
+    fn mask(&self, exchange: &mut Exchange);
     fn log(&self, exchange: &mut Exchange);
     fn passed_over(&self, exchange: &mut Exchange);
 }
@@ -203,6 +268,7 @@ fn call<'a, P>(hook: Option<&Hook<P>>, plugin: &'a P, exchange: &'a mut Exchange
     match hook {
         Some(Hook::Now(run)) => Called::Now(run(plugin, exchange)),
         Some(Hook::Later(run)) => Called::Later(run(plugin, exchange)),
+        Some(Hook::Either(run)) => run(plugin, exchange),
         None => Called::Now(Flow::Continue),
     }
 }
@@ -230,6 +296,19 @@ impl<P: Plugin> Running for Built<P> {
 
     fn body_filter(&self, exchange: &mut Exchange) -> Option<Box<dyn BodyStep>> {
         P::PHASES.body_filter.and_then(|run| run(&self.0, exchange))
+    }
+
+    fn exit(&self, exchange: &mut Exchange, reply: Reply) -> Reply {
+        match P::PHASES.exit {
+            Some(run) => run(&self.0, exchange, reply),
+            None => reply,
+        }
+    }
+
+    fn mask(&self, exchange: &mut Exchange) {
+        if let Some(run) = P::PHASES.mask {
+            run(&self.0, exchange);
+        }
     }
 
     fn log(&self, exchange: &mut Exchange) {

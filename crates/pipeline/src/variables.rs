@@ -2,9 +2,13 @@
 
 use std::borrow::Cow;
 
-use usher_model::variables::Variables;
+use usher_model::variables::{Variables, is_of_body};
 
 use crate::exchange::Exchange;
+
+pub(crate) mod body;
+mod graphql;
+mod json_path;
 
 type Text<'a> = Option<Cow<'a, [u8]>>;
 
@@ -12,6 +16,9 @@ impl Variables for Exchange {
     fn variable(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         if let Some(found) = self.of_request(name).or_else(|| self.of_answer(name)) {
             return Some(found);
+        }
+        if name.starts_with("ssl_") {
+            return self.secured.as_ref()?.variable(name).map(|text| text.into_bytes().into());
         }
         if let Some(header) = name.strip_prefix("http_") {
             return self.header(header);
@@ -28,10 +35,17 @@ impl Variables for Exchange {
         if let Some(field) = name.strip_prefix("sent_http_") {
             return field_named(&self.answer, field);
         }
+        if is_of_body(name) {
+            return self.body_variables().variable(name);
+        }
         self.set_variables()
             .iter()
             .find(|(known, _)| *known == name)
             .map(|(_, value)| Cow::Borrowed(value.as_bytes()))
+    }
+
+    fn list(&self, name: &str) -> Option<Vec<Cow<'_, [u8]>>> {
+        if is_of_body(name) { self.body_variables().list(name) } else { None }
     }
 }
 
@@ -79,6 +93,22 @@ impl Exchange {
             "service_id" => self.route.as_ref()?.service_id.as_bytes().into(),
             "service_name" => self.route.as_ref()?.service_name.as_bytes().into(),
             "request_type" => b"traditional_http".as_slice().into(),
+            "realip_remote_addr" => self.peer.ip().to_canonical().to_string().into_bytes().into(),
+            "realip_remote_port" => self.peer.port().to_string().into_bytes().into(),
+            "binary_remote_addr" => match self.client.ip().to_canonical() {
+                std::net::IpAddr::V4(ip) => ip.octets().to_vec().into(),
+                std::net::IpAddr::V6(ip) => ip.octets().to_vec().into(),
+            },
+            "remote_user" => crate::basic::user(request.head.get_str("authorization")?)?.into_bytes().into(),
+            "nginx_version" | "usher_version" => env!("CARGO_PKG_VERSION").as_bytes().into(),
+            "pid" => std::process::id().to_string().into_bytes().into(),
+            "msec" => {
+                let ms = self.worker().unix_ms();
+                format!("{}.{:03}", ms / 1000, ms % 1000).into_bytes().into()
+            }
+            "cause" => self.cause?.what.name().as_bytes().into(),
+            "failed_by" => self.cause?.what.who().name().as_bytes().into(),
+            "retry_safe" => if self.cause?.retry_safe { "true" } else { "false" }.as_bytes().into(),
             _ => return None,
         })
     }

@@ -1,10 +1,17 @@
-//! The worker that a request runs on, as plugins see it: its clock, its HTTP client, its tasks.
+//! The worker that a request runs on, as plugins see it: its clock, its HTTP client, its connections, its tasks.
 
+use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::future::LocalBoxFuture;
+use futures_util::FutureExt as _;
+use futures_util::future::{LocalBoxFuture, pending, ready};
+use tokio::io::{AsyncRead, AsyncWrite};
 use usher_http1::head::Head;
+
+use crate::secured::Secured;
+use crate::shelf::Shelf;
 
 /// One worker: a thread with its own runtime, connections and queues. Nothing here blocks.
 pub trait Worker {
@@ -20,11 +27,91 @@ pub trait Worker {
     /// Calls another server and reads its whole answer, over a pooled connection where possible.
     fn fetch(&self, call: Call) -> LocalBoxFuture<'static, Result<Answer, FetchError>>;
 
+    /// Puts a request through the whole gateway, as if its client had sent it on a connection of its own: route, plugins, upstream, log.
+    fn fetch_inside(&self, call: InnerCall) -> LocalBoxFuture<'static, Result<Answer, FetchError>> {
+        drop(call);
+        ready(Err(FetchError::Unreachable {
+            peer: "the gateway itself".to_owned(),
+            reason: "this worker serves no requests".to_owned(),
+        }))
+        .boxed_local()
+    }
+
     /// Waits.
     fn sleep(&self, time: Duration) -> LocalBoxFuture<'static, ()>;
 
-    /// Runs a task behind the request. `false` when too many wait already and it was dropped.
+    /// Runs a task behind the request. `false` when too many wait already and it was dropped. A worker that stops waits for it for a while.
     fn spawn(&self, task: LocalBoxFuture<'static, ()>) -> bool;
+
+    /// Runs a task that ends with the worker and that nobody waits for, such as the reader of a connection. `false` when there are too many.
+    fn attend(&self, task: LocalBoxFuture<'static, ()>) -> bool {
+        drop(task);
+        false
+    }
+
+    /// Ready once the worker takes no more connections: what waits to be sent is sent now or never.
+    fn stopping(&self) -> LocalBoxFuture<'static, ()> {
+        pending().boxed_local()
+    }
+
+    /// Opens a connection that speaks some other protocol than HTTP.
+    fn connect(&self, peer: Peer) -> LocalBoxFuture<'static, Result<Box<dyn Stream>, FetchError>> {
+        ready(Err(FetchError::Unreachable {
+            peer: peer.to_string(),
+            reason: "this worker opens no connections".to_owned(),
+        }))
+        .boxed_local()
+    }
+
+    /// Sends one datagram; nobody learns whether it arrives. TLS means nothing here.
+    fn send_datagram(&self, peer: Peer, bytes: Bytes) -> LocalBoxFuture<'static, Result<(), FetchError>> {
+        drop(bytes);
+        ready(Err(FetchError::Unreachable {
+            peer: peer.to_string(),
+            reason: "this worker sends no datagrams".to_owned(),
+        }))
+        .boxed_local()
+    }
+
+    /// What plugins keep on this worker from request to request, such as connections.
+    fn shelf(&self) -> &Shelf;
+}
+
+/// A connection, as its two directions.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// Another server, by its name and port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Peer {
+    /// A name or an address; IPv6 without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Whether it is spoken to over TLS, and how.
+    pub tls: Option<PeerTls>,
+    /// For everything up to the open connection, or to the sent datagram.
+    pub timeout: Duration,
+}
+
+/// How a server is spoken to over TLS.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PeerTls {
+    /// Whether its certificate is verified.
+    pub verify: bool,
+    /// The name that its certificate has to have; the host by default.
+    pub name: Option<String>,
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
 }
 
 /// A request to another server.
@@ -42,6 +129,27 @@ pub struct Call {
     pub timeout: Duration,
     /// Whether an https server's certificate is verified.
     pub verify: bool,
+    /// The largest body taken, in bytes.
+    pub max_answer_bytes: u64,
+}
+
+/// A request to the gateway itself, in the name of a client that is being served.
+#[derive(Clone, Debug)]
+pub struct InnerCall {
+    /// Method, target and fields. Framing is added, and nothing of it is believed that a client may not say.
+    pub head: Head,
+    /// Whether it is sent as HTTP/1.0.
+    pub is_http10: bool,
+    /// The body.
+    pub body: Bytes,
+    /// Who is calling.
+    pub client: SocketAddr,
+    /// The port that the client came to.
+    pub server_port: u16,
+    /// What TLS has settled with the client.
+    pub secured: Option<Rc<Secured>>,
+    /// For everything up to the answer's last byte.
+    pub timeout: Duration,
     /// The largest body taken, in bytes.
     pub max_answer_bytes: u64,
 }

@@ -14,6 +14,7 @@ use usher_pipeline::reply::Reply;
 use usher_pipeline::spec::Spec;
 
 use crate::origins::{Origins, PATTERN};
+use crate::pattern::check_count;
 
 /// `cors`.
 pub(crate) static PLUGIN: Spec = Spec::of::<Cors>().metadata::<Metadata>();
@@ -131,6 +132,8 @@ impl Plugin for Cors {
             }
         }
         let timed_by_regex = config.timing_allow_origins_by_regex.as_deref();
+        check_count("timing_allow_origins_by_regex", timed_by_regex.map_or(0, <[_]>::len))?;
+        check_count("allow_origins_by_regex", config.allow_origins_by_regex.as_ref().map_or(0, Vec::len))?;
         let timing = (timed.is_some() || timed_by_regex.is_some())
             .then(|| Origins::of(timed.unwrap_or_default(), timed_by_regex))
             .transpose()?;

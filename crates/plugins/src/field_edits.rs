@@ -12,6 +12,22 @@ use usher_pipeline::plugin::BuildError;
 
 use crate::text::Text;
 
+/// Header fields that one member may name: more than any head may have.
+const MOST_FIELDS: usize = 100;
+
+/// Whether a member names no more header fields than are taken.
+///
+/// # Errors
+/// The sentence that names it.
+pub(crate) fn check_fields(member: &str, count: usize) -> Result<(), BuildError> {
+    if count <= MOST_FIELDS {
+        return Ok(());
+    }
+    Err(BuildError::new(format!(
+        "property \"{member}\" validation failed: it names {count} header fields, and at most {MOST_FIELDS} are taken"
+    )))
+}
+
 /// What is done to a head, in this order: add, set, remove.
 #[derive(Debug, Default)]
 pub(crate) struct FieldEdits {
@@ -29,6 +45,13 @@ impl FieldEdits {
         let verbs = headers.get("add").is_some_and(|add| add.is_object() || add.is_array())
             || headers.get("set").is_some_and(Value::is_object)
             || headers.get("remove").is_some_and(Value::is_array);
+        let most =
+            ["add", "set", "remove"].iter().filter_map(|verb| headers.get(*verb)).map(|named| match named {
+                Value::Array(items) => items.len(),
+                Value::Object(members) => members.len(),
+                _ => 0,
+            });
+        check_fields("headers", most.max().unwrap_or_default().max(headers.len()))?;
         if !verbs {
             return Ok(Self { set: set_of(headers)?, ..Self::default() });
         }

@@ -22,6 +22,7 @@ use usher_pipeline::reply::Reply;
 use usher_pipeline::spec::Spec;
 use usher_pipeline::worker::{Answer, Call};
 
+use crate::spoofed::drop_copies;
 use crate::text::Text;
 use config::{Config, Method};
 
@@ -173,16 +174,9 @@ impl ForwardAuth {
     /// Whatever the client sent under these names, in any spelling that a server could take for them.
     fn drop_client_copies(&self, exchange: &mut Exchange) {
         if !self.upstream_headers.is_empty() {
-            let listed = |sent: &str| self.upstream_headers.iter().any(|name| reads_like(sent, name));
-            exchange.request.head.remove_where(|sent, _| listed(sent));
+            drop_copies(&mut exchange.request.head, self.upstream_headers.iter().map(String::as_str));
         }
     }
-}
-
-/// Whether a server that takes underscores for hyphens would read both names as one.
-fn reads_like(sent: &str, name: &str) -> bool {
-    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    sent.len() == name.len() && sent.bytes().map(plain).eq(name.bytes().map(plain))
 }
 
 fn refuse_body(error: &BodyError) -> Flow {

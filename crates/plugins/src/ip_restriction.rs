@@ -8,18 +8,19 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use usher_pipeline::env::Env;
 use usher_pipeline::exchange::Exchange;
 use usher_pipeline::plugin::{BuildError, Flow, Hook, Phases, Plugin};
 use usher_pipeline::reply::{FixedReply, Reply};
 use usher_pipeline::spec::Spec;
+use usher_pipeline::stream::{OnConnections, Preread, Session, Verdict};
 
-use crate::schema::{one_of_required, status};
+use crate::schema::{Network, one_of_required, status};
 
 /// `ip-restriction`.
-pub(crate) static PLUGIN: Spec = Spec::of::<IpRestriction>();
+pub(crate) static PLUGIN: Spec = Spec::of::<IpRestriction>().on_connections::<IpRestriction>();
 
 /// Admits or refuses a client by its address; exactly one of the two lists has to be there.
 #[derive(Deserialize, JsonSchema)]
@@ -43,31 +44,6 @@ struct Config {
 
 fn refusal() -> String {
     "Your IP address is not allowed".to_owned()
-}
-
-/// An address or a network, such as `10.0.0.1` or `10.0.0.0/8`.
-#[derive(Deserialize)]
-struct Network(String);
-
-impl JsonSchema for Network {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Network".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "anyOf": [
-                { "title": "IPv4", "type": "string", "format": "ipv4" },
-                { "title": "IPv4/CIDR", "type": "string", "pattern": "^([0-9]{1,3}\\.){3}[0-9]{1,3}/([0-9]|[1-2][0-9]|3[0-2])$" },
-                { "title": "IPv6", "type": "string", "format": "ipv6" },
-                { "title": "IPv6/CIDR", "type": "string", "pattern": "^([a-fA-F0-9]{0,4}:){1,8}(:[a-fA-F0-9]{0,4}){0,8}([a-fA-F0-9]{0,4})?/[0-9]{1,3}$" }
-            ]
-        })
-    }
 }
 
 struct IpRestriction {
@@ -94,7 +70,20 @@ impl Plugin for IpRestriction {
     }
 }
 
+impl OnConnections for IpRestriction {
+    const PREREAD: Option<Preread<Self>> = Some(Self::admit);
+}
+
 impl IpRestriction {
+    /// A refused connection is closed without a word.
+    fn admit(&self, session: &mut Session) -> Verdict {
+        if self.listed.contains(session.client.ip()) == self.admits_listed {
+            Verdict::Continue
+        } else {
+            Verdict::Close
+        }
+    }
+
     fn restrict(&self, exchange: &mut Exchange) -> Flow {
         if self.listed.contains(exchange.client.ip()) == self.admits_listed {
             return Flow::Continue;

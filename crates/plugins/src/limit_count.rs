@@ -1,40 +1,41 @@
 //! `limit-count` admits a number of requests per key and time.
 //!
-//! Counters are shared by all workers and follow the plugin's body: an edit elsewhere in the route leaves them alone, an edit of the body starts
-//! them anew.
+//! Counters are shared by all workers, or through Redis by all gateways, and follow the plugin's body: an edit elsewhere in the route leaves them
+//! alone, an edit of the body starts them anew.
 //!
 //! Example: `{"count": 100, "time_window": 60, "key": "consumer_name", "rejected_code": 429, "rejected_msg": "come back later"}`
 
 mod config;
-mod counters;
-mod key;
+mod delayed;
+mod remote;
 mod windows;
 
 use std::fmt::Arguments;
 use std::io::Write as _;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use smallvec::SmallVec;
 use usher_http1::head::Head;
 use usher_pipeline::env::Env;
 use usher_pipeline::exchange::Exchange;
-use usher_pipeline::plugin::{BuildError, Flow, Hook, Phases, Plugin};
+use usher_pipeline::plugin::{BuildError, Called, Flow, Hook, Phases, Plugin};
 use usher_pipeline::reply::{FixedReply, Reply};
 use usher_pipeline::spec::Spec;
 
+use crate::keyed::Keyed;
+use crate::limit_key::{ByNetwork, Key, KeyType as Kind, Number};
 use crate::text::Text;
-use config::{Config, Metadata, Policy, WindowType};
-use counters::Counters;
-use key::{ByNetwork, Key, Number};
-use windows::Limit;
+use config::{Config, KeyType, Metadata, Policy, WindowType};
+use remote::{Asked, Remote};
+use windows::{Limit, Verdict, Window};
 
 /// `limit-count`.
 pub(crate) static PLUGIN: Spec = Spec::of::<LimitCount>().metadata::<Metadata>();
 
 struct LimitCount {
     limits: Limits,
-    counters: Arc<Counters>,
-    space: Space,
+    place: Place,
     sliding: bool,
     rejection: FixedReply,
     allow_degradation: bool,
@@ -51,6 +52,12 @@ struct RunningRule {
     window: Number,
     key: Text,
     headers: Headers,
+}
+
+/// Where the counters are.
+enum Place {
+    Local(Arc<Keyed<Window>>, Space),
+    Remote(Box<Remote>),
 }
 
 /// Whose counters these are.
@@ -88,12 +95,13 @@ impl Plugin for LimitCount {
     const PRIORITY: i32 = 1002;
     // The headers are set when there is an answer to set them on; a rejection's too.
     const PHASES: Phases<Self> =
-        Phases { access: Some(Hook::Now(Self::count)), header_filter: Some(Self::tell), ..Phases::NONE };
+        Phases { access: Some(Hook::Either(Self::count)), header_filter: Some(Self::tell), ..Phases::NONE };
     type Config = Config;
 
     fn build(config: Config, env: &Env<'_>) -> Result<Self, BuildError> {
         check(&config)?;
-        let counters = env.process().permanent("limit-count", Counters::default);
+        let counters = env.process().permanent("limit-count", Keyed::<Window>::default);
+        let metadata = env.metadata::<Metadata>()?.unwrap_or_default();
         let space = match &config.group {
             Some(name) => {
                 let group = env.keep(name, || Group { space: counters.new_space(), config: config.clone() });
@@ -104,10 +112,13 @@ impl Plugin for LimitCount {
             }
             None => Space::Own(env.keep(&env.own_key(), || counters.new_space())),
         };
+        let place = match Remote::of(&config, env)? {
+            Some(remote) => Place::Remote(Box::new(remote)),
+            None => Place::Local(counters, space),
+        };
         Ok(Self {
-            limits: limits_of(&config)?,
-            counters,
-            space,
+            limits: limits_of(&config, &metadata)?,
+            place,
             sliding: config.window_type == WindowType::Sliding,
             rejection: match &config.rejected_msg {
                 Some(message) => Reply::error_msg(config.rejected_code, message),
@@ -121,11 +132,15 @@ impl Plugin for LimitCount {
 }
 
 fn check(config: &Config) -> Result<(), BuildError> {
-    if config.policy != Policy::Local {
-        return Err(BuildError::new(format!(
-            "policy {} is not supported: this version of Usher counts in its own process; set policy to local or leave it out",
-            config.policy.name()
-        )));
+    if config.policy != Policy::Local && config.sync_interval > 0.0 {
+        if config.sync_interval < 0.1 {
+            return Err(BuildError::new("sync_interval should be at least 0.1 seconds"));
+        }
+        if config.window_type == WindowType::Sliding {
+            return Err(BuildError::new(
+                "sync_interval works with window_type fixed; set it to -1 for sliding windows",
+            ));
+        }
     }
     let Some(rules) = &config.rules else { return Ok(()) };
     if config.count.is_some() || config.time_window.is_some() {
@@ -142,7 +157,7 @@ fn check(config: &Config) -> Result<(), BuildError> {
     Ok(())
 }
 
-fn limits_of(config: &Config) -> Result<Limits, BuildError> {
+fn limits_of(config: &Config, metadata: &Metadata) -> Result<Limits, BuildError> {
     if let Some(rules) = &config.rules {
         let run = |(at, rule): (usize, &config::Rule)| {
             let prefix = rule.header_prefix.clone().unwrap_or_else(|| (at + 1).to_string());
@@ -150,7 +165,7 @@ fn limits_of(config: &Config) -> Result<Limits, BuildError> {
                 count: Number::new(&format!("rules[{at}].count"), &rule.count)?,
                 window: Number::new(&format!("rules[{at}].time_window"), &rule.time_window)?,
                 key: Text::parse(&rule.key),
-                headers: Headers::new(Some(&prefix))?,
+                headers: Headers::prefixed(&prefix)?,
             })
         };
         return Ok(Limits::Rules(rules.iter().enumerate().map(run).collect::<Result<_, BuildError>>()?));
@@ -161,30 +176,28 @@ fn limits_of(config: &Config) -> Result<Limits, BuildError> {
     Ok(Limits::One {
         count: Number::new("count", count)?,
         window: Number::new("time_window", window)?,
-        key: Key::new(config.key_type, &config.key),
-        headers: Headers::new(None)?,
+        key: match config.key_type {
+            KeyType::Var => Key::new(Kind::Var, &config.key),
+            KeyType::VarCombination => Key::new(Kind::VarCombination, &config.key),
+            KeyType::Constant => Key::Constant(config.key.clone()),
+        },
+        headers: Headers::new(metadata)?,
     })
 }
 
 impl Headers {
-    fn new(prefix: Option<&str>) -> Result<Self, BuildError> {
-        let named = |base: String| {
-            let name = match prefix {
-                Some(prefix) => base.replacen("RateLimit-", &format!("{prefix}-RateLimit-"), 1),
-                None => base,
-            };
-            Head::empty().set(&name, "0").map_err(|_| {
-                BuildError::new(format!(
-                    "property \"header_prefix\" validation failed: {name:?} is not a header name"
-                ))
-            })?;
-            Ok(name)
-        };
+    /// The names that the plugin's metadata says.
+    fn new(metadata: &Metadata) -> Result<Self, BuildError> {
         Ok(Self {
-            limit: named(config::limit_header())?,
-            remaining: named(config::remaining_header())?,
-            reset: named(config::reset_header())?,
+            limit: checked("limit_header", metadata.limit_header.clone())?,
+            remaining: checked("remaining_header", metadata.remaining_header.clone())?,
+            reset: checked("reset_header", metadata.reset_header.clone())?,
         })
+    }
+
+    fn prefixed(prefix: &str) -> Result<Self, BuildError> {
+        let named = |what: &str| checked("header_prefix", format!("X-{prefix}-RateLimit-{what}"));
+        Ok(Self { limit: named("Limit")?, remaining: named("Remaining")?, reset: named("Reset")? })
     }
 
     fn write(&self, answer: &mut Head, quota: Quota) {
@@ -201,6 +214,15 @@ impl Headers {
     }
 }
 
+fn checked(member: &str, name: String) -> Result<String, BuildError> {
+    match Head::empty().set(&name, "0") {
+        Ok(()) => Ok(name),
+        Err(_) => Err(BuildError::new(format!(
+            "property \"{member}\" validation failed: {name:?} is not a header name"
+        ))),
+    }
+}
+
 /// Sets a field without a detour over the heap.
 fn put(answer: &mut Head, name: &str, value: Arguments<'_>) {
     let mut buffer = [0_u8; 32];
@@ -213,23 +235,34 @@ fn put(answer: &mut Head, name: &str, value: Arguments<'_>) {
     }
 }
 
+impl Space {
+    fn number(&self) -> u64 {
+        match self {
+            Self::Own(space) => **space,
+            Self::Group(group) => group.space,
+        }
+    }
+}
+
 impl LimitCount {
-    fn space(&self) -> u64 {
-        match &self.space {
-            Space::Own(space) => **space,
-            Space::Group(group) => group.space,
+    fn count<'a>(&'a self, exchange: &'a mut Exchange) -> Called<'a> {
+        let mut quotas = Quotas::new();
+        match &self.place {
+            Place::Local(counters, space) => {
+                let outcome = self.take_here(exchange, counters, space.number(), &mut quotas);
+                Called::Now(self.judge(exchange, outcome, quotas))
+            }
+            Place::Remote(remote) => Called::Later(
+                async move {
+                    let outcome = self.take_there(exchange, remote, &mut quotas).await;
+                    self.judge(exchange, outcome, quotas)
+                }
+                .boxed_local(),
+            ),
         }
     }
 
-    fn count(&self, exchange: &mut Exchange) -> Flow {
-        let mut quotas = Quotas::new();
-        let outcome = match &self.limits {
-            Limits::One { count, window, key, .. } => {
-                let counter = |exchange: &Exchange| key.counter(exchange, &self.counters, self.space());
-                self.take(exchange, 0, count, window, counter, &mut quotas)
-            }
-            Limits::Rules(rules) => self.take_rules(exchange, rules, &mut quotas),
-        };
+    fn judge(&self, exchange: &mut Exchange, outcome: Result<bool, String>, quotas: Quotas) -> Flow {
         if self.show_headers && !quotas.is_empty() {
             *exchange.slot::<_, Quotas>(self) = quotas;
         }
@@ -247,38 +280,80 @@ impl LimitCount {
         }
     }
 
-    fn take_rules(
+    /// Counts in this process.
+    fn take_here(
         &self,
         exchange: &Exchange,
-        rules: &[RunningRule],
+        counters: &Keyed<Window>,
+        space: u64,
         quotas: &mut Quotas,
     ) -> Result<bool, String> {
-        let mut applied = false;
-        for (at, rule) in rules.iter().enumerate() {
-            let Some(key) = rule.key.render_resolved(&ByNetwork(exchange)) else { continue };
-            applied = true;
-            let counter = |_: &Exchange| self.counters.key(self.space(), (at, &*key));
-            if !self.take(exchange, at, &rule.count, &rule.window, counter, quotas)? {
+        let now = exchange.worker().now();
+        let take = |limit: Limit, key: u64| {
+            counters.with(
+                key,
+                now,
+                |now| Window::starting(now, &limit),
+                |window, now| window.take(now, &limit),
+            )
+        };
+        match &self.limits {
+            Limits::One { count, window, key, .. } => {
+                let limit = self.limit(exchange, count, window)?;
+                Ok(note(quotas, 0, limit, take(limit, key.counter(exchange, counters, space))))
+            }
+            Limits::Rules(rules) => {
+                let mut applied = false;
+                for (at, rule) in rules.iter().enumerate() {
+                    let Some(key) = rule.key.render_resolved(&ByNetwork(exchange)) else { continue };
+                    applied = true;
+                    let limit = self.limit(exchange, &rule.count, &rule.window)?;
+                    if !note(quotas, at, limit, take(limit, counters.key(space, (at, &*key)))) {
+                        return Ok(false);
+                    }
+                }
+                if applied { Ok(true) } else { Err(NO_RULE.to_owned()) }
+            }
+        }
+    }
+
+    /// Counts in Redis.
+    async fn take_there(
+        &self,
+        exchange: &Exchange,
+        remote: &Remote,
+        quotas: &mut Quotas,
+    ) -> Result<bool, String> {
+        let mut asked: SmallVec<[(usize, Limit, Asked); 1]> = SmallVec::new();
+        match &self.limits {
+            Limits::One { count, window, key, .. } => {
+                let limit = self.limit(exchange, count, window)?;
+                asked.push((0, limit, remote.key(None, &key.bytes(exchange))));
+            }
+            Limits::Rules(rules) => {
+                for (at, rule) in rules.iter().enumerate() {
+                    if let Some(key) = rule.key.render_resolved(&ByNetwork(exchange)) {
+                        let limit = self.limit(exchange, &rule.count, &rule.window)?;
+                        asked.push((at, limit, remote.key(Some(at), &key)));
+                    }
+                }
+                if asked.is_empty() {
+                    return Err(NO_RULE.to_owned());
+                }
+            }
+        }
+        let worker = exchange.worker();
+        for (at, limit, key) in asked {
+            let verdict = remote.take(worker, key, limit).await?;
+            if !note(quotas, at, limit, verdict) {
                 return Ok(false);
             }
         }
-        if applied { Ok(true) } else { Err("no rule applies to the request".to_owned()) }
+        Ok(true)
     }
 
-    fn take(
-        &self,
-        exchange: &Exchange,
-        rule: usize,
-        count: &Number,
-        window: &Number,
-        counter: impl FnOnce(&Exchange) -> u64,
-        quotas: &mut Quotas,
-    ) -> Result<bool, String> {
-        let limit = Limit::new(count.resolve(exchange)?, window.resolve(exchange)?, self.sliding);
-        let verdict = self.counters.take(counter(exchange), exchange.worker().now(), &limit);
-        let (remaining, reset_ns) = (verdict.remaining, verdict.reset);
-        quotas.push(Quota { rule, limit: limit.count, remaining, reset_ns });
-        Ok(verdict.admitted)
+    fn limit(&self, exchange: &Exchange, count: &Number, window: &Number) -> Result<Limit, String> {
+        Ok(Limit::new(count.resolve(exchange)?, window.resolve(exchange)?, self.sliding))
     }
 
     fn tell(&self, exchange: &mut Exchange) -> Flow {
@@ -296,5 +371,16 @@ impl LimitCount {
     }
 }
 
+/// Why a request with several limits can't be counted.
+const NO_RULE: &str = "no rule applies to the request";
+
+/// Remembers what the client is told, and says whether the request passes.
+fn note(quotas: &mut Quotas, rule: usize, limit: Limit, verdict: Verdict) -> bool {
+    quotas.push(Quota { rule, limit: limit.count, remaining: verdict.remaining, reset_ns: verdict.reset });
+    verdict.admitted
+}
+
+#[cfg(test)]
+mod redis_tests;
 #[cfg(test)]
 mod tests;

@@ -5,16 +5,26 @@
 
 use std::ops::Range;
 
-use fancy_regex::{BytesMode, Captures, Regex, RegexBuilder};
+use fancy_regex::{Captures, Regex};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use usher_pipeline::plugin::BuildError;
 
-/// The largest compiled program, in bytes.
-const MAX_PROGRAM_BYTES: usize = 1 << 20;
-/// The largest cache of a lazy automaton, in bytes.
-const MAX_AUTOMATON_BYTES: usize = 2 << 20;
-/// How often a pattern with look-around may step back before it counts as not matching.
-const MAX_STEPS_BACK: usize = 100_000;
+/// Patterns that one member may hold: each is compiled with every change, and may be tried with every request.
+const MOST_PATTERNS: usize = 1000;
+
+/// Whether a member holds no more patterns than are taken.
+///
+/// # Errors
+/// The sentence that names it.
+pub(crate) fn check_count(member: &str, count: usize) -> Result<(), BuildError> {
+    if count <= MOST_PATTERNS {
+        return Ok(());
+    }
+    Err(BuildError::new(format!(
+        "property \"{member}\" validation failed: it has {count} patterns, and at most {MOST_PATTERNS} are taken; put several into one as a|b"
+    )))
+}
 
 /// A compiled pattern.
 #[derive(Debug)]
@@ -38,26 +48,7 @@ impl Pattern {
     /// # Errors
     /// What is wrong with the pattern or its options.
     pub(crate) fn with_options(pattern: &str, options: &str) -> Result<Self, String> {
-        let anchored = options.contains('a').then(|| format!(r"\A(?:{pattern})"));
-        let mut builder = RegexBuilder::new(anchored.as_deref().unwrap_or(pattern));
-        builder
-            .backtrack_limit(MAX_STEPS_BACK)
-            .delegate_size_limit(MAX_PROGRAM_BYTES)
-            .delegate_dfa_size_limit(MAX_AUTOMATON_BYTES);
-        for option in options.chars() {
-            match option {
-                'i' => builder.case_insensitive(true),
-                'm' => builder.multi_line(true),
-                's' => builder.dot_matches_new_line(true),
-                'x' => builder.ignore_whitespace(true),
-                'a' | 'j' | 'o' | 'u' | 'U' | 'd' | 'D' | 'J' => &mut builder,
-                unknown => return Err(format!("unknown flag \"{unknown}\"")),
-            };
-        }
-        // Classes with letters beyond ASCII exist only in the Unicode mode; everything else means the same as in PCRE without it.
-        let compiled = builder.bytes_mode(BytesMode::Ascii).build();
-        let compiled = compiled.or_else(|_| builder.bytes_mode(BytesMode::UnicodeBytes).build());
-        compiled.map(Self).map_err(|error| error.to_string())
+        usher_script::pattern(pattern, options).map(Self).map_err(|bad| bad.to_string())
     }
 
     /// Whether it matches anywhere in the text.

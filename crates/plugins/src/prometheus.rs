@@ -6,6 +6,7 @@
 //! Example: `{"prefer_name": true}`
 
 mod cells;
+mod front;
 mod labels;
 mod metrics;
 mod render;
@@ -14,24 +15,28 @@ mod settings;
 mod stripe;
 mod text;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use usher_pipeline::env::{Env, Process};
 use usher_pipeline::exchange::Exchange;
+use usher_pipeline::front::Front;
 use usher_pipeline::plugin::{BuildError, Phases, Plugin};
 use usher_pipeline::reply::Reply;
-use usher_pipeline::spec::{Endpoint, Spec};
+use usher_pipeline::spec::{Answers, Endpoint, Spec};
+use usher_pipeline::stream::{Finished, OnConnections, Session};
 
+use labels::{Family, Shown};
 use metrics::Metrics;
 
 /// `prometheus`.
-pub(crate) static PLUGIN: Spec = Spec::of::<Prometheus>().metadata::<Metadata>().endpoints(&[Endpoint {
-    uri: settings::EXPORT_URI,
-    methods: &["GET"],
-    answer,
-}]);
+pub(crate) static PLUGIN: Spec = Spec::of::<Prometheus>()
+    .metadata::<Metadata>()
+    .on_connections::<Prometheus>()
+    .endpoints(&[Endpoint { uri: settings::EXPORT_URI, methods: &["GET"], answer: Answers::Now(answer) }])
+    .prefer_route();
 
 /// Counts requests, latencies and bytes. Process-wide settings are in `plugin_attr.prometheus` of `config.yaml`.
 #[derive(Deserialize, JsonSchema)]
@@ -42,11 +47,11 @@ struct Config {
 }
 
 /// What all uses of the plugin share.
-#[derive(JsonSchema)]
-#[expect(dead_code, reason = "only its schema is shown: this version has no plugin metadata")]
+#[derive(Default, Deserialize, JsonSchema)]
 struct Metadata {
-    /// Labels whose values are left empty, by metric, to have fewer series.
-    disabled_labels: std::collections::BTreeMap<String, Vec<String>>,
+    /// Labels whose values are left empty, by metric (`http_status`, `http_latency`, `bandwidth`), to have fewer series.
+    #[serde(default)]
+    disabled_labels: BTreeMap<String, Vec<String>>,
 }
 
 /// All metrics of this process in Prometheus' text format, version 0.0.4.
@@ -61,7 +66,8 @@ fn answer(process: &Process) -> Reply {
 
 struct Prometheus {
     metrics: Arc<Metrics>,
-    prefer_name: bool,
+    front: Arc<Front>,
+    shown: Shown,
 }
 
 /// Marks a request that was counted. It has no size, so that the mark costs no allocation.
@@ -78,18 +84,37 @@ impl Plugin for Prometheus {
         let metrics = Metrics::of(env.process());
         match metrics.refused() {
             Some(reason) => Err(BuildError::new(format!("plugin_attr.prometheus: {reason}"))),
-            None => Ok(Self { metrics, prefer_name: config.prefer_name }),
+            None => {
+                let metadata = env.metadata::<Metadata>()?.unwrap_or_default();
+                let shown = Shown::new(config.prefer_name);
+                let shown = Family::ALL.into_iter().fold(shown, |shown, family| {
+                    match metadata.disabled_labels.get(family.name()) {
+                        Some(labels) => shown.without(family, labels),
+                        None => shown,
+                    }
+                });
+                Ok(Self { metrics, front: Front::of(env.process()), shown })
+            }
         }
     }
 }
 
+impl OnConnections for Prometheus {
+    const LOG: Option<Finished<Self>> = Some(Self::count_connection);
+}
+
 impl Prometheus {
+    fn count_connection(&self, session: &Session) {
+        let by_name = self.shown.by_name && !session.route_name.is_empty();
+        self.front.count_stream(if by_name { &session.route_name } else { &session.route });
+    }
+
     fn count(&self, exchange: &mut Exchange) {
         let owner = &*self.metrics;
         // A global rule and a route may both have the plugin; the request is one all the same.
         if exchange.existing_slot::<_, Counted>(owner).is_none() {
             exchange.slot::<_, Counted>(owner);
-            self.metrics.count(exchange, self.prefer_name);
+            self.metrics.count(exchange, self.shown);
         }
     }
 }

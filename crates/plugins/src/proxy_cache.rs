@@ -4,15 +4,20 @@
 //! was made for credentials is not kept. Of many requests for one missing answer one goes to the upstream and the others wait for it. A request
 //! with the method PURGE takes away what is kept for its URL; the route has to admit that method.
 //!
+//! On disk, answers outlive the process: each lies in a file that is written beside its place and moved there whole, and is checked before it is sent.
+//!
 //! Example: `{"cache_strategy": "memory", "cache_zone": "memory_cache", "cache_ttl": 60}`
 
 mod config;
+mod disk;
 mod entry;
 mod fill;
 mod flights;
 mod keep;
 mod key;
+mod record;
 mod rules;
+mod zone;
 mod zones;
 
 use std::sync::Arc;
@@ -30,12 +35,12 @@ use usher_pipeline::reply::Reply;
 use usher_pipeline::spec::Spec;
 
 use config::{Config, Method, Strategy};
-use entry::Kind;
+use entry::{Kept, Kind};
 use fill::Fill;
 use flights::{Flight, Joined};
 use key::{Part, Recipe, any_is_set};
 use rules::{Directives, Rules};
-use zones::Zone;
+use zone::Zone;
 pub(crate) use zones::Zones;
 
 /// `proxy-cache`.
@@ -106,22 +111,18 @@ impl Plugin for ProxyCache {
     fn build(config: Config, env: &Env<'_>) -> Result<Self, BuildError> {
         let recipe = Recipe::new(&config.cache_key, config.consumer_isolation)?;
         let zones = Zones::of(env.process());
-        if config.cache_strategy == Strategy::Disk {
-            return Err(BuildError::new(format!(
-                "cache_strategy disk is not supported by this version of Usher; set cache_strategy to memory, and {}",
-                zones.choice()
-            )));
-        }
+        let on_disk = config.cache_strategy == Strategy::Disk;
         let parts = |values: Option<Vec<config::Value>>| values.iter().flatten().map(Part::of).collect();
         Ok(Self {
-            zone: zones.memory(&config.cache_zone).map_err(BuildError::new)?,
+            zone: zones.zone(&config.cache_zone, on_disk).map_err(BuildError::new)?,
             recipe,
             methods: config.cache_method,
             bypass: parts(config.cache_bypass),
             no_cache: parts(config.no_cache),
             rules: Rules {
                 statuses: config.cache_http_status,
-                ttl: Duration::from_secs(config.cache_ttl),
+                ttl: if on_disk { zones.disk_ttl() } else { Duration::from_secs(config.cache_ttl) },
+                prefers_own: on_disk,
                 cache_control: config.cache_control,
                 set_cookie: config.cache_set_cookie,
             },
@@ -225,7 +226,17 @@ impl ProxyCache {
         let mut reply = Reply::new(0);
         reply.head.clone_from(&stored.head);
         // A body of its own also where there is nothing in it, so that nobody makes one up.
-        reply.body = Body::Full(stored.body.clone());
+        reply.body = match &stored.body {
+            Kept::Memory(bytes) => Body::Full(bytes.clone()),
+            Kept::Disk(stay) => match stay.body() {
+                Ok(body) => body,
+                Err(error) => {
+                    tracing::warn!(%error, "dropped an answer on disk that can't be read");
+                    self.zone.purge(key);
+                    return Look::Miss("MISS");
+                }
+            },
+        };
         if self.hide {
             hide_cache_headers(&mut reply.head);
         }

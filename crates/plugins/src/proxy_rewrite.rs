@@ -17,7 +17,7 @@ use usher_pipeline::reply::Reply;
 use usher_pipeline::spec::Spec;
 
 use crate::field_edits::{FieldEdits, request_schema};
-use crate::pattern::{Groups, Pattern, Replacement};
+use crate::pattern::{Groups, Pattern, Replacement, check_count};
 use crate::text::{Captured, InPath, Text};
 
 /// `proxy-rewrite`.
@@ -128,6 +128,7 @@ fn pairs_of(texts: &[String]) -> Result<Vec<(Pattern, Replacement)>, BuildError>
     let (pairs, []) = texts.as_chunks::<2>() else {
         return Err(BuildError::new("The length of regex_uri should be an even number"));
     };
+    check_count("regex_uri", pairs.len())?;
     let compile = |[pattern, replacement]: &[String; 2]| {
         let compiled = Pattern::new(pattern).map_err(|error| {
             BuildError::new(format!("invalid regex_uri({pattern}, {replacement}): {error}"))

@@ -4,9 +4,9 @@
 //!
 //! Example: `{"body_schema": {"type": "object", "required": ["title"], "properties": {"title": {"type": "string", "maxLength": 200}}}, "rejected_code": 422, "rejected_msg": "a session needs a title"}`
 
-mod reading;
-mod references;
-mod rules;
+pub(crate) mod reading;
+pub(crate) mod references;
+pub(crate) mod rules;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;

@@ -25,6 +25,7 @@ use usher_pipeline::reply::Reply;
 use usher_pipeline::spec::Spec;
 
 use crate::field_edits::FieldEdits;
+use crate::pattern::check_count;
 use config::Config;
 use decode::Coding;
 use steps::{Filter, Filtered, Instead};
@@ -84,6 +85,7 @@ impl Plugin for ResponseRewrite {
             (None, _) if config.body_base64 => return Err(BuildError::new("invalid base64 content")),
             (Some(body), _) => Body::Replaced(body.into()),
             (None, Some(filters)) => {
+                check_count("filters", filters.len())?;
                 Body::Filtered(filters.iter().map(Filter::new).collect::<Result<_, _>>()?)
             }
             (None, None) => Body::Kept,

@@ -270,11 +270,10 @@ mod tests {
                 "rules[2].weighted_upstreams[2].upstream: `upstream_host` can't be empty when `pass_host` is `rewrite`",
             ),
             (
-                written(json!({ "type": "chash", "key": "uri" })),
-                "rules[2].weighted_upstreams[2].upstream: `type` \"chash\" is not supported",
+                written(json!({ "type": "mine" })),
+                "rules[2].weighted_upstreams[2].upstream: `type` \"mine\" is not known",
             ),
-            (written(json!({ "scheme": "grpc" })), "`scheme` \"grpc\" is not supported"),
-            (written(json!({ "checks": { "active": {} } })), "`checks` is not supported"),
+            (written(json!({ "scheme": "kafka" })), "`scheme` \"kafka\" is not supported"),
         ] {
             let error =
                 try_harness(&PLUGIN, body.clone()).err().unwrap_or_else(|| panic!("{body} was taken"));

@@ -11,6 +11,8 @@ mod router;
 mod secrets;
 mod shared;
 mod snapshot;
+mod ssl;
+mod stream;
 mod traffic;
 mod tree;
 mod upstream;
@@ -19,11 +21,15 @@ mod workshop;
 pub(crate) use follow::{Follower, start};
 pub(crate) use forbidden::forbidden;
 pub(crate) use route::{Origin, Refused, Route};
-pub(crate) use router::{Asked, Candidate};
+pub(crate) use router::{Asked, BodyWord, Candidate, filter};
 pub(crate) use shared::Shared;
 pub(crate) use snapshot::{GlobalRule, Snapshot};
+pub(crate) use ssl::{Clients, Ssl};
+pub(crate) use stream::{AskedStream, StreamRoute};
 pub(crate) use traffic::Traffic;
-pub(crate) use upstream::{Place, Upstream, client_tls};
+pub(crate) use upstream::{
+    Checked, Fleet, Flight, Keeper, Pick, Place, Sign, Upstream, Ways, client_tls, client_tls_by,
+};
 
 #[cfg(test)]
 pub(crate) mod trial;

@@ -5,38 +5,62 @@ mod sketch;
 
 use std::cmp::Reverse;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt as _};
-use usher_model::live::{Explanation, Live, NotInForce, Problem, RouteTraffic, Sketch};
+use serde_json::Value;
+use usher_model::live::{
+    Explanation, Live, NotInForce, Problem, Recent, RecentFilter, RouteTraffic, Sketch, UpstreamHealth,
+    Watched,
+};
+use usher_model::traffic::{Ask, Traffic};
 
-use crate::config::Shared;
-use crate::engine::Serving;
+use crate::config::{Keeper, Shared};
+use crate::discover::Discovery;
+use crate::engine::{Serving, Watches, recent};
+use crate::series::Series;
 #[cfg(test)]
 pub(crate) use sketch::exchange;
 
 /// The running proxy as others see it.
 pub(crate) struct LiveProxy {
-    shared: Arc<Shared>,
-    listeners: Vec<SocketAddr>,
-    serving: Serving,
+    parts: Parts,
+}
+
+/// Whom it asks.
+pub(crate) struct Parts {
+    pub(crate) shared: Arc<Shared>,
+    /// Where the engine listens.
+    pub(crate) listeners: RwLock<Vec<SocketAddr>>,
+    /// Which of its workers do.
+    pub(crate) serving: Serving,
+    /// What is remembered of upstreams.
+    pub(crate) keeper: Arc<Keeper>,
+    /// Where services are found.
+    pub(crate) discovery: Arc<Discovery>,
+    /// What is remembered of the traffic.
+    pub(crate) series: Arc<Series>,
 }
 
 impl LiveProxy {
-    /// `listeners` are where the engine listens, `serving` which of its workers do.
-    pub(crate) const fn new(shared: Arc<Shared>, listeners: Vec<SocketAddr>, serving: Serving) -> Self {
-        Self { shared, listeners, serving }
+    pub(crate) const fn new(parts: Parts) -> Self {
+        Self { parts }
+    }
+
+    /// The engine listens elsewhere now.
+    pub(crate) fn listens(&self, listeners: Vec<SocketAddr>) {
+        *self.parts.listeners.write().unwrap_or_else(PoisonError::into_inner) = listeners;
     }
 }
 
 impl Live for LiveProxy {
     fn revision(&self) -> u64 {
-        self.shared.current().revision()
+        self.parts.shared.current().revision()
     }
 
     fn wait_in_force(&self, wanted: u64, within: Duration) -> BoxFuture<'_, Result<(), NotInForce>> {
-        let mut seen = self.shared.in_force();
+        let mut seen = self.parts.shared.in_force();
         let wait = async move { seen.wait_for(|revision| *revision >= wanted).await.is_ok() };
         async move {
             match tokio::time::timeout(within, wait).await {
@@ -49,11 +73,11 @@ impl Live for LiveProxy {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        self.shared.current().problems()
+        self.parts.shared.current().problems()
     }
 
     fn explain(&self, request: &Sketch) -> Explanation {
-        explain::explain(&self.shared.current(), request)
+        explain::explain(&self.parts.shared.current(), request)
     }
 
     fn traffic(&self, limit: usize) -> Vec<RouteTraffic> {
@@ -62,8 +86,9 @@ impl Live for LiveProxy {
             requests: by_class.iter().sum(),
             by_class,
         };
-        let routes = self.shared.traffic().served().into_iter().map(|(id, served)| (id.to_string(), served));
-        let not_found = (String::new(), self.shared.not_found().by_class());
+        let routes =
+            self.parts.shared.traffic().served().into_iter().map(|(id, served)| (id.to_string(), served));
+        let not_found = (String::new(), self.parts.shared.not_found().by_class());
         let mut rows: Vec<_> =
             routes.chain([not_found]).map(row).filter(|row: &RouteTraffic| row.requests > 0).collect();
         rows.sort_by(|a, b| (Reverse(a.requests), &a.route).cmp(&(Reverse(b.requests), &b.route)));
@@ -71,14 +96,34 @@ impl Live for LiveProxy {
         rows
     }
 
+    fn health(&self) -> Vec<UpstreamHealth> {
+        self.parts.keeper.health()
+    }
+
+    fn discovered(&self, kind: &str) -> Option<Value> {
+        self.parts.discovery.shown(kind)
+    }
+
+    fn recent(&self, filter: &RecentFilter) -> Recent {
+        recent(self.parts.shared.rings(), filter)
+    }
+
+    fn watch(&self, client: SocketAddr) -> BoxFuture<'static, Option<Watched>> {
+        Watches::add(self.parts.shared.watches(), client)
+    }
+
+    fn series(&self, ask: &Ask) -> Traffic {
+        self.parts.series.answer(ask)
+    }
+
     fn listeners(&self) -> Vec<SocketAddr> {
-        self.listeners.clone()
+        self.parts.listeners.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn ready(&self) -> Result<(), String> {
-        match self.serving.missing() {
+        match self.parts.serving.missing() {
             0 => Ok(()),
-            missing => Err(format!("{missing} of {} workers don't serve", self.serving.wanted())),
+            missing => Err(format!("{missing} of {} workers don't serve", self.parts.serving.wanted())),
         }
     }
 }

@@ -43,12 +43,21 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Seals and opens the secrets of an object.
 type Turn = Box<dyn Fn(&Key, &mut Value) -> bool + Send + Sync>;
 
-/// How secrets are kept in the copy, while they go over the wire in clear: the far side encrypts them by itself.
+/// Keys of Usher's own with what is about to be written there; `None` deletes.
+pub type Own = Vec<(String, Option<Vec<u8>>)>;
+
+/// Makes Usher's own keys tell of a part of a change.
+type Amend = Box<dyn Fn(Own, &[String], &str) -> Own + Send + Sync>;
+
+/// What the store is told by those who know more of what it keeps. Secrets are sealed in the copy, while they go over the wire in clear: the far
+/// side encrypts them by itself.
 pub struct Sealing {
     /// Seals every secret of an object; `false` where one could not be sealed.
     pub seal: Turn,
     /// Opens every sealed text; `false` where one could not be opened.
     pub open: Turn,
+    /// What is written of Usher's own where only these resources of a change were written, and why it stopped there.
+    pub amend: Amend,
 }
 
 impl fmt::Debug for Sealing {
@@ -61,7 +70,8 @@ impl fmt::Debug for Sealing {
 #[derive(Debug)]
 pub struct Apisix {
     held: Arc<Held>,
-    _looking: AbortOnDropHandle<()>,
+    /// `None` while another process looks.
+    looking: SyncMutex<Option<AbortOnDropHandle<()>>>,
 }
 
 #[derive(Debug)]
@@ -129,8 +139,14 @@ impl Apisix {
             held.remember_address().await?;
         }
         let held = Arc::new(held);
-        let looking = AbortOnDropHandle::new(tokio::spawn(go_on_looking(Arc::clone(&held))));
-        Ok(Self { held, _looking: looking })
+        let opened = Self { held, looking: SyncMutex::default() };
+        opened.look_on();
+        Ok(opened)
+    }
+
+    fn look_on(&self) {
+        let looking = AbortOnDropHandle::new(tokio::spawn(go_on_looking(Arc::clone(&self.held))));
+        *self.looking.lock().unwrap_or_else(PoisonError::into_inner) = Some(looking);
     }
 }
 
@@ -263,8 +279,29 @@ impl Store for Apisix {
         self.held.health().clone()
     }
 
+    fn release(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        async {
+            // A change that was begun is ended first.
+            let _turn = self.held.turn.lock().await;
+            drop(self.looking.lock().unwrap_or_else(PoisonError::into_inner).take());
+            self.held.copy.release().await
+        }
+        .boxed()
+    }
+
+    fn resume(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        async {
+            self.held.copy.resume().await?;
+            self.look_on();
+            Ok(())
+        }
+        .boxed()
+    }
+
     fn accept(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.held.accepted.store(true, Ordering::SeqCst);
+        // Only what is held now is confirmed, and no later loss.
+        let is_held = self.held.health().held.is_some();
+        self.held.accepted.store(is_held, Ordering::SeqCst);
         async move { self.held.look().await.map_err(StoreError::from) }.boxed()
     }
 }

@@ -21,8 +21,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::{Entry, Revision, StoreError};
-pub use read::{Archive, read, restore, restore_on};
-pub use write::write;
+pub use read::{Archive, check, read, restore, restore_on};
+pub use write::{Pieces, pieces, write};
 
 /// The only version of the form.
 const VERSION: u32 = 1;

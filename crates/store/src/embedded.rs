@@ -12,17 +12,16 @@ pub mod disk;
 mod folder;
 mod group;
 mod history;
+mod hold;
 mod leases;
 mod recover;
 pub(crate) mod snapshots;
 mod trouble;
 mod writer;
 
-use std::any::Any;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::TrySendError;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
@@ -36,7 +35,7 @@ use crate::{
 use database::Database;
 use disk::{Disk, Real};
 use folder::Folder;
-use leases::Leases;
+use hold::{Hold, Parts};
 use trouble::Trouble;
 use writer::Job;
 
@@ -78,22 +77,16 @@ impl std::fmt::Debug for Options {
 
 /// The store.
 pub struct Embedded {
-    folder: PathBuf,
-    database: Arc<Database>,
-    feed: Arc<Feed>,
+    parts: Parts,
     recovered: Option<Recovered>,
-    trouble: Arc<Trouble>,
-    queue: Option<SyncSender<Job>>,
-    writer: Mutex<Option<JoinHandle<()>>>,
-    /// Held as long as the store is open.
-    _lock: Box<dyn Any + Send + Sync>,
+    hold: Hold,
 }
 
 impl std::fmt::Debug for Embedded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Embedded")
-            .field("folder", &self.folder)
-            .field("revision", &self.feed.newest())
+            .field("folder", &self.parts.folder.path)
+            .field("revision", &self.parts.feed.newest())
             .finish_non_exhaustive()
     }
 }
@@ -113,7 +106,6 @@ impl Embedded {
     /// # Errors
     /// Those of [`Embedded::open`].
     pub fn open_on(folder: &Path, options: Options) -> Result<Self, StoreError> {
-        let path = folder.to_owned();
         let folder = Folder::make(options.disk, folder)?;
         let lock = folder.lock()?;
         folder.remove_unfinished();
@@ -127,38 +119,17 @@ impl Embedded {
                 "the data file was damaged; the last good state was taken instead"
             );
         }
-        let database = Arc::new(opened.database);
-        let feed = Arc::new(Feed::new(opened.found.revision));
-        let trouble = Arc::new(Trouble::default());
-        if !database.is_writable() {
-            trouble.begin(&StoreError::Unavailable("the disk took no writes when it was opened".to_owned()));
-        }
-        let (queue, jobs) = sync_channel(QUEUE);
-        let mut writer = writer::Writer {
-            jobs,
-            database: Arc::clone(&database),
-            feed: Arc::clone(&feed),
-            history: opened.history,
-            leases: Leases::new(opened.found.leases),
+        let parts = Parts {
+            folder,
+            database: Arc::new(opened.database),
+            feed: Arc::new(Feed::new(opened.found.revision)),
+            trouble: Arc::new(Trouble::default()),
             clock: options.clock,
-            trouble: Arc::clone(&trouble),
+            least_fold_bytes: options.least_fold_bytes,
         };
-        // What ended while nobody looked is never seen.
-        writer.end_leases();
-        let writer = std::thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn(move || writer.run())
-            .map_err(|error| folder::failed(&path, &error))?;
-        Ok(Self {
-            folder: path,
-            database,
-            feed,
-            recovered: opened.recovered,
-            trouble,
-            queue: Some(queue),
-            writer: Mutex::new(Some(writer)),
-            _lock: lock,
-        })
+        let hold = Hold::default();
+        parts.begin(&hold, lock, opened.history, opened.found.leases)?;
+        Ok(Self { parts, recovered: opened.recovered, hold })
     }
 
     /// Makes the store of a folder that has none, with these entries as of one revision; false where it has one. Blocks.
@@ -182,24 +153,17 @@ impl Embedded {
 
 impl Drop for Embedded {
     fn drop(&mut self) {
-        // The writer ends once its queue is closed and empty.
-        self.queue = None;
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer
-            && writer.join().is_err()
-        {
-            tracing::error!("the store's writer had panicked");
-        }
+        self.hold.end();
     }
 }
 
 impl Store for Embedded {
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
-        ready(self.database.get(key)).boxed()
+        ready(self.parts.database.get(key)).boxed()
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listing, StoreError>> {
-        ready(self.database.page(prefix, None, usize::MAX, false)).boxed()
+        ready(self.parts.database.page(prefix, None, usize::MAX, false)).boxed()
     }
 
     fn list_page<'a>(
@@ -209,11 +173,11 @@ impl Store for Embedded {
         limit: usize,
         reverse: bool,
     ) -> BoxFuture<'a, Result<Listing, StoreError>> {
-        ready(self.database.page(prefix, after, limit, reverse)).boxed()
+        ready(self.parts.database.page(prefix, after, limit, reverse)).boxed()
     }
 
     fn leases(&self) -> BoxFuture<'_, Result<Vec<Lease>, StoreError>> {
-        ready(self.database.leases()).boxed()
+        ready(self.parts.database.leases()).boxed()
     }
 
     fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Result<Committed, StoreError>> {
@@ -221,7 +185,7 @@ impl Store for Embedded {
             return ready(Err(error)).boxed();
         }
         let gone = || StoreError::Unavailable("its writer has stopped; restart Usher".to_owned());
-        let Some(queue) = &self.queue else { return ready(Err(gone())).boxed() };
+        let Some(queue) = self.hold.queue() else { return ready(Err(hold::released())).boxed() };
         let (answer, answered) = oneshot::channel();
         match queue.try_send(Job { transaction, answer }) {
             Ok(()) => async move { answered.await.unwrap_or_else(|_| Err(gone())) }.boxed(),
@@ -231,18 +195,35 @@ impl Store for Embedded {
     }
 
     fn watch(&self, prefix: &str, from: Revision) -> Watch {
-        self.feed.watch(prefix, from)
+        self.parts.feed.watch(prefix, from)
     }
 
     fn revision(&self) -> Revision {
-        self.feed.newest()
+        self.parts.feed.newest()
     }
 
     fn describe(&self) -> Description {
-        Description { kind: "embedded", place: Some(self.folder.clone()), recovered: self.recovered.clone() }
+        Description {
+            kind: "embedded",
+            place: Some(self.parts.folder.path.clone()),
+            recovered: self.recovered.clone(),
+        }
     }
 
     fn health(&self) -> Health {
-        self.trouble.health()
+        self.parts.trouble.health()
+    }
+
+    fn release(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (parts, hold) = (self.parts.clone(), self.hold.clone());
+        hold::aside(move || {
+            parts.release(&hold);
+            Ok(())
+        })
+    }
+
+    fn resume(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (parts, hold) = (self.parts.clone(), self.hold.clone());
+        hold::aside(move || parts.resume(&hold))
     }
 }

@@ -93,7 +93,7 @@ pub struct Batch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// Several keys are compared and written together or not at all. Where not, the writes of a transaction happen one after another, and a
-    /// failure leaves those done that came before it.
+    /// failure leaves those done that came before it, which [`StoreError::Partial`] tells; any other error says that nothing was written.
     pub atomic: bool,
     /// It takes writes at all; a file that somebody else writes doesn't.
     pub writable: bool,
@@ -187,6 +187,15 @@ pub enum StoreError {
     /// The change may have been written: the store didn't say, and couldn't be asked afterwards.
     #[error("it is not known whether the change is in force: {0}; look at what is there before trying again")]
     Unknown(String),
+    /// The store can't write all at once, and stopped in between. Usher's own keys were written, amended to tell of what was done
+    /// ([`apisix::Sealing::amend`]).
+    #[error("{} objects were written, and the rest was not: {reason}", done.len())]
+    Partial {
+        /// The keys of the resources that were written.
+        done: Vec<String>,
+        /// Why it stopped.
+        reason: String,
+    },
     /// Whoever keeps the store won't take this write; the sentence is its own.
     #[error("the store refused the change: {0}")]
     Refused(String),
@@ -281,6 +290,23 @@ pub trait Store: Send + Sync + 'static {
     /// How it is at the moment.
     fn health(&self) -> Health {
         Health::default()
+    }
+
+    /// Lets go of what only one process may have, so that another one can open the same place: what was asked to be written is written first. Until
+    /// [`Store::resume`], writes are refused and reads may be. Nothing to do where several processes may share the place.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`] where nobody else could take it over, such as a store in memory.
+    fn release(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Takes back what was released, with whatever was written meanwhile. Nothing to do where nothing was.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] while another process has it; those of opening it.
+    fn resume(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     /// Confirms what [`Health::held`] speaks of; it comes into force within some seconds. Nothing happens where nothing is held.

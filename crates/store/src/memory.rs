@@ -120,7 +120,7 @@ impl Held {
         for (key, compare) in &transaction.compare {
             compare.check(key, entries.get(key.as_str()))?;
         }
-        let revision = self.feed.newest() + 1;
+        let (revision, now) = (self.feed.newest() + 1, Instant::now());
         let mut events = Vec::with_capacity(transaction.writes.len());
         for write in transaction.writes {
             match write {
@@ -130,12 +130,12 @@ impl Held {
                     let created = before.as_ref().map_or(revision, |before| before.created);
                     let after = Entry { key: Arc::clone(&key), value, created, modified: revision };
                     entries.insert(Arc::clone(&key), after.clone());
-                    expiry.set(&key, ttl_secs);
+                    expiry.set(&key, ttl_secs, now);
                     events.push(Event { key, before, after: Some(after) });
                 }
                 Write::Delete { key } => {
                     if let Some((key, before)) = entries.remove_entry(key.as_str()) {
-                        expiry.set(&key, None);
+                        expiry.set(&key, None, now);
                         events.push(Event { key, before: Some(before), after: None });
                     }
                 }
@@ -192,5 +192,10 @@ impl Store for Memory {
 
     fn describe(&self) -> Description {
         Description { kind: "memory", ..Description::default() }
+    }
+
+    fn release(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        let reason = "it is in memory, which ends with this process".to_owned();
+        ready(Err(StoreError::ReadOnly(reason))).boxed()
     }
 }

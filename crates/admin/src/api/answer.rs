@@ -10,11 +10,12 @@ use serde::Serialize;
 pub(super) struct Answer<A> {
     content: Content<A>,
     etag: Option<String>,
+    cookie: Option<String>,
 }
 
 enum Content<A> {
     Shape(A),
-    Bare { media: &'static str, body: Bytes },
+    Bare { media: &'static str, body: Body },
 }
 
 /// The shape of an answer that is text or bytes, such as an export.
@@ -24,19 +25,24 @@ pub(super) struct Bare {}
 impl<A> Answer<A> {
     /// An answer with this.
     pub(super) const fn ok(content: A) -> Self {
-        Self { content: Content::Shape(content), etag: None }
+        Self { content: Content::Shape(content), etag: None, cookie: None }
     }
 
     /// The same with the tag of this version.
     pub(super) fn tagged(self, tag: impl std::fmt::Display) -> Self {
         Self { etag: Some(format!("\"{tag}\"")), ..self }
     }
+
+    /// The same that sets a cookie.
+    pub(super) fn with_cookie(self, line: String) -> Self {
+        Self { cookie: Some(line), ..self }
+    }
 }
 
 impl Answer<Bare> {
     /// An answer with text or bytes of this type.
-    pub(super) fn bare(media: &'static str, body: impl Into<Bytes>) -> Self {
-        Self { content: Content::Bare { media, body: body.into() }, etag: None }
+    pub(super) fn bare(media: &'static str, body: impl Into<Body>) -> Self {
+        Self { content: Content::Bare { media, body: body.into() }, etag: None, cookie: None }
     }
 }
 
@@ -44,19 +50,20 @@ impl Answer<Bare> {
 pub(super) struct Told {
     status: StatusCode,
     media: &'static str,
-    body: Bytes,
+    body: Body,
     etag: Option<String>,
+    cookie: Option<String>,
 }
 
 impl Told {
     /// The answer's bytes.
     pub(super) fn of<A: Serialize>(answer: Answer<A>) -> Self {
-        let Answer { content, etag } = answer;
+        let Answer { content, etag, cookie } = answer;
         let status = StatusCode::OK;
         match content {
-            Content::Bare { media, body } => Self { status, media, body, etag },
+            Content::Bare { media, body } => Self { status, media, body, etag, cookie },
             Content::Shape(value) => match line(&value) {
-                Ok(body) => Self { status, media: "application/json", body, etag },
+                Ok(body) => Self { status, media: "application/json", body: body.into(), etag, cookie },
                 Err(error) => {
                     tracing::error!(%error, "an answer could not be written as JSON");
                     Self::text("text/plain; charset=utf-8", String::new())
@@ -68,7 +75,7 @@ impl Told {
 
     /// 200 with a text.
     pub(super) fn text(media: &'static str, text: String) -> Self {
-        Self { status: StatusCode::OK, media, body: text.into(), etag: None }
+        Self { status: StatusCode::OK, media, body: text.into(), etag: None, cookie: None }
     }
 
     /// The same with another status.
@@ -79,7 +86,7 @@ impl Told {
 
 impl IntoResponse for Told {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.body));
+        let mut response = Response::new(self.body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.media));
@@ -87,6 +94,9 @@ impl IntoResponse for Told {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(etag) = self.etag.and_then(|tag| HeaderValue::try_from(tag).ok()) {
             headers.insert(header::ETAG, etag);
+        }
+        if let Some(cookie) = self.cookie.and_then(|line| HeaderValue::try_from(line).ok()) {
+            headers.insert(header::SET_COOKIE, cookie);
         }
         response
     }

@@ -36,7 +36,8 @@ impl Incoming {
         let announced = headers
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok())
-            .and_then(|text| text.parse().ok());
+            // Digits that fit into no number are a size all the same.
+            .map(|text| text.parse().unwrap_or(usize::MAX));
         let waits = headers.contains_key(header::EXPECT);
         Self { stream: body.into_data_stream(), announced, seen: 0, ended: false, waits }
     }
@@ -84,7 +85,8 @@ impl Incoming {
 
     /// Reads away what nobody has asked for, within bounds.
     pub(super) async fn drain(&mut self) {
-        if self.ended || self.waits {
+        // What is announced to be more than is read away isn't waited for at all.
+        if self.ended || self.waits || self.announced.is_some_and(|size| size > DRAIN_BYTES) {
             return;
         }
         let mut left = DRAIN_BYTES;
@@ -110,6 +112,11 @@ pub(super) fn parse<B: DeserializeOwned>(given: &[u8], takes: bool) -> Result<B,
         return Err(malformed("this takes no body").next("leave the body out"));
     }
     let given = if given.is_empty() { b"{}" } else { given };
+    // A list would be taken for the members in their order.
+    if given.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Refusal::invalid("the body is a list, but an object is taken here")
+            .next("write the members by their names, such as {\"changes\": []}"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(given);
     let parsed: B = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -202,8 +209,12 @@ fn wrong_shape(sentence: &str, field: String) -> Refusal {
     let mut quoted = sentence.split('`').skip(1).step_by(2);
     let unknown = sentence.starts_with("unknown field") || sentence.starts_with("unknown variant");
     match quoted.next().filter(|_| unknown) {
-        Some(word) => match nearest(word, quoted) {
+        Some(word) => match nearest(word, quoted.clone()) {
             Some(meant) => refusal.next(format!("did you mean {meant}?")),
+            // A value that has to be one of a few can't be left out.
+            None if sentence.starts_with("unknown variant") => {
+                refusal.next(format!("write one of {}", quoted.collect::<Vec<_>>().join(", ")))
+            }
             None => refusal.next("leave it out, or look at /usher/v1/openapi.yaml for what is taken"),
         },
         None => refusal.next("look at /usher/v1/openapi.yaml for what is taken"),

@@ -5,6 +5,7 @@
 
 use std::any::TypeId;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -15,14 +16,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use usher_model::change::Principal;
 
+use super::Pages;
 use super::answer::{Answer, Bare, Told};
 use super::body;
-use super::entrance::Right;
+use super::entrance::{Doorkeeper, Right};
 use super::refusal::Refusal;
 use crate::service::Service;
+use crate::talk::Talk;
 
 /// The largest body of a request, in bytes, where it isn't a document.
 pub(super) const USUAL_BYTES: usize = 1_572_864;
+/// The largest body of a request of nobody yet, in bytes.
+const OPEN_BYTES: usize = 4096;
 /// The largest document, in bytes.
 pub(super) const DOCUMENT_BYTES: usize = 64 << 20;
 
@@ -64,6 +69,13 @@ pub(super) enum Entrance {
         /// Answers from nothing but the table.
         answer: fn(&[Endpoint]) -> Told,
     },
+    /// Everybody, because it is where one shows who one is.
+    Open {
+        /// Why that does no harm.
+        because: &'static str,
+        /// Answers.
+        answer: OpenHandler,
+    },
     /// A principal with this right.
     Needs {
         /// The right.
@@ -76,10 +88,31 @@ pub(super) enum Entrance {
 /// A handler without its types.
 type Handler = Box<dyn Fn(Call) -> BoxFuture<'static, Result<Told, Refusal>> + Send + Sync>;
 
+/// A handler of an open endpoint without its types.
+type OpenHandler = Box<dyn Fn(Visit) -> BoxFuture<'static, Result<Told, Refusal>> + Send + Sync>;
+
+/// A request of nobody yet.
+pub(super) struct Visit {
+    /// What acts.
+    pub(super) service: Arc<Service>,
+    /// Who lets in.
+    pub(super) doorkeeper: Arc<Doorkeeper>,
+    /// The headers.
+    pub(super) headers: HeaderMap,
+    /// Where it came from, by its socket.
+    pub(super) peer: Option<IpAddr>,
+    /// The body as it came; empty where there is none.
+    pub(super) given: Vec<u8>,
+}
+
 /// A request that was let in.
 pub(super) struct Call {
     /// What acts.
     pub(super) service: Arc<Service>,
+    /// The built-in chat, where there is one.
+    pub(super) talk: Option<Arc<dyn Talk>>,
+    /// The manual's pages on plugins.
+    pub(super) pages: Pages,
     /// Who asks.
     pub(super) who: Principal,
     /// The values of the path's parameters.
@@ -128,6 +161,42 @@ impl Endpoint {
         }
     }
 
+    /// An endpoint where one shows who one is. `B` is its body, `A` its answer.
+    pub(super) fn open<B, A, F, Fut>(
+        method: Method,
+        path: &'static str,
+        id: &'static str,
+        because: &'static str,
+        summary: &'static str,
+        handler: F,
+    ) -> Self
+    where
+        B: DeserializeOwned + JsonSchema + Send + 'static,
+        A: Serialize + JsonSchema + 'static,
+        F: Fn(Visit, B) -> Fut + Copy + Send + Sync + 'static,
+        Fut: Future<Output = Result<Answer<A>, Refusal>> + Send + 'static,
+    {
+        let takes_body = matches!(method, Method::POST | Method::PUT);
+        let answer: OpenHandler = Box::new(move |mut visit: Visit| {
+            let given = std::mem::take(&mut visit.given);
+            let read = body::parse::<B>(&given, takes_body);
+            async move { Ok(Told::of(handler(visit, read?).await?)) }.boxed()
+        });
+        Self {
+            method,
+            path,
+            id,
+            summary,
+            entrance: Entrance::Open { because, answer },
+            query: None,
+            body: shape::<B>().filter(|_| takes_body),
+            answer: shape::<A>(),
+            most_bytes: OPEN_BYTES,
+            status: StatusCode::OK,
+            conditional: false,
+        }
+    }
+
     /// An endpoint for those with a right. `Q` is its query, `B` its body, `A` its answer.
     pub(super) fn new<Q, B, A, F, Fut>(
         method: Method,
@@ -144,7 +213,7 @@ impl Endpoint {
         F: Fn(Call, Q, B) -> Fut + Copy + Send + Sync + 'static,
         Fut: Future<Output = Result<Answer<A>, Refusal>> + Send + 'static,
     {
-        let takes_body = method == Method::POST;
+        let takes_body = matches!(method, Method::POST | Method::PUT);
         let answer: Handler = Box::new(move |mut call: Call| {
             let read = move || {
                 let query = body::query::<Q>(&call.query)?;

@@ -1,17 +1,22 @@
 //! Who is asking, and whether that is enough: an admin key or a token, and the right that an endpoint needs.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use usher_model::change::{Door, Principal, Role};
+use usher_model::secret::Secret;
 
+use super::first::First;
 use super::refusal::Refusal;
+use super::session;
+use super::sessions::{Sessions, Whose};
 use crate::keys::{Guess, Guesses, Keys};
 use crate::service::Service;
 
-/// What the command line says it is; it opens no door that the role doesn't.
+/// What the command line says it is.
 const CLI_AGENT: &str = "usher-cli/";
 
 /// What an endpoint asks of a principal.
@@ -72,12 +77,54 @@ pub(super) const fn role_word(role: Role) -> &'static str {
 pub(super) struct Doorkeeper {
     keys: Option<Keys>,
     guesses: Guesses,
+    sessions: Sessions,
+    first: First,
 }
 
 impl Doorkeeper {
     /// With these admin keys; `None`: no key is asked for, and who gives none is an admin.
-    pub(super) fn new(keys: Option<Keys>) -> Self {
-        Self { keys, guesses: Guesses::default() }
+    pub(super) fn new(keys: Option<Keys>, code: Option<Secret<String>>) -> Self {
+        Self { keys, guesses: Guesses::default(), sessions: Sessions::default(), first: First::new(code) }
+    }
+
+    /// Who is logged in.
+    pub(super) const fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// The code for the first user.
+    pub(super) const fn first(&self) -> &First {
+        &self.first
+    }
+
+    /// Whether no key is asked for.
+    pub(super) const fn is_keyless(&self) -> bool {
+        self.keys.is_none()
+    }
+
+    /// Who an admin key stands for at the console.
+    pub(super) fn key(&self, given: &str) -> Option<Principal> {
+        let (name, role) = self.keys.as_ref()?.find(given.as_bytes())?;
+        Some(Principal::new(name, role, Door::Console))
+    }
+
+    /// Who a session's secret stands for at this moment, by what, and how long the session may last.
+    pub(super) fn logged_in(
+        &self,
+        service: &Service,
+        secret: &str,
+    ) -> Option<(Principal, &'static str, Duration)> {
+        let (whose, left) = self.sessions.find(secret)?;
+        match whose {
+            Whose::User { name, changed_unix_ms } => {
+                let who = service.user_unchanged(&name, changed_unix_ms, Door::Console)?;
+                Some((who, "user", left))
+            }
+            Whose::Key { name } => {
+                let role = self.keys.as_ref()?.role_of(&name)?;
+                Some((Principal::new(name, role, Door::Console), "key", left))
+            }
+        }
     }
 
     /// The principal of a request: by an admin key, or by a token.
@@ -85,25 +132,30 @@ impl Doorkeeper {
     /// # Errors
     /// 401 without either, and with one that isn't known; 400 with two that differ; 429 where too many wrong ones came from one address.
     pub(super) async fn principal(&self, service: &Service, head: &Parts) -> Result<Principal, Refusal> {
-        let door = door(&head.headers);
         let Some(given) = given(&head.headers)? else {
+            if let Some(secret) = session::secret(&head.headers)
+                && let Some((who, _, _)) = self.logged_in(service, secret)
+            {
+                may_use_session(head)?;
+                return Ok(who);
+            }
             return match self.keys {
-                None => Ok(Principal::new("keyless", Role::Admin, door)),
+                None => Ok(Principal::new("keyless", Role::Admin, key_door(&head.headers))),
                 Some(_) => Err(refused("no key was given")),
             };
         };
         // Both are always looked at, so that how long it takes says nothing of either.
         let by_key = self.keys.as_ref().and_then(|keys| keys.find(given.as_bytes()));
-        let by_key = by_key.map(|(name, role)| Principal::new(name, role, door));
-        let by_token = service.principal_of(&given, door);
+        let by_key = by_key.map(|(name, role)| Principal::new(name, role, key_door(&head.headers)));
+        let by_token = service.principal_of(&given, Door::Api);
         match by_key.or(by_token) {
             Some(principal) => Ok(principal),
-            None => Err(self.wrong(service, door, peer(head)).await),
+            None => Err(self.wrong_key(service, Door::Api, peer(head)).await),
         }
     }
 
     /// Counts a wrong key, and says so.
-    async fn wrong(&self, service: &Service, door: Door, from: Option<IpAddr>) -> Refusal {
+    pub(super) async fn wrong_key(&self, service: &Service, door: Door, from: Option<IpAddr>) -> Refusal {
         let refusal = || refused("the key is no admin key, and no token that is in force");
         // Without an address there is nobody to count for: only callers inside of this process have none.
         let Some(from) = from else { return refusal() };
@@ -114,17 +166,51 @@ impl Doorkeeper {
         match guess {
             Guess::Wrong => refusal(),
             Guess::Burst { retry_after_secs } | Guess::TooMany { retry_after_secs } => {
-                let message = format!("too many wrong keys came from {from}");
-                Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too_many_guesses", message)
-                    .next(format!("wait {retry_after_secs} seconds, or come with a right one"))
-                    .retry_after(retry_after_secs)
+                too_many("keys", from, retry_after_secs)
             }
+        }
+    }
+
+    /// Lets a password or code be tried, which costs us more than it costs who tries.
+    ///
+    /// # Errors
+    /// 429 where too many wrong ones came from this address.
+    pub(super) fn admits_guess(&self, from: Option<IpAddr>) -> Result<(), Refusal> {
+        let held = from.and_then(|from| Some((from, self.guesses.held(from)?)));
+        held.map_or(Ok(()), |(from, secs)| Err(too_many("keys or passwords", from, secs)))
+    }
+
+    /// Counts a wrong password or code; the service tells the audit.
+    pub(super) fn count_wrong(&self, from: Option<IpAddr>) {
+        if let Some(from) = from {
+            self.guesses.wrong(from);
         }
     }
 }
 
+fn too_many(what: &str, from: IpAddr, secs: u64) -> Refusal {
+    let message = format!("too many wrong {what} came from {from}");
+    Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too_many_guesses", message)
+        .next(format!("wait {secs} seconds, or come with a right one"))
+        .retry_after(secs)
+}
+
+/// Whether a request that comes with a session comes from the console: a link of ours may read, and whatever changes something has to say that a
+/// page of ours asks.
+fn may_use_session(head: &Parts) -> Result<(), Refusal> {
+    if head.method != Method::GET {
+        return session::marked(&head.headers);
+    }
+    let site = head.headers.get("sec-fetch-site").and_then(|site| site.to_str().ok()).unwrap_or("none");
+    if ["none", "same-origin"].contains(&site) {
+        return Ok(());
+    }
+    Err(Refusal::forbidden("a session is for the console's own pages alone")
+        .next("open the console, or come with a key or token"))
+}
+
 /// Where a request came from, by its socket.
-fn peer(head: &Parts) -> Option<IpAddr> {
+pub(super) fn peer(head: &Parts) -> Option<IpAddr> {
     head.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_canonical())
 }
 
@@ -133,10 +219,17 @@ fn refused(message: &str) -> Refusal {
         .next("send an admin key or a token as X-API-KEY, or as Authorization: Bearer")
 }
 
-/// The door that a client says it stands in.
-fn door(headers: &HeaderMap) -> Door {
+/// The door of an admin key, or of who needs none: the console or the command line, where the client says that it is that. Such a key writes on the Admin API's own paths whatever it
+/// likes, so what it says here gains it nothing. A token always stands in the door of programs, whatever it says.
+fn key_door(headers: &HeaderMap) -> Door {
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-    if agent.starts_with(CLI_AGENT) { Door::Cli } else { Door::Api }
+    if headers.contains_key(session::MARK) {
+        Door::Console
+    } else if agent.starts_with(CLI_AGENT) {
+        Door::Cli
+    } else {
+        Door::Api
+    }
 }
 
 /// The key or token that comes with a request.
@@ -177,7 +270,7 @@ mod tests {
     use axum::http::HeaderMap;
     use usher_model::change::{Door, Principal, Role};
 
-    use super::{Right, door, given};
+    use super::{Right, given, key_door};
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
@@ -201,9 +294,9 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_known_by_its_agent_and_gains_nothing_by_it() {
-        assert_eq!(door(&headers(&[("user-agent", "usher-cli/0.1.0")])), Door::Cli);
-        assert_eq!(door(&headers(&[("user-agent", "curl/8")])), Door::Api);
+    fn the_command_line_is_known_by_its_agent_where_a_key_comes_with_it() {
+        assert_eq!(key_door(&headers(&[("user-agent", "usher-cli/0.1.0")])), Door::Cli);
+        assert_eq!(key_door(&headers(&[("user-agent", "curl/8")])), Door::Api);
         let viewer = Principal::new("v", Role::Viewer, Door::Cli);
         assert!(Right::Reads.check(&viewer).is_ok());
         assert!(Right::Changes.check(&viewer).is_err() && Right::Administers.check(&viewer).is_err());

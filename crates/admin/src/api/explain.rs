@@ -207,6 +207,14 @@ async fn within(call: &Call, mut found: Explanation) -> Result<Explanation, Refu
         }
     }
     found.passed_over = near;
+    if let Some(upstream) = &mut found.upstream
+        && let Some(id) = &upstream.id
+        && !is_there(call, &Key::new(Kind::Upstream, id.as_str())).await?
+    {
+        // The route names it; where it leads is somebody else's.
+        upstream.nodes.clear();
+        upstream.next = None;
+    }
     match &found.route {
         Some(route) if !may_see(call, route).await? => Ok(Explanation {
             answer: Some("a route outside of your scope takes it".to_owned()),
@@ -218,8 +226,11 @@ async fn within(call: &Call, mut found: Explanation) -> Result<Explanation, Refu
 }
 
 async fn may_see(call: &Call, route: &RouteName) -> Result<bool, Refusal> {
-    let key = Key::new(Kind::Route, route.id.as_str());
-    match call.service.get(&call.who, &key).await {
+    is_there(call, &Key::new(Kind::Route, route.id.as_str())).await
+}
+
+async fn is_there(call: &Call, key: &Key) -> Result<bool, Refusal> {
+    match call.service.get(&call.who, key).await {
         Ok(found) => Ok(found.is_some()),
         Err(crate::service::ServiceError::Forbidden(_)) => Ok(false),
         Err(error) => Err(error.into()),

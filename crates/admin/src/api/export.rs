@@ -58,11 +58,18 @@ pub(super) async fn read(call: Call, asked: Asked, _: Nothing) -> Result<Answer<
         Some(words) => words.split(',').map(|word| names::kind(word.trim())).collect::<Result<_, _>>()?,
     };
     let labels = asked.label.unwrap_or_default();
+    objects::check_labels(&labels)?;
     let keep = |stored: &Stored| kinds.contains(&stored.key.kind) && objects::has(&stored.value, &labels);
     let stored = match asked.secrets {
         Secrets::Masked => masked(&call.service, &call.who, &kinds, &keep).await?,
         Secrets::Reveal => revealed(&call, &kinds, &keep).await?,
     };
+    // An empty document would pass for an export, and with --replace take everything away.
+    if stored.is_empty() && !labels.is_empty() {
+        return Err(Refusal::no_object(format!("no object carries the label {labels:?}"))
+            .at("label")
+            .next("look at the labels that there are, or leave it out"));
+    }
     let found: Vec<(Key, Value)> = stored.into_iter().map(plain).collect();
     let dialect = match asked.format {
         Form::Usher => Dialect::Usher,

@@ -61,8 +61,19 @@ struct EntryShape {
     step: Option<(usize, usize)>,
     /// How many objects changed in all.
     total: usize,
+    /// How many objects of the change were not written, because the store stopped in between; they are not among the changes.
+    #[serde(skip_serializing_if = "is_zero")]
+    not_written: usize,
+    /// Which those are, as kind/id; the first hundred.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_written_objects: Vec<String>,
     /// What changed, field by field; at most the first thousand objects.
     changes: Vec<ChangeShape>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// `GET /history`.
@@ -95,6 +106,12 @@ impl EntryShape {
             undoes: entry.undoes,
             step: entry.step,
             total: entry.total,
+            not_written: entry.missed,
+            not_written_objects: entry
+                .missed_keys
+                .iter()
+                .map(|key| format!("{}/{}", key.kind.schema_name(), key.id))
+                .collect(),
             changes: entry.changes.iter().map(ChangeShape::of).collect(),
         }
     }

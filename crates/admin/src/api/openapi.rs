@@ -70,6 +70,10 @@ fn operation(endpoint: &Endpoint, shapes: &mut SchemaGenerator, failure: &Value)
             operation.insert("security".to_owned(), json!([]));
             format!("Needs no key: {because}.")
         }
+        Entrance::Open { because, .. } => {
+            operation.insert("security".to_owned(), json!([]));
+            format!("Needs no key: {because}.")
+        }
         Entrance::Needs { right, .. } => format!("Needs a key or token: {}.", right.words()),
     };
     operation.insert("description".to_owned(), needed.into());
@@ -89,7 +93,7 @@ fn operation(endpoint: &Endpoint, shapes: &mut SchemaGenerator, failure: &Value)
     let answer = json!({ "description": "done", "content": { media: { "schema": schema } } });
     let mut answers = Map::new();
     answers.insert(endpoint.status.as_str().to_owned(), answer);
-    if matches!(endpoint.entrance, Entrance::Needs { .. }) {
+    if !matches!(endpoint.entrance, Entrance::Public { .. }) {
         let refused = json!({ "description": "refused, with the reason and the next step", "content": { "application/json": { "schema": failure } } });
         answers.insert("default".to_owned(), refused);
     }
@@ -127,6 +131,7 @@ fn parameters(endpoint: &Endpoint, shapes: &mut SchemaGenerator) -> Vec<Value> {
 
 fn path_words(endpoint: &Endpoint, name: &str) -> &'static str {
     match (name, endpoint.path.starts_with("/objects")) {
+        ("plan", _) => "a plan's id",
         ("kind", _) => "such as routes, upstreams or plugin_configs",
         ("id", true) => {
             "its id, with %2F for a slash inside: jack%2Fc1 is the credential c1 of the consumer jack"

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use usher_model::change::{Edit, Role};
 use usher_model::document::{self, Format};
 use usher_model::kind::{Key, Kind};
+use usher_model::openapi::Publish;
 use usher_model::patch;
 
 use super::answer::Answer;
@@ -18,7 +19,7 @@ use super::refusal::Refusal;
 use super::shapes::{AppliedShape, PlanShape, SHOWN};
 use crate::service::{Applied, Approval, Extent, Plan, Wanted};
 
-/// What a plan is made of: either `changes`, or a `document`.
+/// What a plan is made of: `changes`, or a `document`, or an API that is published by its `openapi` document.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PlanRequest {
@@ -28,6 +29,10 @@ pub(super) struct PlanRequest {
     /// A whole configuration: an object, or the same as YAML text. Usher's form, APISIX's standalone form and ADC's are understood.
     #[serde(default)]
     document: Option<Value>,
+    /// An API to publish by its OpenAPI document: a service, and a route for each path with the methods that stand there. Imported again, it changes
+    /// what is new in the document, and takes away what isn't in it any more.
+    #[serde(default)]
+    openapi: Option<OpenApiRequest>,
     /// With `document`: deletes what isn't in it. Default false.
     #[serde(default)]
     delete: bool,
@@ -43,6 +48,27 @@ pub(super) struct PlanRequest {
     /// With `changes`: deletes what others still use. Default false.
     #[serde(default)]
     force: bool,
+}
+
+/// An API to publish.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "OpenApi")]
+struct OpenApiRequest {
+    /// The OpenAPI document (3.0, 3.1, or Swagger 2.0), as an object or as text in YAML or JSON.
+    document: Value,
+    /// What stands before each path at the gateway, such as `/shop`. Default: the path of the document's server.
+    #[serde(default)]
+    prefix: Option<String>,
+    /// The service's id. Default: made of the title.
+    #[serde(default)]
+    id: Option<String>,
+    /// Where the API is, instead of the document's first server: `http://host:port/path`.
+    #[serde(default)]
+    server: Option<String>,
+    /// The hosts that it is published under. Default: any.
+    #[serde(default)]
+    hosts: Vec<String>,
 }
 
 /// One wanted change.
@@ -130,15 +156,18 @@ pub(super) async fn create(
     shown: Shown,
     request: PlanRequest,
 ) -> Result<Answer<PlanShape>, Refusal> {
-    let plan = match (&request.changes, &request.document) {
-        (Some(_), None) => of_changes(&call, request).await?,
-        (None, Some(_)) => of_document(&call, request).await?,
-        (Some(_), Some(_)) => {
-            return Err(Refusal::invalid("a plan is made of changes or of a document, not of both")
-                .at("/document")
-                .next("leave one of them out"));
+    let plan = match (&request.changes, &request.document, &request.openapi) {
+        (Some(_), None, None) => of_changes(&call, request).await?,
+        (None, Some(_), None) => of_document(&call, request).await?,
+        (None, None, Some(_)) => of_openapi(&call, request).await?,
+        (Some(_), Some(_), _) | (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {
+            return Err(Refusal::invalid(
+                "a plan is made of changes, of a document or of an OpenAPI document, not of two of them",
+            )
+            .at("/document")
+            .next("leave one of them out"));
         }
-        (None, None) => {
+        (None, None, None) => {
             return Err(Refusal::invalid("the plan has neither changes nor a document")
                 .at("/changes")
                 .next("{\"changes\": [{\"op\": \"put\", \"kind\": \"route\", \"id\": \"1\", \"value\": {}}]} is one"));
@@ -186,7 +215,7 @@ pub(super) async fn apply(
     } else {
         call.service.apply(&call.who, id, approval).await?
     };
-    in_force(&applied)
+    Ok(Answer::ok(in_force(&applied)?).tagged(applied.revision))
 }
 
 /// `POST /undo`.
@@ -265,6 +294,27 @@ async fn after(
     }
 }
 
+async fn of_openapi(call: &Call, request: PlanRequest) -> Result<Plan, Refusal> {
+    let PlanRequest { openapi, delete, kinds, labels, intent, force, .. } = request;
+    if delete || force || !kinds.is_empty() || !labels.is_empty() {
+        return Err(Refusal::invalid("delete, kinds, labels and force say nothing beside openapi")
+            .at("/openapi")
+            .next("leave them out: what the document doesn't name any more is taken away by itself"));
+    }
+    let Some(asked) = openapi else {
+        return Err(Refusal::invalid("there is no OpenAPI document").at("/openapi"));
+    };
+    let document = match asked.document {
+        Value::String(text) => document::value(&text).map_err(|error| {
+            Refusal::invalid(format!("the OpenAPI document can't be read: {error}")).at("/openapi/document")
+        })?,
+        other => other,
+    };
+    let wish = Publish { prefix: asked.prefix, id: asked.id, server: asked.server, hosts: asked.hosts };
+    let (plan, _) = call.service.plan_openapi(&call.who, &document, &wish, intent).await?;
+    Ok(plan)
+}
+
 async fn of_document(call: &Call, request: PlanRequest) -> Result<Plan, Refusal> {
     let PlanRequest { document, delete, kinds, labels, intent, force, .. } = request;
     if force {
@@ -306,10 +356,10 @@ async fn of_document(call: &Call, request: PlanRequest) -> Result<Plan, Refusal>
 }
 
 /// A 2xx promises that every worker serves by the change.
-fn in_force(applied: &Applied) -> Result<Answer<AppliedShape>, Refusal> {
+pub(super) fn in_force(applied: &Applied) -> Result<AppliedShape, Refusal> {
     let shape = AppliedShape::of(applied);
-    if applied.in_force {
-        return Ok(Answer::ok(shape).tagged(applied.revision));
+    if applied.in_force || applied.waits {
+        return Ok(shape);
     }
     let reasons = applied.warnings.join("; ");
     let message =

@@ -197,7 +197,7 @@ impl From<ServiceError> for Refusal {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "partial", sentence)
                     .beside("done", json!(done))
                     .beside("total", json!(total))
-                    .next("apply the same plan again to go on, or undo it; GET /usher/v1/status lists it as unfinished")
+                    .next("undo takes back what was written; GET /usher/v1/status lists the plan where the rest of it can still be applied")
             }
             ServiceError::Store(error) => of_store(&error),
             other => {

@@ -8,6 +8,7 @@ use super::answer::Answer;
 use super::endpoint::{Call, Nothing};
 use super::entrance::role_word;
 use super::refusal::Refusal;
+use super::tokens::Gone;
 use crate::service::ServiceError;
 
 /// Problems that are told of at most.
@@ -28,7 +29,9 @@ pub(super) struct Status {
     in_force: u64,
     /// Where the gateway listens.
     listeners: Vec<String>,
-    /// Objects that couldn't be used; their last good version serves. The first hundred.
+    /// Where it listens beside that; empty for who has a scope.
+    sides: Vec<SideShape>,
+    /// Objects that couldn't be used, whose last good version serves, and those of other programs that break a rule. The first hundred.
     problems: Vec<ProblemShape>,
     /// Plans whose steps were not all applied.
     unfinished: Vec<UnfinishedShape>,
@@ -68,10 +71,22 @@ struct StoreStatus {
     away: Option<String>,
     /// Since when, in milliseconds since 1970.
     away_since_unix_ms: Option<u64>,
+    /// Why writes fail although reads are as fresh as ever, such as at a full disk; they work again once that is over.
+    writes_fail: Option<String>,
     /// A change that is held back for a person to confirm.
     held: Option<String>,
     /// How a damaged store was brought back at the last start.
     recovered: Option<String>,
+}
+
+/// A listener beside the gateway's.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Side")]
+struct SideShape {
+    /// What answers there, such as `Admin API`.
+    name: &'static str,
+    /// Its address.
+    address: String,
 }
 
 /// An object that the gateway couldn't use.
@@ -142,15 +157,25 @@ pub(super) async fn read(call: Call, _: Nothing, _: Nothing) -> Result<Answer<St
             watches: can.watches,
             away: health.away,
             away_since_unix_ms: health.away_since_unix_ms,
+            writes_fail: health.writes_fail,
             held: health.held,
             recovered,
         },
         revision: service.revision(),
         in_force: service.live().revision(),
         listeners: service.live().listeners().iter().map(ToString::to_string).collect(),
+        sides: if who.scope.is_all() {
+            let side = |(name, address): &(&'static str, _)| SideShape {
+                name,
+                address: ToString::to_string(address),
+            };
+            service.sides().iter().map(side).collect()
+        } else {
+            Vec::new()
+        },
         // What a problem is about may lie outside of a scope.
         problems: if who.scope.is_all() {
-            service.live().problems().into_iter().take(MOST_PROBLEMS).map(problem).collect()
+            service.problems().into_iter().take(MOST_PROBLEMS).map(problem).collect()
         } else {
             Vec::new()
         },
@@ -178,4 +203,11 @@ pub(super) async fn accept(call: Call, _: Nothing, _: Nothing) -> Result<Answer<
     let accepted = call.service.health().held;
     call.service.accept_held(&call.who).await?;
     Ok(Answer::ok(Accepted { accepted }))
+}
+
+/// `DELETE /unfinished/{plan}`.
+pub(super) async fn give_up(call: Call, _: Nothing, _: Nothing) -> Result<Answer<Gone>, Refusal> {
+    let plan = call.parameter("plan").to_owned();
+    call.service.give_up_steps(&call.who, &plan).await?;
+    Ok(Answer::ok(Gone { deleted: plan }))
 }

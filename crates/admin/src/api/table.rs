@@ -5,7 +5,10 @@ use axum::http::Method;
 use super::answer::Told;
 use super::endpoint::Endpoint;
 use super::entrance::Right::{Administers, Changes, Reads};
-use super::{audit, backup, explain, export, history, objects, openapi, plans, status, tokens, users};
+use super::{
+    agents, approvals, attempt, audit, backup, chat, explain, export, health, history, keyring, manual,
+    objects, openapi, plans, requests, session, status, tokens, traffic, users,
+};
 
 /// The table.
 pub(super) fn all() -> Vec<Endpoint> {
@@ -17,6 +20,39 @@ pub(super) fn all() -> Vec<Endpoint> {
         Endpoint::public("/openapi.yaml", "openapi_yaml", of_the_api, "This document as YAML", |table| {
             Told::text("application/yaml; charset=utf-8", openapi::yaml(table))
         }),
+        Endpoint::open(
+            Method::GET,
+            "/session",
+            "session",
+            "it says who one is to nobody but oneself",
+            "Who is logged in at the console",
+            session::read,
+        ),
+        Endpoint::open(
+            Method::POST,
+            "/session",
+            "log_in",
+            "a user's password or an admin key is asked for, and few wrong ones are taken",
+            "Logs in at the console; the session is a cookie",
+            session::log_in,
+        ),
+        Endpoint::open(
+            Method::DELETE,
+            "/session",
+            "log_out",
+            "it ends nobody's session but one's own",
+            "Logs out",
+            session::log_out,
+        ),
+        Endpoint::open(
+            Method::POST,
+            "/setup",
+            "set_up",
+            "the one-time code is asked for, and it is taken only while there is no user",
+            "Makes the first user of the console, and logs in",
+            session::set_up,
+        )
+        .creating(),
         Endpoint::new(
             Method::GET,
             "/status",
@@ -42,6 +78,30 @@ pub(super) fn all() -> Vec<Endpoint> {
             objects::list,
         ),
         Endpoint::new(Method::GET, "/objects/{kind}/{id}", "get_object", Reads, "One object", objects::read),
+        Endpoint::new(
+            Method::GET,
+            "/schemas/{kind}",
+            "get_schema",
+            Reads,
+            "The JSON schema of a kind",
+            manual::of_kind,
+        ),
+        Endpoint::new(
+            Method::GET,
+            "/plugins",
+            "list_plugins",
+            Reads,
+            "All plugins there are",
+            manual::plugins,
+        ),
+        Endpoint::new(
+            Method::GET,
+            "/plugins/{name}",
+            "get_plugin",
+            Reads,
+            "One plugin with the JSON schemas of its settings",
+            manual::plugin,
+        ),
         Endpoint::new(
             Method::POST,
             "/plans",
@@ -72,6 +132,38 @@ pub(super) fn all() -> Vec<Endpoint> {
         .conditional(),
         Endpoint::new(
             Method::GET,
+            "/approvals",
+            "list_approvals",
+            Changes,
+            "The plans of agents and other clients that wait for a person; for who may agree to them in the console",
+            approvals::list,
+        ),
+        Endpoint::new(
+            Method::GET,
+            "/approvals/{plan}",
+            "get_approval",
+            Changes,
+            "One of them",
+            approvals::read,
+        ),
+        Endpoint::new(
+            Method::POST,
+            "/approvals/{plan}",
+            "decide",
+            Changes,
+            "Agrees to one and applies it as its maker's, or declines it",
+            approvals::decide,
+        ),
+        Endpoint::new(
+            Method::DELETE,
+            "/unfinished/{plan}",
+            "give_up",
+            Changes,
+            "Gives up the steps of a plan that are still to do; those that were applied stay, and can be taken back",
+            status::give_up,
+        ),
+        Endpoint::new(
+            Method::GET,
             "/history",
             "history",
             Reads,
@@ -97,6 +189,54 @@ pub(super) fn all() -> Vec<Endpoint> {
         ),
         Endpoint::new(
             Method::GET,
+            "/requests",
+            "requests",
+            Reads,
+            "The last requests that were served, also as they come; no bodies, header fields or queries",
+            requests::read,
+        ),
+        Endpoint::new(
+            Method::POST,
+            "/requests",
+            "send_request",
+            Changes,
+            "Sends one request through this gateway, and says which way it went; for editors and admins",
+            attempt::send,
+        ),
+        Endpoint::new(
+            Method::GET,
+            "/health",
+            "health",
+            Reads,
+            "The nodes of upstreams as their health checks see them",
+            health::read,
+        ),
+        Endpoint::new(
+            Method::GET,
+            "/traffic",
+            "traffic",
+            Reads,
+            "What was served, by the second, minute or hour: requests, errors, bytes and latency, told apart by what one asks for",
+            traffic::read,
+        ),
+        Endpoint::new(
+            Method::POST,
+            "/chat",
+            "chat",
+            Reads,
+            "Says a sentence to the built-in chat; what happens comes as events (text/event-stream) until the event ended",
+            chat::say,
+        ),
+        Endpoint::new(
+            Method::POST,
+            "/chat/answers",
+            "answer_chat",
+            Reads,
+            "Answers a question that the chat has asked by the event question",
+            chat::answer,
+        ),
+        Endpoint::new(
+            Method::GET,
             "/export",
             "export",
             Reads,
@@ -110,6 +250,22 @@ pub(super) fn all() -> Vec<Endpoint> {
             Administers,
             "The whole store in one file, for usher restore; secrets in it stay sealed",
             backup::read,
+        ),
+        Endpoint::new(
+            Method::GET,
+            "/keyring",
+            "keyring",
+            Administers,
+            "Which keys seal the secrets, and what older ones still hold",
+            keyring::read,
+        ),
+        Endpoint::new(
+            Method::POST,
+            "/keyring/reseal",
+            "reseal",
+            Administers,
+            "Seals anew with the newest key what older ones sealed, a part at a time",
+            keyring::reseal,
         ),
         Endpoint::new(
             Method::GET,
@@ -134,6 +290,22 @@ pub(super) fn all() -> Vec<Endpoint> {
             Administers,
             "Whether the audit is as it was written",
             audit::verify,
+        ),
+        Endpoint::new(
+            Method::GET,
+            "/agents",
+            "agents",
+            Reads,
+            "Whether chats and agents may act, or only look",
+            agents::read,
+        ),
+        Endpoint::new(
+            Method::PUT,
+            "/agents",
+            "switch_agents",
+            Administers,
+            "Lets chats and agents act, or only look, on every gateway of this store at once",
+            agents::switch,
         ),
         Endpoint::new(Method::GET, "/tokens", "list_tokens", Administers, "All tokens", tokens::list),
         Endpoint::new(
@@ -161,15 +333,15 @@ pub(super) fn all() -> Vec<Endpoint> {
             "All users of the console",
             users::list,
         ),
+        Endpoint::new(Method::POST, "/users", "add_user", Administers, "Makes a user", users::add).creating(),
         Endpoint::new(
-            Method::POST,
-            "/users",
-            "put_user",
+            Method::PUT,
+            "/users/{name}",
+            "change_user",
             Administers,
-            "Makes a user, or gives one another role and password",
-            users::put,
-        )
-        .creating(),
+            "Gives a user another role, another password, or both",
+            users::change,
+        ),
         Endpoint::new(
             Method::DELETE,
             "/users/{name}",

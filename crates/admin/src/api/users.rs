@@ -9,7 +9,7 @@ use super::endpoint::{Call, Nothing};
 use super::entrance::role_word;
 use super::refusal::Refusal;
 use super::tokens::{Gone, RoleShape};
-use crate::service::{NewUser, UserInfo};
+use crate::service::{NewUser, UserChange, UserInfo};
 
 /// A user as somebody wants it.
 #[derive(Deserialize, JsonSchema)]
@@ -21,6 +21,18 @@ pub(super) struct UserRequest {
     role: RoleShape,
     /// The password: 10 to 256 characters.
     password: Secret<String>,
+}
+
+/// What a user shall have instead; what is left out stays.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UserChangeRequest {
+    /// What the user may do.
+    #[serde(default)]
+    role: Option<RoleShape>,
+    /// The password: 10 to 256 characters.
+    #[serde(default)]
+    password: Option<Secret<String>>,
 }
 
 /// What is known of a user.
@@ -51,9 +63,22 @@ pub(super) async fn list(call: Call, _: Nothing, _: Nothing) -> Result<Answer<Us
 }
 
 /// `POST /users`.
-pub(super) async fn put(call: Call, _: Nothing, request: UserRequest) -> Result<Answer<UserShape>, Refusal> {
+pub(super) async fn add(call: Call, _: Nothing, request: UserRequest) -> Result<Answer<UserShape>, Refusal> {
     let UserRequest { name, role, password } = request;
-    let user = call.service.put_user(&call.who, NewUser { name, role: role.into(), password }).await?;
+    let user = call.service.add_user(&call.who, NewUser { name, role: role.into(), password }).await?;
+    Ok(Answer::ok(UserShape::of(user)))
+}
+
+/// `PUT /users/{name}`.
+pub(super) async fn change(
+    call: Call,
+    _: Nothing,
+    request: UserChangeRequest,
+) -> Result<Answer<UserShape>, Refusal> {
+    let name = call.parameter("name").to_owned();
+    let UserChangeRequest { role, password } = request;
+    let change = UserChange { role: role.map(Into::into), password };
+    let user = call.service.change_user(&call.who, &name, change).await?;
     Ok(Answer::ok(UserShape::of(user)))
 }
 

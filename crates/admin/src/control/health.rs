@@ -1,8 +1,9 @@
-//! What is known of upstream nodes by checking them: nothing, as long as the gateway checks none by itself.
+//! What is known of upstream nodes by checking them, and what registries of services have told: asked of the running proxy.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use usher_model::kind::{Key, Kind};
+use usher_model::live::UpstreamHealth;
 
 use super::{Answer, everybody};
 use crate::service::Service;
@@ -16,15 +17,48 @@ const SOURCES: [(&str, Kind); 4] = [
 ];
 
 /// Every checker.
-pub(super) fn all() -> Value {
-    json!([])
+pub(super) fn all(service: &Service) -> Value {
+    service.live().health().iter().map(shown).collect()
+}
+
+/// APISIX's form: a list without nodes is an object there.
+fn shown(health: &UpstreamHealth) -> Value {
+    let nodes = if health.nodes.is_empty() { json!({}) } else { json!(health.nodes) };
+    json!({ "name": health.name, "type": health.kind, "nodes": nodes })
 }
 
 /// The same for browsers.
-pub(super) const fn page() -> &'static str {
-    "<!DOCTYPE html>\n<html>\n<head><meta charset=\"utf-8\"><title>Health checks</title></head>\n<body>\n\
-     <table border=\"1\">\n<tr><th>Name</th><th>Type</th><th>Node</th><th>Status</th></tr>\n</table>\n\
-     <p>No upstream has health checks.</p>\n</body>\n</html>\n"
+pub(super) fn page(service: &Service) -> String {
+    let all = service.live().health();
+    let mut rows = String::new();
+    for upstream in &all {
+        for node in &upstream.nodes {
+            let counter = node.counter;
+            rows.push_str(&format!(
+                "<tr><td>{}</td><td>{}</td><td>{}:{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+                escaped(&upstream.name),
+                escaped(&upstream.kind),
+                escaped(&node.ip),
+                node.port,
+                escaped(&node.status),
+                counter.success,
+                counter.http_failure,
+                counter.tcp_failure,
+                counter.timeout_failure,
+            ));
+        }
+    }
+    let none = if all.is_empty() { "<p>No upstream that was used has health checks.</p>\n" } else { "" };
+    format!(
+        "<!DOCTYPE html>\n<html>\n<head><meta charset=\"utf-8\"><title>APISIX upstream check status</title></head>\n<body>\n\
+         <table border=\"1\">\n<tr><th>Name</th><th>Type</th><th>Node</th><th>Status</th><th>Success</th><th>HTTP failures</th>\
+         <th>TCP failures</th><th>Timeouts</th></tr>\n{rows}</table>\n{none}</body>\n</html>\n"
+    )
+}
+
+/// Names are written by people; a page must not carry their markup.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// The checker of one resource.
@@ -34,17 +68,33 @@ pub(super) const fn page() -> &'static str {
 pub(super) async fn one(service: &Service, source: &str, id: &str) -> Result<Answer, Answer> {
     let found = SOURCES.into_iter().find(|(name, _)| *name == source);
     let Some((_, kind)) = found else { return Err(Answer::bad(format!("invalid src type {source}"))) };
-    let stored = service.get(&everybody(), &Key::new(kind, id)).await?;
-    Err(Answer::error(
-        StatusCode::NOT_FOUND,
-        match stored {
-            Some(_) => format!("no checker for {source}[{id}]"),
-            None => format!("{source}[{id}] not found"),
-        },
-    ))
+    let key = Key::new(kind, id);
+    let stored = service.get(&everybody(), &key).await?;
+    let missing = |sentence: String| Err(Answer::error(StatusCode::NOT_FOUND, sentence));
+    if stored.is_none() {
+        return missing(format!("{source}[{id}] not found"));
+    }
+    match service.live().health().iter().find(|health| health.name == key.path()) {
+        Some(health) => Ok(Answer::json(StatusCode::OK, &shown(health))),
+        None => missing(format!("no checker for {source}[{id}]")),
+    }
 }
 
 /// 404 for a path that stops before the id.
 pub(super) fn missing_id(source: &str) -> Answer {
     Answer::error(StatusCode::NOT_FOUND, format!("missing src id for src type {source}"))
+}
+
+/// What a registry has told.
+///
+/// # Errors
+/// It isn't set up.
+pub(super) fn discovered(service: &Service, kind: &str) -> Result<Answer, Answer> {
+    match service.live().discovered(kind) {
+        Some(told) => Ok(Answer::json(StatusCode::OK, &told)),
+        None => Err(Answer::error(
+            StatusCode::NOT_FOUND,
+            format!("discovery {kind} is not configured, so there is nothing to show of it"),
+        )),
+    }
 }

@@ -37,7 +37,8 @@ impl Incoming {
         let announced = headers
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok())
-            .and_then(|text| text.parse().ok());
+            // Digits that fit into no number are a size all the same.
+            .map(|text| text.parse().unwrap_or(u64::MAX));
         let waits = headers.contains_key(header::EXPECT);
         Self { stream: body.into_data_stream(), announced, seen: 0, ended: false, waits }
     }
@@ -123,9 +124,15 @@ impl Incoming {
         if self.seen > MAX_BODY_BYTES { Err(too_large(self.seen)) } else { Ok(bytes) }
     }
 
+    /// Whether more is announced than is even read away.
+    pub(super) fn is_endless(&self) -> bool {
+        self.announced.is_some_and(|size| size > DRAIN_BYTES)
+    }
+
     /// Reads away what nobody has asked for, within bounds.
     pub(super) async fn drain(&mut self) {
-        if self.ended || self.waits {
+        // What is announced to be more than is read away isn't waited for at all.
+        if self.ended || self.waits || self.is_endless() {
             return;
         }
         let rest = async {
@@ -142,9 +149,12 @@ impl Incoming {
 }
 
 fn too_large(size: u64) -> Answer {
-    Answer::bad(format!(
+    // APISIX's own bound is answered with 400; nginx's in front of it with 413.
+    let status = if size > DRAIN_BYTES { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
+    let sentence = format!(
         "invalid request body: request size {size} is greater than the maximum size {MAX_BODY_BYTES} allowed"
-    ))
+    );
+    Answer::error(status, sentence)
 }
 
 /// 415 where a body has to say what it is, because no key keeps pages out.

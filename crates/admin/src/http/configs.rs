@@ -1,9 +1,11 @@
 //! `POST /configs/validate`: a whole configuration is checked item by item, and every mistake is told, not only the first.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
+use usher_model::kind::Kind;
+use usher_model::nearest::nearest;
 
 use super::Outcome;
 use super::answer::Answer;
@@ -16,6 +18,13 @@ const MOST_ERRORS: usize = 1000;
 /// Checks each item by itself; references to others aren't looked at.
 pub(super) async fn validate(service: &Service, document: &Map<String, Value>) -> Outcome {
     let mut errors = Vec::new();
+    // What is overlooked here would be missing in the gateway.
+    for name in document.keys().filter(|name| !is_known(name)) {
+        let near = nearest(name, COLLECTIONS.iter().map(|kind| kind.collection()));
+        let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        errors.push(json!({ "resource_type": name, "error": format!("unknown collection{hint}") }));
+    }
+    let mut ruled: HashMap<String, String> = HashMap::new();
     for kind in COLLECTIONS {
         let name = kind.collection();
         let items = match document.get(name) {
@@ -44,6 +53,15 @@ pub(super) async fn validate(service: &Service, document: &Map<String, Value>) -
                     Err(error) => told(error.to_string()),
                 },
             }
+            if kind == Kind::GlobalRule {
+                let own = known.as_ref().map_or("", |(_, id)| id.as_str());
+                for plugin in given.get("plugins").and_then(Value::as_object).into_iter().flat_map(Map::keys)
+                {
+                    if let Some(other) = ruled.insert(plugin.clone(), own.to_owned()) {
+                        told(format!("plugin '{plugin}' already exists in global rule with id '{other}'"));
+                    }
+                }
+            }
             if let Some((what, id)) = &known
                 && !seen.insert(id.clone())
             {
@@ -55,6 +73,13 @@ pub(super) async fn validate(service: &Service, document: &Map<String, Value>) -
         }
     }
     if errors.is_empty() { Ok(Answer::json(StatusCode::OK, &json!({}))) } else { Err(failed(&errors)) }
+}
+
+/// Whether a document may have a member of this name: a collection, its version, the list of plugins, or what is known of the document itself.
+fn is_known(name: &str) -> bool {
+    let collection = name.strip_suffix("_conf_version").unwrap_or(name);
+    COLLECTIONS.iter().any(|kind| kind.collection() == collection)
+        || matches!(name, "plugins" | "X-Digest" | "X-Last-Modified")
 }
 
 fn failed(errors: &[Value]) -> Answer {

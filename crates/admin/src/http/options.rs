@@ -1,9 +1,15 @@
 //! How the Admin API listens, whom it answers, and in which form.
 
+use std::sync::Arc;
+
+use axum::Router;
 use ipnet::IpNet;
 use usher_model::compat::Compat;
+use usher_model::secret::Secret;
 
+use crate::api::Pages;
 use crate::keys::Keys;
+use crate::talk::Talk;
 
 /// How the Admin API listens and whom it answers.
 pub struct HttpOptions {
@@ -24,6 +30,14 @@ pub struct HttpOptions {
     pub cors: bool,
     /// How answers look, and which parts there are.
     pub form: Form,
+    /// The one-time code with which the first user of the console is made. Default none.
+    pub setup_code: Option<Secret<String>>,
+    /// Further paths of the port, to which its rules of addresses, hosts and pages apply, but not that of keys: the console's files. Default none.
+    pub beside: Router,
+    /// The built-in chat that `/usher/v1/chat` speaks with. Default none.
+    pub talk: Option<Arc<dyn Talk>>,
+    /// The manual's page on a plugin, in Markdown. Default none.
+    pub pages: Pages,
 }
 
 impl HttpOptions {
@@ -39,6 +53,10 @@ impl HttpOptions {
             allowed: Vec::new(),
             cors: true,
             form: Form::default(),
+            setup_code: None,
+            beside: Router::new(),
+            talk: None,
+            pages: |_| None,
         }
     }
 }

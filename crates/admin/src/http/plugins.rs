@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 use usher_pipeline::registry::Registry;
+use usher_pipeline::spec::Spec;
 
 use super::Outcome;
 use super::answer::Answer;
@@ -19,11 +20,11 @@ const PLUGIN_VERSION: f64 = 0.1;
 /// How long a reload may take.
 const RELOADED_WITHIN: Duration = Duration::from_secs(5);
 
-/// `GET /plugins/list`: names, highest priority first. There are no plugins for streams.
+/// `GET /plugins/list`: names, highest priority first.
 pub(super) fn list(registry: &Registry, args: &Args) -> Outcome {
     let names: Vec<&str> = match args.first("subsystem") {
         None | Some("http") => registry.list().iter().map(|spec| spec.name).collect(),
-        Some("stream") => Vec::new(),
+        Some("stream") => on_connections(registry).map(|spec| spec.name).collect(),
         Some(_) => return Err(Answer::text(StatusCode::BAD_REQUEST, "invalid subsystem passed")),
     };
     Ok(Answer::json(StatusCode::OK, &names))
@@ -63,10 +64,11 @@ pub(super) fn one(registry: &Registry, name: Option<&str>, args: &Args) -> Outco
         other => return Err(Answer::bad(format!("unsupported subsystem: {other}"))),
     };
     if args.first("all") == Some("true") {
-        let all = if http { all(registry) } else { Map::new() };
+        let all = if http { all(registry) } else { facts_of(registry, on_connections(registry)) };
         return Ok(Answer::json(StatusCode::OK, &all));
     }
-    let name = name.filter(|name| http && registry.find(name).is_some()).ok_or_else(|| {
+    let is_there = |name: &&str| registry.find(name).is_some_and(|spec| http || spec.is_on_connections());
+    let name = name.filter(is_there).ok_or_else(|| {
         Answer::error(StatusCode::NOT_FOUND, format!("plugin not found in subsystem {subsystem}"))
     })?;
     let schema = match args.first("schema_type") {
@@ -78,8 +80,17 @@ pub(super) fn one(registry: &Registry, name: Option<&str>, args: &Args) -> Outco
     Ok(Answer::json(StatusCode::OK, &schema))
 }
 
+/// The plugins that take part on stream routes.
+fn on_connections(registry: &Registry) -> impl Iterator<Item = &'static Spec> {
+    registry.list().iter().copied().filter(|spec| spec.is_on_connections())
+}
+
 /// What is known of every plugin, by name.
 pub(crate) fn all(registry: &Registry) -> Map<String, Value> {
+    facts_of(registry, registry.list().iter().copied())
+}
+
+fn facts_of(registry: &Registry, specs: impl Iterator<Item = &'static Spec>) -> Map<String, Value> {
     let facts = |name: &str, priority: i32, auth: bool| {
         let mut facts = Map::new();
         facts.insert("priority".to_owned(), priority.into());
@@ -97,6 +108,5 @@ pub(crate) fn all(registry: &Registry) -> Map<String, Value> {
         }
         Value::Object(facts)
     };
-    let specs = registry.list().iter();
     specs.map(|spec| (spec.name.to_owned(), facts(spec.name, spec.priority, spec.is_auth()))).collect()
 }

@@ -41,7 +41,17 @@ impl From<ServiceError> for Answer {
                     ),
                 );
             }
-            ServiceError::Invalid { .. } | ServiceError::StillUsed(_) => StatusCode::BAD_REQUEST,
+            ServiceError::Store(StoreError::Unknown(reason)) => {
+                tracing::error!(%reason, "it is not known whether a change was written");
+                // No invitation to try again: that might be a second write.
+                return Self::error(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    format!("the write may or may not have happened: read before you repeat it ({reason})"),
+                );
+            }
+            ServiceError::Invalid { .. }
+            | ServiceError::StillUsed(_)
+            | ServiceError::Store(StoreError::Refused(_)) => StatusCode::BAD_REQUEST,
             ServiceError::Forbidden(_) | ServiceError::Store(StoreError::ReadOnly(_)) => {
                 StatusCode::FORBIDDEN
             }
@@ -93,6 +103,8 @@ mod tests {
             (ServiceError::Damaged(text()), 500),
             (ServiceError::Store(conflict), 503),
             (ServiceError::Store(StoreError::Full), 507),
+            (ServiceError::Store(StoreError::Refused(text())), 400),
+            (ServiceError::Store(StoreError::Unknown(text())), 503),
             (ServiceError::Store(StoreError::ReadOnly(text())), 403),
             (ServiceError::Store(StoreError::TooManyWrites { writes: 2, limit: 1 }), 413),
             (ServiceError::NeedsSteps(text()), 413),

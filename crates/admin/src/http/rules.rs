@@ -126,14 +126,7 @@ fn members(kind: Kind, given: Option<Value>) -> Result<Map<String, Value>, Answe
 
 /// An id as Lua would print it.
 pub(super) fn id_text(id: &Value) -> String {
-    match id {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => match number.as_f64().filter(|number| number.fract() == 0.0) {
-            Some(whole) if number.is_f64() => format!("{whole}"),
-            _ => number.to_string(),
-        },
-        other => other.to_string(),
-    }
+    usher_model::kind::id_text(id).unwrap_or_else(|| id.to_string())
 }
 
 /// What is wrong with an id, before anything is looked up under it; the schema says the same of the member in the body.

@@ -26,7 +26,7 @@ pub(super) enum Access {
         /// Wrong keys, by who gave them.
         guesses: Guesses,
     },
-    /// Everybody is this one.
+    /// Everybody is this one, but whoever a layer in front has found to be another.
     As(Principal),
 }
 
@@ -48,7 +48,8 @@ impl Access {
         verb: Verb,
     ) -> Result<Principal, Answer> {
         let principal = match self {
-            Self::As(principal) => principal.clone(),
+            // Nothing that comes over the wire gets into extensions.
+            Self::As(principal) => head.extensions.get::<Principal>().unwrap_or(principal).clone(),
             Self::Keys { keys, compat, guesses } => {
                 let given = given(&head.headers, args, *compat).ok_or_else(|| refused("missing apikey"))?;
                 match find(keys, service, &given) {

@@ -1,6 +1,6 @@
 //! PUT, POST and DELETE: each one plan that is made and applied at once.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderName, StatusCode};
 use serde_json::Value;
 use usher_model::change::{Change, Edit};
 use usher_model::kind::{Key, Kind};
@@ -100,6 +100,7 @@ impl Call<'_> {
     /// The answer to a write: the whole value, secrets masked.
     pub(super) fn shown(&self, action: Action, key: &Key, applied: Applied) -> Outcome {
         in_force(&applied)?;
+        let waits = applied.waits.then(|| applied.warnings.join("; "));
         let change = applied.changes.into_iter().find(|change| change.key == *key);
         let Some(Change { before, after: Some(value), .. }) = change else {
             return Err(Answer::error(
@@ -111,7 +112,11 @@ impl Call<'_> {
             ));
         };
         let status = if before.is_none() { StatusCode::CREATED } else { StatusCode::OK };
-        Ok(self.api.form.envelopes.written(status, action, key, &value).at(applied.revision))
+        let answer = self.api.form.envelopes.written(status, action, key, &value).at(applied.revision);
+        Ok(match waits {
+            Some(why) => answer.with(HeaderName::from_static("x-usher-warning"), in_a_header(&why)),
+            None => answer,
+        })
     }
 
     /// What lives below another resource needs that one.
@@ -123,9 +128,9 @@ impl Call<'_> {
     }
 }
 
-/// A 2xx promises that every worker serves by the change.
+/// A 2xx promises that every worker serves by the change, but for one that waits for what is kept elsewhere: that is told in a header.
 pub(super) fn in_force(applied: &Applied) -> Result<(), Answer> {
-    if applied.in_force {
+    if applied.in_force || applied.waits {
         return Ok(());
     }
     Err(Answer::error(
@@ -137,4 +142,9 @@ pub(super) fn in_force(applied: &Applied) -> Result<(), Answer> {
         ),
     )
     .retry_after(RETRY_AFTER_SECS))
+}
+
+/// A text as a header carries it.
+fn in_a_header(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_ascii_graphic() || letter == ' ' { letter } else { '?' }).collect()
 }

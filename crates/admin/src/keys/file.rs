@@ -85,15 +85,77 @@ pub fn add_keyring_key(folder: &Path) -> Result<PathBuf, KeysError> {
     let (_, key) = Keyring::generate()?;
     let old: String =
         text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
-    let text = format!("{KEYRING_TOP}{}\n{old}", keyring_line(&key));
+    replace(folder, &path, &format!("{KEYRING_TOP}{}\n{old}", keyring_line(&key)))?;
+    Ok(path)
+}
+
+/// Takes all keys but the newest out of a data folder's keyring. Nothing may be sealed by them any more: whoever asks for it has looked.
+///
+/// # Errors
+/// As for [`add_keyring_key`].
+pub fn drop_older_keyring_keys(folder: &Path) -> Result<PathBuf, KeysError> {
+    let path = folder.join("keyring.key");
+    let failed = |source| KeysError::File { path: path.clone(), source };
+    let text = read(&path)?.ok_or_else(|| failed(ErrorKind::NotFound.into()))?;
+    let newest =
+        keys_of(&path, &text)?.into_iter().next().ok_or_else(|| failed(ErrorKind::InvalidData.into()))?;
+    replace(folder, &path, &format!("{KEYRING_TOP}{}\n", keyring_line(&newest)))?;
+    Ok(path)
+}
+
+/// What came of placing a keyring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// The folder had none.
+    Made,
+    /// The folder has it already.
+    Same,
+    /// The folder's had fewer of the same keys, and was replaced.
+    Grown,
+    /// The folder's holds a key that the given one lacks, and stays.
+    Other,
+}
+
+/// Gives a data folder the keyring that is written in `given`, as machines that share a store need it. What one is there already is never lost: it is
+/// replaced only where all its keys are in the given one.
+///
+/// # Errors
+/// As for [`load_or_create_keyring`], and where `given` holds no keyring.
+pub fn place_keyring(folder: &Path, given: &Path) -> Result<Placed, KeysError> {
+    let failed = |path: &Path, source| KeysError::File { path: path.to_owned(), source };
+    // How its permissions are is the business of whoever hands it out: secrets of containers are mounted for a group.
+    let text = fs::read_to_string(given).map_err(|source| failed(given, source))?;
+    let wanted = keys_of(given, &text)?;
+    let path = folder.join("keyring.key");
+    if write_unless_there(&path, &text)? {
+        return Ok(Placed::Made);
+    }
+    let there = read(&path)?.ok_or_else(|| failed(&path, ErrorKind::NotFound.into()))?;
+    let there = keys_of(&path, &there)?;
+    if there == wanted {
+        return Ok(Placed::Same);
+    }
+    if !there.iter().all(|key| wanted.contains(key)) {
+        return Ok(Placed::Other);
+    }
+    replace(folder, &path, &text)?;
+    Ok(Placed::Grown)
+}
+
+fn write_unless_there(path: &Path, text: &str) -> Result<bool, KeysError> {
+    if read(path)?.is_some() { Ok(false) } else { write_new(path, text) }
+}
+
+/// Replaces a keyring whole or not at all.
+fn replace(folder: &Path, path: &Path, text: &str) -> Result<(), KeysError> {
     let draft = folder.join(format!(".keyring.key.{}", random_hex()?));
-    let placed = write_draft(&draft, &text).and_then(|()| fs::rename(&draft, &path));
+    let placed = write_draft(&draft, text).and_then(|()| fs::rename(&draft, path));
     if placed.is_err() {
         // Litter, readable by its owner alone.
         let _ = fs::remove_file(&draft);
     }
-    placed.and_then(|()| File::open(folder)?.sync_all()).map_err(failed)?;
-    Ok(path)
+    let failed = |source| KeysError::File { path: path.to_owned(), source };
+    placed.and_then(|()| File::open(folder)?.sync_all()).map_err(failed)
 }
 
 /// A keyring that ends with the process, for a store that does too.
@@ -216,7 +278,9 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::{add_keyring_key, load_or_create, load_or_create_keyring, parse_keyring};
+    use super::{
+        Placed, add_keyring_key, load_or_create, load_or_create_keyring, parse_keyring, place_keyring,
+    };
 
     fn write(path: &std::path::Path, text: impl AsRef<[u8]>, mode: u32) {
         fs::write(path, text).unwrap();
@@ -319,5 +383,26 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let text = load_or_create(&folder.path().join("no")).err().unwrap().to_string();
         assert!(text.contains("/no/admin.key"), "{text}");
+    }
+
+    #[test]
+    fn a_keyring_that_is_handed_out_is_taken_unless_a_key_would_be_lost() {
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let sealed = load_or_create_keyring(first.path()).unwrap().seal("r", "s3cret").unwrap();
+        let handed = first.path().join("keyring.key");
+        let place = || place_keyring(second.path(), &handed).unwrap();
+        assert_eq!((place(), place()), (Placed::Made, Placed::Same));
+        let mode = fs::metadata(second.path().join("keyring.key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        add_keyring_key(first.path()).unwrap();
+        assert_eq!(place(), Placed::Grown);
+        assert_eq!(load_or_create_keyring(second.path()).unwrap().open("r", &sealed).unwrap(), "s3cret");
+        let kept = fs::read(second.path().join("keyring.key")).unwrap();
+        fs::remove_file(&handed).unwrap();
+        load_or_create_keyring(first.path()).unwrap();
+        assert_eq!(place(), Placed::Other);
+        assert_eq!(fs::read(second.path().join("keyring.key")).unwrap(), kept);
+        write(&handed, "nonsense", 0o644);
+        assert!(place_keyring(second.path(), &handed).is_err());
     }
 }

@@ -70,6 +70,17 @@ impl Guesses {
     }
 }
 
+impl Guesses {
+    /// How long an address has to wait, in seconds, because it gave too many wrong keys; `None` where it needn't.
+    pub fn held(&self, from: IpAddr) -> Option<u64> {
+        let now = Instant::now();
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = seen.get(&network(from)).filter(|entry| entry.wrong > MOST)?;
+        let left = WINDOW.checked_sub(now.duration_since(entry.since)).filter(|left| !left.is_zero())?;
+        Some(left.as_millis().div_ceil(1000).try_into().unwrap_or(1).max(1))
+    }
+}
+
 fn make_room(seen: &mut HashMap<IpAddr, Seen>, now: Instant) {
     seen.retain(|_, entry| now.duration_since(entry.since) < WINDOW);
     if seen.len() < MOST_ADDRESSES {
@@ -112,7 +123,9 @@ mod tests {
         tokio::time::advance(Duration::from_millis(20_500)).await;
         assert_eq!(guesses.wrong(at("192.0.2.1")), Guess::TooMany { retry_after_secs: 40 });
         assert_eq!(guesses.wrong(at("192.0.2.2")), Guess::Wrong);
+        assert_eq!((guesses.held(at("192.0.2.1")), guesses.held(at("192.0.2.2"))), (Some(40), None));
         tokio::time::advance(Duration::from_secs(40)).await;
+        assert_eq!(guesses.held(at("192.0.2.1")), None);
         assert_eq!(guesses.wrong(at("192.0.2.1")), Guess::Wrong);
     }
 

@@ -22,6 +22,9 @@ pub(super) trait Row: DeserializeOwned + Clone + Send + 'static {
 
     /// What this row is found by; `None` for one that can't be used.
     fn id(&self) -> Option<Self::Id>;
+
+    /// Tells the row which revision it was written at, where that matters to it.
+    fn written_at(&mut self, _revision: u64) {}
 }
 
 /// One table, and the place up to which it is true.
@@ -47,10 +50,11 @@ impl<R: Row> Table<R> {
     fn take(&mut self, entry: &Entry) {
         self.forget(&entry.key);
         let row = serde_json::from_slice::<R>(&entry.value).ok();
-        let Some((id, row)) = row.and_then(|row| Some((row.id()?, row))) else {
-            tracing::warn!(key = %entry.key, "a token or user can't be read, and so is not let in");
+        let Some((id, mut row)) = row.and_then(|row| Some((row.id()?, row))) else {
+            tracing::warn!(key = %entry.key, "a record can't be read, and so is passed over: nobody is let in by it");
             return;
         };
+        row.written_at(entry.modified);
         self.ids.insert(Arc::clone(&entry.key), id.clone());
         self.rows.insert(id, row);
     }
@@ -107,6 +111,11 @@ impl<R: Row> Kept<R> {
     /// All rows, in no order.
     pub(super) fn all(&self) -> Vec<R> {
         self.with(|table| table.rows.values().cloned().collect())
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.with(|table| table.rows.is_empty())
     }
 
     fn with<T>(&self, look: impl FnOnce(&Table<R>) -> T) -> T {

@@ -1,9 +1,13 @@
 //! From a checked wish to a plan, and from a plan to the store and into force.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::time::Duration;
 
-use usher_model::change::{Change, Principal};
-use usher_model::kind::Key;
+use tokio::time::Instant;
+use usher_model::change::{Change, Principal, Risk};
+use usher_model::kind::{Key, Kind};
+use usher_model::live::Problem;
+use usher_model::reference;
 use usher_store::StoreError;
 
 use super::commit::Ready;
@@ -11,14 +15,23 @@ use super::impact::{Impact, assess};
 use super::journal::Author;
 use super::plan::{Applied, Approval, Plan};
 use super::plans::{End, Kept};
-use super::wish::Wish;
+use super::wish::{Aim, Wish};
 use super::world::World;
-use super::{Service, ServiceError, consent, new_id, scoped, steps};
+use super::{Service, ServiceError, consent, new_id, scoped};
 
 /// How often a commit is tried when somebody else writes to the store.
 const TRIES: usize = 8;
 /// The most characters of an approval that are kept.
 const APPROVAL_CHARS: usize = 200;
+/// Edits of a change that may be on its way together with others.
+const FEW: usize = 16;
+/// Kinds of which putting one is judged by itself and by what it refers to. Others are unique in something, or meet every request.
+const SHARING: [Kind; 5] = [Kind::Route, Kind::Service, Kind::Upstream, Kind::PluginConfig, Kind::Proto];
+/// How long a change waits for secrets that are looked up because of it.
+const LOOKED_UP_WITHIN: Duration = Duration::from_secs(1);
+/// How often it is looked whether they are there.
+const LOOKED_AT_EVERY: Duration = Duration::from_millis(10);
+
 impl Service {
     /// Checks a wish, assesses it, and keeps the plan for its owner.
     pub(super) async fn make_plan(&self, who: &Principal, wish: Wish) -> Result<Plan, ServiceError> {
@@ -29,8 +42,7 @@ impl Service {
     }
 
     async fn assessed(&self, who: &Principal, wish: &Wish) -> Result<(World<'_>, Plan), ServiceError> {
-        let mut world = self.check(wish).await?;
-        scoped::guard(&mut world, who).await?;
+        let mut world = self.check(who, wish).await?;
         let impact = assess(&mut world).await?;
         let plan = self.outline(who, wish, &world, impact)?;
         Ok((world, plan))
@@ -46,7 +58,7 @@ impl Service {
         let rules = &self.parts.rules;
         let bound = world.bound();
         let ready = Ready::of(world, wish)?;
-        plan.steps = steps::count(&ready.moves, &self.capabilities())?;
+        plan.steps = self.steps_of(&ready)?;
         let wish = wish.checked(ready.aims(), plan.intent.clone());
         let kept = Kept::new(plan.clone(), wish, bound, who, rules.plan_ttl);
         self.lock_plans().keep(kept, rules.max_plans);
@@ -60,8 +72,16 @@ impl Service {
         world: &World<'_>,
         impact: Impact,
     ) -> Result<Plan, ServiceError> {
-        let Impact { risk, reasons, warnings, affected, .. } = impact;
+        let Impact { risk, reasons, mut warnings, affected, .. } = impact;
         let rules = &self.parts.rules;
+        let able = self.capabilities();
+        if able.writable && !able.atomic && world.drafts.len() > 1 {
+            warnings.push(format!(
+                "the store has no transactions: the {} objects are written one after another, and a failure in between leaves what was written \
+                 before it, which undo can take back",
+                world.drafts.len()
+            ));
+        }
         // What the caller says of a change may repeat a secret that the change sets.
         let intent = wish.intent.as_ref().filter(|intent| !intent.is_empty()).map(|intent| {
             world.drafts.iter().fold(intent.clone(), |intent, draft| match &draft.after {
@@ -93,7 +113,7 @@ impl Service {
         approval: Approval,
         in_steps: bool,
     ) -> Result<Applied, ServiceError> {
-        consent::may_change(who)?;
+        self.may_change(who)?;
         let (plan, wants_steps) = self.lock_plans().find(who, id)?;
         if plan.needs_person && !matches!(approval, Approval::Person(_)) {
             return Err(self.needs_person(plan));
@@ -105,7 +125,8 @@ impl Service {
         match self.commit_kept(who, &mut kept, &told(approval)).await {
             Ok(done) => {
                 self.lock_plans().end(&kept, End::Applied(done.revision));
-                self.bring_into_force(done, Vec::new()).await
+                self.forget_undone(kept.wish.undoes).await;
+                self.bring_into_force(who, done, Vec::new()).await
             }
             Err(Failure::Stale(sentence)) => {
                 self.lock_plans().end(&kept, End::Stale);
@@ -124,9 +145,16 @@ impl Service {
     }
 
     pub(super) async fn write_wish(&self, who: &Principal, wish: Wish) -> Result<Applied, ServiceError> {
+        self.may_change(who)?;
         consent::may_write(who)?;
+        self.may_be_changed()?;
+        if self.may_share(who, &wish)
+            && let Some((done, warnings)) = self.write_beside(who, &wish).await?
+        {
+            return self.bring_into_force(who, done, warnings).await;
+        }
         let (done, warnings) = {
-            let writing = self.writer.lock().await;
+            let writing = self.turns.alone().await;
             let mut tries = 0;
             loop {
                 tries += 1;
@@ -136,7 +164,7 @@ impl Service {
                     return Err(self.needs_person(plan));
                 }
                 let ready = Ready::of(world, &wish)?;
-                plan.steps = steps::count(&ready.moves, &self.capabilities())?;
+                plan.steps = self.steps_of(&ready)?;
                 if plan.steps > 1 {
                     if !wish.in_steps {
                         return Err(self.needs_steps(&plan));
@@ -159,12 +187,54 @@ impl Service {
                 }
             }
         };
-        self.bring_into_force(done, warnings).await
+        self.bring_into_force(who, done, warnings).await
+    }
+
+    /// Whether a change may be checked while others are on their way to the store. What its check leans on is compared when it is committed;
+    /// what it looks up in the index is not: that must decide nothing, neither what is unique, nor what is still used, nor who has to agree.
+    fn may_share(&self, who: &Principal, wish: &Wish) -> bool {
+        let able = self.capabilities();
+        let trusted = who.scope.is_all() && !consent::needs_person(&self.parts.rules, who, Risk::High);
+        let few = wish.edits.len() <= FEW;
+        let plain = wish.ttl_secs.is_none() && !self.has_ends();
+        let alone = |edit: &Aim| edit.after.is_some() && SHARING.contains(&edit.key.kind);
+        able.alone && able.atomic && able.writable && trusted && few && plain && wish.edits.iter().all(alone)
+    }
+
+    /// One try to write a change behind those that are on their way. `None` where it has to be made alone.
+    async fn write_beside(
+        &self,
+        who: &Principal,
+        wish: &Wish,
+    ) -> Result<Option<(Done, Vec<String>)>, ServiceError> {
+        let (turn, before) = self.turns.beside().await;
+        if self.turns.meets(wish.edits.iter().map(|edit| &edit.key)) {
+            return Ok(None);
+        }
+        let (world, mut plan) = match self.assessed(who, wish).await {
+            Ok(assessed) => assessed,
+            // What it lacks may be on its way.
+            Err(_) if before.is_some() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if plan.needs_person || self.turns.meets(world.bound().iter().map(|(key, _)| key)) {
+            return Ok(None);
+        }
+        let ready = Ready::of(world, wish)?;
+        if self.steps_of(&ready)? > 1 {
+            return Ok(None);
+        }
+        let author = Author::of(who, &plan, "direct");
+        let Some(revision) = self.commit_beside(&author, ready, before, turn).await? else {
+            return Ok(None);
+        };
+        let warnings = std::mem::take(&mut plan.warnings);
+        Ok(Some((Done::of(revision, plan), warnings)))
     }
 
     /// Commits a kept plan, where everything is still as it was planned for.
     async fn commit_kept(&self, who: &Principal, kept: &mut Kept, approval: &str) -> Result<Done, Failure> {
-        let writing = self.writer.lock().await;
+        let writing = self.turns.alone().await;
         let mut tries = 0;
         loop {
             tries += 1;
@@ -240,27 +310,54 @@ impl Service {
 
     pub(super) async fn bring_into_force(
         &self,
+        who: &Principal,
         done: Done,
         mut warnings: Vec<String>,
     ) -> Result<Applied, ServiceError> {
         let Done { revision, changes, total } = done;
         self.live().wait_in_force(revision, self.parts.rules.in_force_within).await?;
-        let problems = self.live().problems();
-        let mut in_force = true;
-        if !problems.is_empty() {
-            let paths: HashSet<String> = changes.iter().map(|change| change.key.path()).collect();
-            for problem in problems {
-                if problem.revision == revision || paths.contains(&problem.key) {
-                    in_force = false;
-                    warnings.push(format!(
-                        "{} can't be used by the gateway, its last good version serves: {}",
-                        problem.key, problem.reason
-                    ));
-                }
+        let paths: HashMap<String, bool> =
+            changes.iter().map(|change| (change.key.path(), leans_elsewhere(change))).collect();
+        let touched = |problem: &Problem| problem.revision == revision || paths.contains_key(&problem.key);
+        // Who takes secrets from a manager waits with it.
+        let moves_manager = changes.iter().any(|change| change.key.kind == Kind::Secret);
+        let waits = |problem: &Problem| paths.get(&problem.key).copied().unwrap_or(moves_manager);
+        let mut problems = self.live().problems();
+        problems.retain(touched);
+        if !problems.is_empty() && problems.iter().all(waits) {
+            // What is kept elsewhere is looked up behind the commit; most often it is there a moment later.
+            let until = Instant::now() + LOOKED_UP_WITHIN;
+            while !problems.is_empty() && Instant::now() < until {
+                tokio::time::sleep(LOOKED_AT_EVERY).await;
+                problems = self.live().problems();
+                problems.retain(touched);
             }
         }
-        Ok(Applied { revision, changes, total, in_force, warnings })
+        for problem in &problems {
+            let told = who.scope.is_all() || paths.contains_key(&problem.key);
+            warnings.push(if !told {
+                "an object outside your scope can't be used by the gateway, its last good version serves"
+                    .to_owned()
+            } else if waits(problem) {
+                format!("{} is stored and waits for what is kept elsewhere: {}", problem.key, problem.reason)
+            } else {
+                format!(
+                    "{} can't be used by the gateway, its last good version serves: {}",
+                    problem.key, problem.reason
+                )
+            });
+        }
+        let (in_force, waits) = (problems.is_empty(), problems.iter().all(waits));
+        Ok(Applied { revision, changes, total, in_force, waits: !in_force && waits, warnings })
     }
+}
+
+/// Whether an object needs something that is kept elsewhere: it refers to a secret, or says where secrets are looked up.
+fn leans_elsewhere(change: &Change) -> bool {
+    let Some(after) = &change.after else { return false };
+    let mut refers = change.key.kind == Kind::Secret;
+    reference::each(after, &mut |_, _| refers = true);
+    refers
 }
 
 /// A committed change.

@@ -17,7 +17,7 @@ use super::world::Move;
 use super::{Service, ServiceError, consent};
 
 pub(super) use bursts::Bursts;
-pub(super) use chain::{Link, append};
+pub(super) use chain::{Link, append, key};
 
 /// Objects of a change that its record tells of; the rest is counted.
 const TOLD: usize = 100;
@@ -50,8 +50,16 @@ pub enum AuditEvent {
     UserPut,
     /// A user was deleted.
     UserDeleted,
+    /// A request was sent through the gateway.
+    RequestSent,
     /// Secrets were read in clear.
     Revealed,
+    /// Secrets were sealed anew with the newest key of the keyring.
+    Resealed,
+    /// Agents may act again.
+    AgentsOn,
+    /// Agents may only look.
+    AgentsOff,
     /// Many logins failed in a short time.
     FailedLogins,
     /// Older records were cut off; the chain goes on from here.
@@ -192,7 +200,7 @@ impl Service {
     pub async fn audit(&self, who: &Principal, query: AuditQuery) -> Result<Vec<AuditRecord>, ServiceError> {
         self.noted(who, consent::may_rule(who)).await?;
         let limit = if query.limit == 0 { USUAL } else { query.limit.min(MOST) };
-        let after = query.after.map(chain::key);
+        let after = query.after.map(key);
         let page = self.store().list_page(chain::PREFIX, after.as_deref(), limit, false).await?;
         page.entries.iter().map(chain::read).collect()
     }
@@ -212,6 +220,11 @@ impl Service {
         let about = format!("{count} logins failed within a minute, the last one as {}", shortened(name, 64));
         let nobody = Principal::new("", Role::Viewer, door);
         self.note(&nobody, Event::new(AuditEvent::FailedLogins, &about)).await;
+    }
+
+    /// Tells the audit that somebody sends a request through the gateway: its method, host and path, and nothing that may be a secret.
+    pub async fn request_sent(&self, who: &Principal, about: &str) {
+        self.note(who, Event::new(AuditEvent::RequestSent, about)).await;
     }
 
     /// Passes an outcome on, and tells the audit where it is a denial. That a person has to agree first is a question and no denial.
@@ -247,7 +260,7 @@ impl Service {
         event: Event,
         wanted: Transaction,
     ) -> Result<u64, ServiceError> {
-        let _writing = self.writer.lock().await;
+        let _writing = self.turns.alone().await;
         self.tell(who, event, wanted).await
     }
 
@@ -258,11 +271,25 @@ impl Service {
         event: Event,
         wanted: Transaction,
     ) -> Result<u64, ServiceError> {
+        self.tell_while(who, event, wanted, || Ok(())).await
+    }
+
+    /// The same as long as something holds that is looked at here: nobody on another machine can have changed it before this is committed,
+    /// because that would have moved the head.
+    pub(super) async fn tell_while(
+        &self,
+        who: &Principal,
+        event: Event,
+        wanted: Transaction,
+        holds: impl Fn() -> Result<(), ServiceError> + Send,
+    ) -> Result<u64, ServiceError> {
         let mut tries = 0;
         loop {
             tries += 1;
             let base = self.revision();
             let mut head = self.head().await?;
+            self.up_to(&head).await?;
+            holds()?;
             let mut transaction = head.begin();
             transaction.compare.extend(wanted.compare.iter().cloned());
             transaction = append(who, event.clone(), &mut head, transaction)?;

@@ -8,30 +8,35 @@ mod calls;
 mod collect;
 mod deletions;
 mod duplicates;
+mod ends;
 mod nodes;
 mod object;
 mod refer;
 
 use std::sync::Arc;
 
+use usher_model::change::Principal;
 use usher_model::kind::Key;
 
+pub(super) use alone::as_stored;
 pub(super) use nodes::refused as refused_node;
 
 use super::wish::Wish;
 use super::world::World;
-use super::{Service, ServiceError};
+use super::{Service, ServiceError, scoped};
 
 impl Service {
-    /// The state after a wish, where everything about it is in order.
-    pub(super) async fn check(&self, wish: &Wish) -> Result<World<'_>, ServiceError> {
+    /// The state after a wish, where everything about it is in order, and within reach of who wishes it.
+    pub(super) async fn check(&self, who: &Principal, wish: &Wish) -> Result<World<'_>, ServiceError> {
         let head = self.head().await?;
         self.up_to(&head).await?;
         // The revision is taken before the index is brought up to it, so that a change in between is noticed.
-        let mut world = World::new(self, head);
+        let mut world = World::new(self, head, who.scope.clone());
         self.catch_up().await?;
         collect::edits(&mut world, wish).await?;
         collect::expectations(&mut world, wish).await?;
+        // Before anything is said of an object, so that no later sentence tells of one that lies outside.
+        scoped::guard_stored(&mut world, who).await?;
         for draft in &mut world.drafts {
             if let Some(wanted) = draft.after.take() {
                 let wanted = Arc::unwrap_or_clone(wanted);
@@ -39,11 +44,11 @@ impl Service {
                 draft.after = Some(Arc::new(checked));
             }
         }
-        refer::check(&mut world).await?;
+        refer::check(&mut world, wish.restores).await?;
+        scoped::guard_wanted(&mut world, who).await?;
         duplicates::check(&mut world).await?;
-        if !wish.force {
-            deletions::check(&mut world).await?;
-        }
+        ends::check(&mut world, wish).await?;
+        deletions::check(&mut world, wish.force).await?;
         Ok(world)
     }
 }

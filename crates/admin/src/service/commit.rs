@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use usher_model::kind::Key;
-use usher_store::{Capabilities, Compare, StoreError, Transaction, Write};
+use usher_store::{Capabilities, Committed, Compare, StoreError, Transaction, Write};
 
-use super::audit::{self, AuditEvent, Event};
+use super::audit::{self, Event};
 use super::head::Head;
-use super::journal::{self, Author, Moved, Record};
+use super::journal::{Author, Moved, Record};
 use super::plans::Kept;
+use super::turns::Turn;
 use super::wish::{Aim, Times, Wish};
 use super::world::{Move, World};
-use super::{Service, ServiceError, encoded};
+use super::{Service, ServiceError, encoded, ends};
+
+/// Objects that a sentence names.
+const NAMED: usize = 20;
 
 /// What is about to be written, checked.
 pub(super) struct Ready {
@@ -65,6 +69,10 @@ impl Service {
     /// What a kept plan writes, where nothing was written since it was made: without checking it all once more. `None` where something was.
     pub(super) async fn ready_again(&self, kept: &mut Kept) -> Result<Option<Ready>, ServiceError> {
         let base = kept.plan.base;
+        // How long it would outlive what it refers to depends on when it is applied.
+        if kept.wish.ttl_secs.is_some() {
+            return Ok(None);
+        }
         let head = self.head().await?;
         if self.revision() != base || head.seen.is_some_and(|seen| seen > base) {
             return Ok(None);
@@ -104,6 +112,18 @@ impl Service {
     /// Writes everything in one transaction, which commits only if no Usher wrote anything since the check, and nobody at all any of the
     /// resources.
     pub(super) async fn commit(&self, author: &Author<'_>, ready: &Ready) -> Result<u64, ServiceError> {
+        let (transaction, head) = self.transaction(author, ready).await?;
+        let revision = stored(author, ready, self.store().commit(transaction).await)?;
+        self.trim_audit(&head).await;
+        Ok(revision)
+    }
+
+    /// The transaction of a change, and the head as it leaves it.
+    async fn transaction(
+        &self,
+        author: &Author<'_>,
+        ready: &Ready,
+    ) -> Result<(Transaction, Head), ServiceError> {
         let able = self.capabilities();
         self.may_be_written(&able, ready.ttl_secs)?;
         let mut head = ready.head.clone();
@@ -122,26 +142,45 @@ impl Service {
                 Some(value) => transaction.put_for(path, encoded(value)?, ready.ttl_secs),
                 None => transaction.delete(path),
             };
+            if let Some(ttl_secs) = ready.ttl_secs.filter(|_| moved.after.is_some()) {
+                transaction.writes.push(ends::note(&moved.key, ttl_secs)?);
+            }
         }
         transaction.writes.extend(ready.beside.iter().cloned());
         fits(&transaction, &able, ready.moves.len())?;
-        let committed = match self.store().commit(transaction).await {
-            Ok(committed) => committed,
-            Err(error) if able.atomic || matches!(error, StoreError::Conflict { .. }) => {
-                return Err(error.into());
-            }
-            Err(error) => return Err(self.what_was_done(author, ready, &head, error).await),
-        };
-        tracing::info!(
-            revision = committed.revision,
-            principal = %author.who.name,
-            door = %author.who.door,
-            risk = %author.risk,
-            changes = ready.moves.len(),
-            "a change was stored"
-        );
-        self.trim_audit(&head).await;
-        Ok(committed.revision)
+        Ok((transaction, head))
+    }
+
+    /// The same as [`Service::commit`] while others' commits may be under way: the turn is given up as soon as this one is on its way. `None`
+    /// where something came before it.
+    pub(super) async fn commit_beside(
+        &self,
+        author: &Author<'_>,
+        mut ready: Ready,
+        before: Option<Head>,
+        turn: Turn<'_>,
+    ) -> Result<Option<u64>, ServiceError> {
+        if let Some(before) = before {
+            ready.head = before;
+        }
+        let (transaction, mut head) = self.transaction(author, &ready).await?;
+        // Every revision of such a store is the next one.
+        head.seen = Some(ready.head.seen.unwrap_or_default().max(self.revision()) + 1);
+        let committing = self.store().commit(transaction);
+        let written = ready.moves.iter().map(|moved| moved.key.clone()).collect();
+        let launched = self.turns.launch(head.clone(), written);
+        drop(turn);
+        let outcome = committing.await;
+        launched.landed(outcome.is_ok());
+        if matches!(outcome, Err(StoreError::Conflict { .. })) {
+            return Ok(None);
+        }
+        let revision = stored(author, &ready, outcome)?;
+        if self.wants_trim(&head) {
+            let _alone = self.turns.alone().await;
+            self.trim_audit(&self.head().await?).await;
+        }
+        Ok(Some(revision))
     }
 
     /// Whether the store takes such a change at all.
@@ -173,54 +212,44 @@ impl Service {
         }
         Ok(())
     }
+}
 
-    /// A store that can't write all at once stopped in between: says what was done, and makes the history tell the same.
-    async fn what_was_done(
-        &self,
-        author: &Author<'_>,
-        ready: &Ready,
-        head: &Head,
-        error: StoreError,
-    ) -> ServiceError {
-        let mut done = Vec::new();
-        for moved in &ready.moves {
-            let Ok(now) = self.held(&moved.key).await else { continue };
-            let seen = now.as_ref().map(|held| held.modified);
-            // The far side may have written it in a form of its own.
-            if seen != moved.seen && now.is_some() == moved.after.is_some() {
-                done.push(moved);
-            }
-        }
-        let key = journal::key(head.sequence);
-        let record = Record::of(author, done.iter().map(|moved| moved.moved()).collect());
-        let amended = match encoded(&record) {
-            Ok(bytes) if !done.is_empty() => Transaction::default().put(key, bytes),
-            _ => Transaction::default().delete(key),
-        };
-        if let Err(error) = self.store().commit(amended).await {
-            tracing::error!(%error, "the history tells of more than was done");
-        }
-        let about = format!("{} of {} objects were written: {error}", done.len(), ready.moves.len());
-        let event = Event::new(AuditEvent::Failed, &about).of(done.len());
-        if let Err(error) = self.tell(author.who, event, Transaction::default()).await {
-            tracing::error!(%error, "the audit tells of more than was done");
-        }
-        if done.is_empty() {
-            return error.into();
-        }
-        let names: Vec<String> = done.iter().take(20).map(|moved| moved.key.to_string()).collect();
-        let more = if done.len() > names.len() { " and more" } else { "" };
-        ServiceError::Partial {
-            sentence: format!(
-                "{} of {} objects were written ({}{more}), then the store failed: {error}; undo takes back what was written, or make the \
-                 change again for the rest",
-                done.len(),
-                ready.moves.len(),
-                names.join(", "),
-            ),
-            done: done.len(),
-            total: ready.moves.len(),
-        }
+/// What became of a transaction.
+fn stored(
+    author: &Author<'_>,
+    ready: &Ready,
+    outcome: Result<Committed, StoreError>,
+) -> Result<u64, ServiceError> {
+    let committed = match outcome {
+        Ok(committed) => committed,
+        Err(StoreError::Partial { done, reason }) => return Err(partial(&done, ready.moves.len(), &reason)),
+        // Nothing was written, or nobody knows yet whether: the store finds out, and then the history tells.
+        Err(error) => return Err(error.into()),
+    };
+    tracing::info!(
+        revision = committed.revision,
+        principal = %author.who.name,
+        door = %author.who.door,
+        risk = %author.risk,
+        changes = ready.moves.len(),
+        "a change was stored"
+    );
+    Ok(committed.revision)
+}
+
+/// What is said of a change that a store without transactions wrote in part. Its history tells the same ([`super::amend`]).
+fn partial(done: &[String], total: usize, reason: &str) -> ServiceError {
+    let named = done.iter().take(NAMED).filter_map(|path| Key::parse(path)).map(|key| key.to_string());
+    let names = named.collect::<Vec<_>>().join(", ");
+    let more = if done.len() > NAMED { " and more" } else { "" };
+    ServiceError::Partial {
+        sentence: format!(
+            "{} of {total} objects were written ({names}{more}), then the store failed: {reason}; undo takes back what was written, or make \
+             the change again for the rest",
+            done.len(),
+        ),
+        done: done.len(),
+        total,
     }
 }
 

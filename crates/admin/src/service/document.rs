@@ -72,9 +72,10 @@ impl Service {
                 let Some(key) = Key::parse(&entry.key).filter(|key| is_in(extent, key.kind)) else {
                     continue;
                 };
-                let stored = super::read::parse(&entry)?;
+                // What can't be read is replaced or deleted like anything else.
+                let stored = super::read::parse(&entry).unwrap_or_default();
                 if let Some(value) = wanted.get(&key) {
-                    if self.is_same(&key, value, stored) {
+                    if self.may_see(who, &key, &stored).await? && self.is_same(&key, value, stored) {
                         same.insert(key);
                     }
                 } else if extent.delete

@@ -2,11 +2,13 @@
 
 mod auth;
 mod beside;
+mod credential;
 mod guard;
 mod leave;
 mod members;
 mod overlap;
 mod paths;
+mod redirect;
 mod route;
 mod span;
 mod warn;
@@ -95,6 +97,8 @@ pub(super) async fn assess(world: &mut World<'_>) -> Result<Impact, ServiceError
         impact.raise(Risk::High, format!("{count} routes meet it"));
     }
     auth::assess(world, &mut impact).await?;
+    credential::assess(world, &mut impact);
+    redirect::assess(world, &mut impact).await?;
     overlap::assess(world, &mut impact).await?;
     warn::assess(world, &mut impact).await?;
     beside::assess(world, &mut impact).await?;

@@ -4,6 +4,7 @@
 //! stores of the first version the key is that revision too. Values are those of the store, secrets sealed for the record they belong to: an
 //! undo can put the very bytes back. What is too much for one entry stands beside it, in packed parts.
 
+mod amend;
 mod part;
 mod show;
 mod walk;
@@ -20,7 +21,13 @@ use super::head::Head;
 use super::plan::Plan;
 use super::{Service, ServiceError, encoded, unix_ms};
 
+pub use amend::{Own, amend};
 pub(super) use walk::{Found, Walk};
+
+/// Whose changes are those that follow from what happened by itself. Nobody means them when asking to take back the newest change.
+pub(super) const SYSTEM: &str = "system";
+/// Their door, which nobody from outside comes through.
+pub(super) const SYSTEM_DOOR: Door = Door::Usher;
 
 /// What every key of the history begins with.
 pub(super) const PREFIX: &str = "/usher/history/";
@@ -46,8 +53,20 @@ pub(super) struct Record {
     /// How many objects changed, where there are parts.
     #[serde(default, skip_serializing_if = "is_zero")]
     total: usize,
+    /// What of the change could not be written, where the store stopped in between.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) missed: Option<Missed>,
     /// All of them, or the first ones where there are parts.
     pub(super) changes: Vec<Moved>,
+}
+
+/// Objects of a change that were not written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Missed {
+    /// How many.
+    pub(super) total: usize,
+    /// Their keys; the first hundred.
+    pub(super) keys: Vec<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
@@ -122,6 +141,7 @@ impl Record {
             step: author.step,
             parts: 0,
             total: 0,
+            missed: None,
             changes,
         }
     }
@@ -131,9 +151,24 @@ impl Record {
         if self.parts == 0 { self.changes.len() } else { self.total }
     }
 
+    /// When it was applied, in milliseconds since 1970.
+    pub(super) const fn unix_ms(&self) -> u64 {
+        self.unix_ms
+    }
+
+    /// Whether it was made by whoever has this name.
+    pub(super) fn is_of(&self, name: &str) -> bool {
+        self.principal == name
+    }
+
     /// The door it came through.
     pub(super) const fn door(&self) -> Door {
         self.door
+    }
+
+    /// Whether it followed from what happened by itself.
+    pub(super) fn is_of_itself(&self) -> bool {
+        self.door == SYSTEM_DOOR && self.principal == SYSTEM
     }
 
     /// Whether it left everything as it was.

@@ -61,6 +61,9 @@ pub struct Applied {
     pub total: usize,
     /// Whether every worker serves by it.
     pub in_force: bool,
+    /// Where it isn't in force: whether that is only because something is missing that is kept elsewhere, such as a secret or its manager. It comes
+    /// into force by itself when that is there; until then it is listed as a problem.
+    pub waits: bool,
     /// What did not go as wished.
     pub warnings: Vec<String>,
 }

@@ -10,6 +10,7 @@ use usher_model::change::Principal;
 use usher_model::kind::Key;
 
 use super::ServiceError;
+use super::approvals::Waiting;
 use super::plan::Plan;
 use super::wish::{Wish, weight};
 
@@ -102,6 +103,17 @@ impl Plans {
         self.bytes -= kept.bytes;
         self.end(&kept, End::Taken);
         Ok(kept)
+    }
+
+    /// All plans that can still be applied, whoever made them, oldest first.
+    pub(super) fn all(&mut self) -> impl Iterator<Item = Waiting> {
+        self.forget_old();
+        let now = Instant::now();
+        self.kept.iter().map(move |kept| {
+            let mut plan = kept.plan.clone();
+            plan.expires_in_secs = kept.until.saturating_duration_since(now).as_secs();
+            Waiting { plan, owner: kept.owner.clone() }
+        })
     }
 
     /// Remembers what became of a plan that was taken out.

@@ -32,7 +32,7 @@ impl Service {
         let Some(held) = self.visible(who, key).await? else { return Ok(None) };
         if held.value.is_null() {
             return Err(ServiceError::Damaged(format!(
-                "what is stored under {} can't be read: it is no JSON; put a good one in its place, or delete it",
+                "what is stored under {} can't be read: it is no JSON object; put a good one in its place, or delete it",
                 key.path()
             )));
         }
@@ -105,7 +105,7 @@ impl Service {
         Ok(self.may_see(who, key, &held.value).await?.then_some(held))
     }
 
-    fn shown(&self, who: &Principal, key: &Key, mut value: Value) -> Value {
+    pub(super) fn shown(&self, who: &Principal, key: &Key, mut value: Value) -> Value {
         let clear = who.role == Role::Admin && who.door == Door::AdminApi;
         if !clear {
             self.vault.mask(key, &mut value);
@@ -120,7 +120,10 @@ impl Service {
 }
 
 pub(super) fn parse(entry: &Entry) -> Result<Value, ServiceError> {
-    serde_json::from_slice(&entry.value).map_err(|_| {
-        ServiceError::Damaged(format!("what is stored under {} can't be read: it is no JSON", entry.key))
-    })
+    let damaged = |what: &str| {
+        ServiceError::Damaged(format!("what is stored under {} can't be read: it is no {what}", entry.key))
+    };
+    let value: Value = serde_json::from_slice(&entry.value).map_err(|_| damaged("JSON"))?;
+    // Another program may have written anything; whoever reads a resource reads members of it.
+    if value.is_object() { Ok(value) } else { Err(damaged("JSON object")) }
 }

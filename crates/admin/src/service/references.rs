@@ -27,13 +27,9 @@ pub(super) fn own_id(key: &Key) -> Option<&str> {
     key.kind.is_below_another().then(|| key.own_id())
 }
 
-/// An id, which may be written as a number.
+/// An id, which may be written as a number: `1.0` is the same as `1`, as Lua prints it.
 pub(super) fn id_text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
+    usher_model::kind::id_text(value)
 }
 
 /// Every reference of a resource. The resource that it lives below is part of its key and not listed.

@@ -92,6 +92,10 @@ pub struct Entry {
     pub step: Option<(usize, usize)>,
     /// The revision that it took back.
     pub undoes: Option<u64>,
+    /// How many objects of it were not written, because the store stopped in between; they are not among the changes.
+    pub missed: usize,
+    /// Which those are; the first hundred.
+    pub missed_keys: Vec<Key>,
 }
 
 impl fmt::Debug for Wanted {

@@ -8,7 +8,7 @@ use usher_store::{Compare, Store, StoreError, Transaction};
 use super::ServiceError;
 
 /// Where the word is.
-const KEY: &str = "/usher/keyring";
+pub(super) const KEY: &str = "/usher/keyring";
 /// What is sealed; it says nothing.
 const WORD: &str = "usher";
 
@@ -51,6 +51,30 @@ async fn leave(store: &dyn Store, keyring: &Keyring) -> Result<(), ServiceError>
             Some(entry) => judge(keyring, &entry.value),
             None => Ok(()),
         },
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the word is sealed by another key than the newest.
+pub(super) async fn is_older(store: &dyn Store, keyring: &Keyring) -> Result<bool, ServiceError> {
+    let entry = store.get(KEY).await?;
+    Ok(entry
+        .is_some_and(|entry| std::str::from_utf8(&entry.value).is_ok_and(|word| !keyring.is_newest(word))))
+}
+
+/// Seals the word anew with the newest key, so that the older ones can go; whether that was needed.
+pub(super) async fn leave_anew(store: &dyn Store, keyring: &Keyring) -> Result<bool, ServiceError> {
+    let Some(entry) = store.get(KEY).await? else { return Ok(false) };
+    if !is_older(store, keyring).await? {
+        return Ok(false);
+    }
+    judge(keyring, &entry.value)?;
+    let sealed = keyring.seal(KEY, WORD).map_err(|error| ServiceError::Damaged(error.to_string()))?;
+    let mark =
+        Transaction::default().expect(KEY, Compare::Modified(entry.modified)).put(KEY, sealed.into_bytes());
+    match store.commit(mark).await {
+        // Another gateway was faster, with the same key.
+        Ok(_) | Err(StoreError::Conflict { .. }) => Ok(true),
         Err(error) => Err(error.into()),
     }
 }

@@ -5,9 +5,10 @@
 
 mod progress;
 mod split;
+mod void;
 
 use usher_model::change::Principal;
-use usher_store::StoreError;
+use usher_store::{Capabilities, StoreError};
 
 use super::apply::{Done, may_pass};
 use super::commit::{Ready, too_large};
@@ -15,10 +16,9 @@ use super::escape::shortened;
 use super::journal::Author;
 use super::plan::{Applied, Approval, Plan};
 use super::wish::Wish;
-use super::{Service, ServiceError, consent, scoped};
+use super::{Service, ServiceError, consent};
 
 use progress::Progress;
-pub(super) use split::count;
 
 /// How often a step is tried when somebody else writes to the store.
 const TRIES: usize = 8;
@@ -60,12 +60,18 @@ impl Service {
         self.noted(who, outcome).await
     }
 
-    /// The plans whose steps were not all applied, oldest first.
+    /// The plans whose steps were not all applied and that can still go on, oldest first; with a scope, one's own.
     ///
     /// # Errors
     /// The store.
-    pub async fn unfinished(&self, _who: &Principal) -> Result<Vec<Unfinished>, ServiceError> {
-        let mut all: Vec<Unfinished> = self.all_progress().await?.iter().map(Progress::shown).collect();
+    pub async fn unfinished(&self, who: &Principal) -> Result<Vec<Unfinished>, ServiceError> {
+        let mut all = Vec::new();
+        for progress in self.all_progress().await? {
+            if !self.is_void(&progress).await? {
+                all.push(progress.shown());
+            }
+        }
+        all.retain(|plan: &Unfinished| who.scope.is_all() || plan.principal == who.name);
         all.sort_by_key(|plan| plan.begun_unix_ms);
         Ok(all)
     }
@@ -75,7 +81,7 @@ impl Service {
     /// # Errors
     /// [`ServiceError::NoSuch`], [`ServiceError::Forbidden`] for the plan of somebody else, or the store.
     pub async fn give_up_steps(&self, who: &Principal, plan: &str) -> Result<(), ServiceError> {
-        consent::may_change(who)?;
+        self.may_change(who)?;
         let progress = self.progress(plan).await?.ok_or_else(|| {
             ServiceError::NoSuch(format!(
                 "no plan {} is unfinished; look at the list of those",
@@ -84,6 +90,28 @@ impl Service {
         })?;
         self.is_theirs(who, &progress)?;
         self.forget_progress(&progress).await
+    }
+
+    /// Into how many steps a change falls.
+    ///
+    /// # Errors
+    /// It falls into several, and ends by itself: its parts would end one after another.
+    pub(super) fn steps_of(&self, ready: &Ready) -> Result<usize, ServiceError> {
+        let able = self.capabilities();
+        let Some(ttl_secs) = ready.ttl_secs() else { return split::count(&ready.moves, &able) };
+        // Beside each object stands a note of its end.
+        let able = Capabilities { most_writes: able.most_writes / 2, ..able };
+        match split::count(&ready.moves, &able)? {
+            1 => Ok(1),
+            _ => Err(ServiceError::Invalid {
+                sentence: format!(
+                    "ttl={ttl_secs} is refused for {} objects: they take several steps, and would end one after another; give fewer at a time",
+                    ready.moves.len()
+                ),
+                key: None,
+                pointer: String::new(),
+            }),
+        }
     }
 
     /// The refusal of a plan that nobody asked to be applied in steps.
@@ -110,8 +138,15 @@ impl Service {
 
     /// Goes on with what a crash or a failure left.
     async fn go_on(&self, who: &Principal, progress: Progress) -> Result<Applied, ServiceError> {
-        consent::may_change(who)?;
+        self.may_change(who)?;
         self.is_theirs(who, &progress)?;
+        if self.is_taken_back(&progress).await? {
+            self.forget_progress(&progress).await?;
+            return Err(ServiceError::UnknownPlan(format!(
+                "the steps of plan {} that were applied were taken back since, so that it can't go on; plan again",
+                progress.plan
+            )));
+        }
         if !progress.complete {
             self.forget_progress(&progress).await?;
             return Err(ServiceError::UnknownPlan(format!(
@@ -121,7 +156,7 @@ impl Service {
         }
         let total = progress.total;
         let revision = self.do_steps(who, progress).await?;
-        self.bring_into_force(Done { revision, changes: Vec::new(), total }, Vec::new()).await
+        self.bring_into_force(who, Done { revision, changes: Vec::new(), total }, Vec::new()).await
     }
 
     fn is_theirs(&self, who: &Principal, progress: &Progress) -> Result<(), ServiceError> {
@@ -141,7 +176,7 @@ impl Service {
 
     /// Does the next step: checks it against what is there by now, and commits it together with how far the plan has come.
     async fn do_step(&self, who: &Principal, progress: &mut Progress) -> Result<u64, ServiceError> {
-        let _writing = self.writer.lock().await;
+        let _writing = self.turns.alone().await;
         let step = self.read_step(progress).await?;
         let wish = Wish {
             expect: step.seen,
@@ -152,8 +187,7 @@ impl Service {
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut world = self.check(&wish).await?;
-            scoped::guard(&mut world, who).await?;
+            let world = self.check(who, &wish).await?;
             let mut ready = Ready::of(world, &wish)?;
             let objects = ready.moves.len();
             ready.beside = progress.behind_step(objects)?;

@@ -3,6 +3,8 @@
 //! The store holds the digest of a token only, so that whoever reads a backup can act as nobody. A token is dead on every gateway as soon as
 //! the store's watch has told of its end.
 
+mod grants;
+
 use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +18,10 @@ use super::access::Row;
 use super::audit::{AuditEvent, Event};
 use super::escape::{plain, shortened};
 use super::{Service, ServiceError, consent, encoded, new_id, random, unix_ms};
+
+pub use grants::{Granted, NewGrant};
+
+use grants::Grant;
 
 /// What the keys of all tokens begin with.
 const PREFIX: &str = "/usher/tokens/";
@@ -36,7 +42,8 @@ const LONGEST_SECS: u64 = 10 * 366 * 24 * 3600;
 /// A token as somebody wants it.
 #[derive(Clone, Debug)]
 pub struct NewToken {
-    /// The name that the history shows: 1 to 64 letters, digits, `-`, `_`, `.` or `@`. Several tokens may have the same.
+    /// The name that the history shows: 1 to 64 letters, digits, `-`, `_`, `.` or `@`. No other token, user or admin key
+    /// has it.
     pub name: String,
     /// What it may do; no more than who makes it.
     pub role: Role,
@@ -77,6 +84,12 @@ pub(super) struct Token {
     expires_unix_ms: Option<u64>,
     /// SHA-256 of the token, in base64.
     sha256: String,
+    /// What is known of it where a client got it in a user's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    grant: Option<Grant>,
+    /// The revision that it was written at, so that no two renew it at the same time.
+    #[serde(skip)]
+    revision: u64,
 }
 
 impl Row for Token {
@@ -86,10 +99,18 @@ impl Row for Token {
     fn id(&self) -> Option<Self::Id> {
         STANDARD.decode(&self.sha256).ok()?.try_into().ok()
     }
+
+    fn written_at(&mut self, revision: u64) {
+        self.revision = revision;
+    }
 }
 
 impl Token {
-    fn has_ended(&self) -> bool {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
         self.expires_unix_ms.is_some_and(|end| end <= unix_ms())
     }
 
@@ -98,7 +119,7 @@ impl Token {
     }
 
     fn info(self) -> TokenInfo {
-        let Self { id, name, role, scope, created_by, created_unix_ms, expires_unix_ms, sha256: _ } = self;
+        let Self { id, name, role, scope, created_by, created_unix_ms, expires_unix_ms, .. } = self;
         TokenInfo { id, name, role, scope, created_by, created_unix_ms, expires_unix_ms }
     }
 }
@@ -143,6 +164,8 @@ impl Service {
             created_unix_ms: now,
             expires_unix_ms: expires_in_secs.map(|secs| now.saturating_add(secs.saturating_mul(1000))),
             sha256: STANDARD.encode(digest(&SHA256, secret.as_bytes())),
+            grant: None,
+            revision: 0,
         };
         let mut transaction = Transaction::default().expect(token.key(), Compare::Absent);
         let known = self.tokens.all();
@@ -154,7 +177,9 @@ impl Service {
         }
         transaction = transaction.put(token.key(), encoded(&token)?);
         let about = format!("token {} {}, role {}, for {}", token.id, token.name, token.role, token.scope);
-        self.told_with(who, Event::new(AuditEvent::TokenMade, &about), transaction).await?;
+        let _writing = self.turns.alone().await;
+        let event = Event::new(AuditEvent::TokenMade, &about);
+        self.tell_while(who, event, transaction, || self.is_free(&token.name)).await?;
         Ok((token.info(), Secret::new(secret)))
     }
 
@@ -188,14 +213,15 @@ impl Service {
         Ok(())
     }
 
-    /// Who a token stands for at this door; `None` for what is no token, or one that has ended. Costs one digest and one look-up.
+    /// Who a token stands for at this door; `None` for what is no token, or one that has ended, or a grant's, which is good for its audience alone. Costs
+    /// one digest and one look-up.
     #[must_use]
     pub fn principal_of(&self, token: &str, door: Door) -> Option<Principal> {
         if token.len() != MARK.len() + CHARS || !token.starts_with(MARK) {
             return None;
         }
         let id: [u8; SHA256_OUTPUT_LEN] = digest(&SHA256, token.as_bytes()).as_ref().try_into().ok()?;
-        let token = self.tokens.find(&id).filter(|token| !token.has_ended())?;
+        let token = self.tokens.find(&id).filter(|token| !token.has_ended() && token.grant.is_none())?;
         Some(Principal::new(token.name, token.role, door).within(token.scope))
     }
 }

@@ -1,15 +1,20 @@
 //! Taking a change back: the reverse edits, made from the history, as a plan like any other.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
+use serde_json::Value;
 use usher_model::change::{Door, Principal};
 use usher_model::kind::{Key, Kind};
+use usher_model::scope::Scope;
 
+use super::escape::plain;
 use super::journal::{Found, Moved, Walk};
 use super::plan::Plan;
 use super::request::Stored;
 use super::wish::{Aim, Wish};
-use super::{Service, ServiceError, consent};
+use super::world::Held;
+use super::{Service, ServiceError};
 
 /// A change that is to be taken back: one entry of the history, or all the steps of one plan.
 struct Deed {
@@ -22,6 +27,13 @@ struct Deed {
     changes: Vec<Moved>,
 }
 
+impl Deed {
+    /// The first revision that it made.
+    fn oldest(&self) -> u64 {
+        self.revisions.iter().copied().min().unwrap_or(self.revision)
+    }
+}
+
 impl Service {
     pub(super) async fn undo(
         &self,
@@ -29,23 +41,40 @@ impl Service {
         revision: Option<u64>,
         intent: Option<String>,
     ) -> Result<Plan, ServiceError> {
-        consent::may_change(who)?;
+        self.may_change(who)?;
+        self.may_be_changed()?;
         let found = match revision {
             Some(revision) => self.record(revision).await?.ok_or_else(|| unknown(revision))?,
-            None => self.newest_change().await?,
+            None => self.newest_change(&who.scope).await?,
         };
+        let restores = found.record.is_of(&who.name);
         let deed = self.whole(found).await?;
+        let revision = revision.unwrap_or(deed.revision);
+        let shown = self.shown_moves(&who.scope, &deed.changes, deed.oldest()).await?;
+        if shown.contains(&false) {
+            // What lies outside a scope is not there, and so is its history.
+            if !shown.contains(&true) {
+                return Err(unknown(revision));
+            }
+            return Err(ServiceError::Forbidden(format!(
+                "revision {revision} can't be undone by {} ({}): it changed more than its scope shows; change what lies inside by hand, or ask \
+                 somebody with a wider scope",
+                plain(&who.name),
+                plain(&who.scope.to_string())
+            )));
+        }
         let edits = self.reverse(&deed).await?;
-        self.make_plan(who, Wish::back(edits, deed.revision, deed.steps.is_some(), intent)).await
+        let wish = Wish::back(edits, deed.revision, deed.steps.is_some(), intent);
+        self.make_plan(who, Wish { restores, ..wish }).await
     }
 
     /// The newest change that isn't taken back. An undo stands for what it took back, so that undoing again goes one step further back.
-    async fn newest_change(&self) -> Result<Found, ServiceError> {
+    async fn newest_change(&self, scope: &Scope) -> Result<Found, ServiceError> {
         let mut walk = Walk::new(self);
         let mut taken_back = HashSet::new();
         // Steps of one plan are one change: what is true of the newest is true of all.
-        let (mut plans_back, mut undoes_seen) = (HashSet::new(), HashSet::new());
-        while let Some(found) = walk.next().await? {
+        let (mut plans_back, mut undoes_seen, mut others) = (HashSet::new(), HashSet::new(), HashSet::new());
+        while let Some(mut found) = walk.next().await? {
             let record = &found.record;
             let in_steps = record.step.is_some();
             if taken_back.remove(&found.revision) || (in_steps && plans_back.contains(&record.plan)) {
@@ -54,14 +83,30 @@ impl Service {
                 }
                 continue;
             }
-            match record.undoes {
+            // One that was done in part took nothing back as a whole: it is a change like any other.
+            match record.undoes.filter(|_| record.missed.is_none()) {
                 Some(_) if in_steps && !undoes_seen.insert(record.plan.clone()) => {}
                 Some(target) => {
                     taken_back.insert(target);
                 }
-                // A change that left everything as it was is passed by: nobody means that one.
-                None if record.is_idle() => {}
-                None => return Ok(found),
+                // A change that left everything as it was is passed by, and so is what happened by itself: nobody means those.
+                None if record.is_idle() || record.is_of_itself() => {}
+                None if scope.is_all() => return Ok(found),
+                // Those of others are passed by too. Steps are looked at once, and all of them: one outside makes the whole change another's.
+                None if in_steps && !others.insert(record.plan.clone()) => {}
+                None if in_steps => {
+                    let deed = self.whole_of_steps(&record.plan).await?;
+                    if !self.shown_moves(scope, &deed.changes, deed.oldest()).await?.contains(&false) {
+                        return Ok(found);
+                    }
+                }
+                None => {
+                    self.fill(&mut found).await?;
+                    let shown = self.shown_moves(scope, &found.record.changes, found.revision).await?;
+                    if !shown.contains(&false) {
+                        return Ok(found);
+                    }
+                }
             }
         }
         Err(ServiceError::NothingToUndo(
@@ -80,9 +125,17 @@ impl Service {
                 changes,
             });
         }
-        let plan = found.record.plan.clone();
-        let mut deed =
-            Deed { revision: 0, steps: Some(plan.clone()), revisions: HashSet::new(), changes: Vec::new() };
+        self.whole_of_steps(&found.record.plan).await
+    }
+
+    /// All the steps of a plan that were done.
+    async fn whole_of_steps(&self, plan: &str) -> Result<Deed, ServiceError> {
+        let mut deed = Deed {
+            revision: 0,
+            steps: Some(plan.to_owned()),
+            revisions: HashSet::new(),
+            changes: Vec::new(),
+        };
         let mut walk = Walk::new(self);
         while let Some(mut other) = walk.next().await? {
             let Some((step, _)) = other.record.step.filter(|_| other.record.plan == plan) else { continue };
@@ -105,7 +158,7 @@ impl Service {
             let Some(key) = moved.key() else { continue };
             let now = self.held(&key).await?;
             if now.as_ref().map(|held| &held.value) != moved.after.as_ref() {
-                return Err(self.conflict(deed, &key, now.map(|held| held.modified)).await?);
+                return Err(self.conflict(deed, &key, now.as_ref()).await?);
             }
             if moved.before.is_none() {
                 self.has_gained_nothing(revision, &key, &own).await?;
@@ -127,7 +180,7 @@ impl Service {
         &self,
         deed: &Deed,
         key: &Key,
-        modified: Option<u64>,
+        now: Option<&Held>,
     ) -> Result<ServiceError, ServiceError> {
         let revision = deed.revision;
         if let Some(by) = self.taken_back_by(deed).await? {
@@ -135,14 +188,16 @@ impl Service {
                 "revision {revision} was taken back by revision {by} already; undo revision {by} to bring it back"
             )));
         }
-        let (what, next) = match (modified, self.last_touch(key, revision).await?) {
-            (Some(modified), Some(by)) if by >= modified => {
-                (format!("was changed by revision {by} since"), "undo that first")
-            }
+        // It is as our own newest change left it, or somebody else had it since.
+        let last = self.last_touch(key, revision).await?;
+        let own = last.filter(|(_, left)| left.as_ref() == now.map(|held| &held.value)).map(|(by, _)| by);
+        let (what, next) = match (now, own) {
+            (Some(_), Some(by)) => (format!("was changed by revision {by} since"), "undo that first"),
             (None, Some(by)) => (format!("was deleted by revision {by} since"), "undo that first"),
-            (Some(modified), _) => (
+            (Some(held), _) => (
                 format!(
-                    "was changed since from outside, by a program that writes to the same store (revision {modified})"
+                    "was changed since from outside, by a program that writes to the same store (revision {})",
+                    held.modified
                 ),
                 "look at it",
             ),
@@ -157,8 +212,12 @@ impl Service {
         )))
     }
 
-    /// The newest revision behind `after` whose entry tells of a key.
-    async fn last_touch(&self, key: &Key, after: u64) -> Result<Option<u64>, ServiceError> {
+    /// The newest revision behind `after` whose entry tells of a key, and how it left the object.
+    async fn last_touch(
+        &self,
+        key: &Key,
+        after: u64,
+    ) -> Result<Option<(u64, Option<Arc<Value>>)>, ServiceError> {
         let path = key.path();
         let mut walk = Walk::new(self);
         while let Some(mut found) = walk.next().await? {
@@ -166,8 +225,9 @@ impl Service {
                 break;
             }
             let changes = self.all_changes(&mut found).await?;
-            if changes.iter().any(|moved| moved.key == path && moved.before != moved.after) {
-                return Ok(Some(found.revision));
+            let touched = changes.into_iter().find(|moved| moved.key == path && moved.before != moved.after);
+            if let Some(moved) = touched {
+                return Ok(Some((found.revision, moved.after)));
             }
         }
         Ok(None)
@@ -204,7 +264,7 @@ impl Service {
             if void.contains(&found.revision) {
                 continue;
             }
-            match found.record.undoes {
+            match found.record.undoes.filter(|_| found.record.missed.is_none()) {
                 Some(target) if deed.revisions.contains(&target) => return Ok(Some(found.revision)),
                 Some(target) => {
                     void.insert(target);
@@ -228,13 +288,21 @@ impl Service {
         if let Some(found) = self.record(stored.modified).await? {
             return Ok(Some(found.record.door()));
         }
+        // Sealing a secret anew writes the object and changes nothing: it is as the history left it.
+        if let Some(held) = self.held(&stored.key).await?
+            && let Some((by, Some(left))) = self.last_touch(&stored.key, 0).await?
+            && left == held.value
+            && let Some(found) = self.record(by).await?
+        {
+            return Ok(Some(found.record.door()));
+        }
         let oldest = self.oldest_entry().await?;
         Ok(oldest.is_some_and(|oldest| oldest < stored.modified).then_some(Door::Outside))
     }
 }
 
 fn unknown(revision: u64) -> ServiceError {
-    ServiceError::NothingToUndo(format!(
+    ServiceError::NoSuch(format!(
         "the history holds no change of revision {revision}; look at the history for those that can be undone"
     ))
 }

@@ -29,12 +29,21 @@ const LONGEST: usize = 256;
 /// A user as somebody wants it.
 #[derive(Clone, Debug)]
 pub struct NewUser {
-    /// The name: 1 to 64 letters, digits, `-`, `_`, `.` or `@`.
+    /// The name: 1 to 64 letters, digits, `-`, `_`, `.` or `@`. No other user, token or admin key has it.
     pub name: String,
     /// What the user may do; no more than who makes it.
     pub role: Role,
     /// The password: 10 to 256 characters.
     pub password: Secret<String>,
+}
+
+/// What a user shall have instead; `None` leaves it as it is.
+#[derive(Clone, Debug, Default)]
+pub struct UserChange {
+    /// What the user may do; no more than who changes it.
+    pub role: Option<Role>,
+    /// The password: 10 to 256 characters.
+    pub password: Option<Secret<String>>,
 }
 
 /// What is known of a user.
@@ -70,6 +79,10 @@ impl Row for User {
 }
 
 impl User {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     fn info(&self) -> UserInfo {
         UserInfo {
             name: self.name.clone(),
@@ -84,43 +97,132 @@ fn key(name: &str) -> String {
     format!("{PREFIX}{name}")
 }
 
+fn no_user(name: &str) -> ServiceError {
+    ServiceError::NoSuch(format!("there is no user {}; look at the list of users", shortened(name, 64)))
+}
+
+fn check_password(password: &Secret<String>) -> Result<(), ServiceError> {
+    let length = password.expose().chars().count();
+    if (SHORTEST..=LONGEST).contains(&length) {
+        return Ok(());
+    }
+    let sentence = format!("the password has {length} characters; give {SHORTEST} to {LONGEST}");
+    Err(refused(sentence, "/password"))
+}
+
+fn check_role(who: &Principal, role: Role) -> Result<(), ServiceError> {
+    if role <= who.role {
+        return Ok(());
+    }
+    Err(ServiceError::Forbidden(format!(
+        "{} has the role {}, and nobody makes a user who may do more",
+        plain(&who.name),
+        who.role
+    )))
+}
+
 impl Service {
-    /// Makes a user, or gives one another role and password. Only an unscoped admin may.
+    /// Makes a user. Only an unscoped admin may.
     ///
     /// # Errors
-    /// [`ServiceError::Forbidden`], a name or password that can't be, too many users, or the store.
-    pub async fn put_user(&self, who: &Principal, wanted: NewUser) -> Result<UserInfo, ServiceError> {
+    /// [`ServiceError::Forbidden`], a name or password that can't be, a name that is taken, too many users, or the store.
+    pub async fn add_user(&self, who: &Principal, wanted: NewUser) -> Result<UserInfo, ServiceError> {
+        self.make_user(who, wanted, false).await
+    }
+
+    /// The same, as long as there is no user at all.
+    ///
+    /// # Errors
+    /// As for [`Service::add_user`]; [`ServiceError::Conflict`] where there is one by now.
+    pub async fn add_first_user(&self, who: &Principal, wanted: NewUser) -> Result<UserInfo, ServiceError> {
+        self.make_user(who, wanted, true).await
+    }
+
+    async fn make_user(
+        &self,
+        who: &Principal,
+        wanted: NewUser,
+        only_first: bool,
+    ) -> Result<UserInfo, ServiceError> {
         self.noted(who, consent::may_rule(who)).await?;
         let NewUser { name, role, password } = wanted;
         check_name("the user's name", &name)?;
-        let length = password.expose().chars().count();
-        if !(SHORTEST..=LONGEST).contains(&length) {
-            let sentence = format!("the password has {length} characters; give {SHORTEST} to {LONGEST}");
-            return Err(refused(sentence, "/password"));
-        }
-        if role > who.role {
-            return Err(ServiceError::Forbidden(format!(
-                "{} has the role {}, and nobody makes a user who may do more",
-                plain(&who.name),
-                who.role
-            )));
-        }
-        let known = self.users.find(&name);
-        if known.is_none() && self.users.all().len() >= MOST {
-            return Err(refused(format!("there are {MOST} users already; delete those that are gone"), ""));
-        }
+        check_password(&password)?;
+        check_role(who, role)?;
+        // Making a hash takes long; so it is looked at first, and once more when nobody else writes.
+        self.is_free(&name)?;
         let now = unix_ms();
-        let user = User {
-            role,
-            password: self.hashing.make(password).await?,
-            created_unix_ms: known.as_ref().map_or(now, |known| known.created_unix_ms),
-            changed_unix_ms: now,
-            name,
+        let password = self.hashing.make(password).await?;
+        let user = User { role, password, created_unix_ms: now, changed_unix_ms: now, name };
+        let about = format!("user {}, role {role}", user.name);
+        let transaction = Transaction::default()
+            .expect(key(&user.name), Compare::Absent)
+            .put(key(&user.name), encoded(&user)?);
+        let may_be_made = || {
+            if only_first && !self.users.is_empty() {
+                return Err(ServiceError::Conflict(
+                    "there is a user by now, so that no first one is made; log in".to_owned(),
+                ));
+            }
+            self.is_free(&user.name)?;
+            if self.users.all().len() >= MOST {
+                let sentence = format!("there are {MOST} users already; delete those that are gone");
+                return Err(refused(sentence, ""));
+            }
+            Ok(())
         };
-        let about =
-            format!("user {}, role {}{}", user.name, role, if known.is_some() { ", changed" } else { "" });
-        let transaction = Transaction::default().put(key(&user.name), encoded(&user)?);
-        self.told_with(who, Event::new(AuditEvent::UserPut, &about), transaction).await?;
+        let _writing = self.turns.alone().await;
+        let event = Event::new(AuditEvent::UserPut, &about);
+        self.tell_while(who, event, transaction, may_be_made).await?;
+        Ok(user.info())
+    }
+
+    /// Gives a user another role, another password, or both. Only an unscoped admin may.
+    ///
+    /// # Errors
+    /// [`ServiceError::NoSuch`], [`ServiceError::Forbidden`], a password that can't be, nothing to change, or the store.
+    pub async fn change_user(
+        &self,
+        who: &Principal,
+        name: &str,
+        change: UserChange,
+    ) -> Result<UserInfo, ServiceError> {
+        self.noted(who, consent::may_rule(who)).await?;
+        let UserChange { role, password } = change;
+        if role.is_none() && password.is_none() {
+            return Err(refused(
+                "there is nothing to change: give a role, a password, or both".to_owned(),
+                "",
+            ));
+        }
+        if let Some(password) = &password {
+            check_password(password)?;
+        }
+        check_role(who, role.unwrap_or(Role::Viewer))?;
+        let name = name.to_owned();
+        if self.users.find(&name).is_none() {
+            return Err(no_user(&name));
+        }
+        let hash = match password {
+            Some(password) => Some(self.hashing.make(password).await?),
+            None => None,
+        };
+        let _writing = self.turns.alone().await;
+        let known = self.users.find(&name).ok_or_else(|| no_user(&name))?;
+        let about = format!(
+            "user {name}, role {}{}, changed",
+            role.unwrap_or(known.role),
+            if hash.is_some() { ", another password" } else { "" }
+        );
+        let user = User {
+            role: role.unwrap_or(known.role),
+            password: hash.unwrap_or(known.password),
+            changed_unix_ms: unix_ms(),
+            ..known
+        };
+        let transaction =
+            Transaction::default().expect(key(&name), Compare::Exists).put(key(&name), encoded(&user)?);
+        self.tell(who, Event::new(AuditEvent::UserPut, &about), transaction).await?;
         Ok(user.info())
     }
 
@@ -143,13 +245,31 @@ impl Service {
         self.noted(who, consent::may_rule(who)).await?;
         let name = name.to_owned();
         if self.users.find(&name).is_none() {
-            let sentence = format!("there is no user {}; look at the list of users", shortened(&name, 64));
-            return Err(ServiceError::NoSuch(sentence));
+            return Err(no_user(&name));
         }
         let event = Event::new(AuditEvent::UserDeleted, &format!("user {name}"));
         let transaction = Transaction::default().expect(key(&name), Compare::Exists).delete(key(&name));
         self.told_with(who, event, transaction).await?;
         Ok(())
+    }
+
+    /// Whether there is no user yet.
+    #[must_use]
+    pub fn knows_no_user(&self) -> bool {
+        self.users.is_empty()
+    }
+
+    /// When a user's role or password were last set, in milliseconds since 1970.
+    #[must_use]
+    pub fn user_changed(&self, name: &str) -> Option<u64> {
+        self.users.find(&name.to_owned()).map(|user| user.changed_unix_ms)
+    }
+
+    /// A user who came in when role and password were those of this time; `None` where they are others by now, or the user is gone.
+    #[must_use]
+    pub fn user_unchanged(&self, name: &str, changed_unix_ms: u64, door: Door) -> Option<Principal> {
+        let user = self.users.find(&name.to_owned())?;
+        (user.changed_unix_ms == changed_unix_ms).then(|| Principal::new(user.name, user.role, door))
     }
 
     /// The principal of a user, where the password is the right one. Takes about as long for a name that isn't known.

@@ -5,6 +5,8 @@
 mod addresses;
 mod rotate;
 
+pub use rotate::{KeyringState, Resealed};
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -45,6 +45,8 @@ pub(super) struct Wish {
     pub(super) trusted: bool,
     /// The revision that it takes back.
     pub(super) undoes: Option<u64>,
+    /// Whether whoever takes it back made it: what an object referred to before is given back with it, whatever the scope.
+    pub(super) restores: bool,
 }
 
 impl Wish {
@@ -64,6 +66,7 @@ impl Wish {
             in_steps,
             trusted: false,
             undoes: None,
+            restores: false,
         }
     }
 
@@ -84,6 +87,7 @@ impl Wish {
             in_steps,
             trusted: true,
             undoes: None,
+            restores: false,
         }
     }
 
@@ -99,6 +103,7 @@ impl Wish {
             in_steps: self.in_steps,
             trusted: true,
             undoes: self.undoes,
+            restores: self.restores,
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use usher_model::change::Change;
 use usher_model::kind::{Key, Kind};
+use usher_model::scope::Scope;
 
 use super::head::Head;
 use super::journal::Moved;
@@ -55,6 +56,8 @@ pub(super) struct World<'a> {
     /// The head when the look began.
     pub(super) head: Head,
     pub(super) drafts: Vec<Draft>,
+    /// The part of the configuration that its principal may see: what lies outside is not there for it.
+    pub(super) scope: Scope,
     at: HashMap<Key, usize>,
     stored: HashMap<Key, Option<Arc<Held>>>,
     /// What the edits lean on without changing it, with the revision that it was seen at.
@@ -62,12 +65,13 @@ pub(super) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    pub(super) fn new(service: &'a Service, head: Head) -> Self {
+    pub(super) fn new(service: &'a Service, head: Head, scope: Scope) -> Self {
         Self {
             service,
             base: service.revision(),
             head,
             drafts: Vec::new(),
+            scope,
             at: HashMap::new(),
             stored: HashMap::new(),
             leaned: HashMap::new(),

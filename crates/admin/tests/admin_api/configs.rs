@@ -21,7 +21,7 @@ async fn a_good_configuration_has_no_mistakes_whatever_it_refers_to() {
         "global_rules": [{ "id": "g", "plugins": { "notes": {} } }],
         "consumer_groups": [{ "id": "g", "plugins": {} }],
         "plugin_metadata": [{ "id": "notes", "log_format": "x" }],
-        "protos": [], "ssls": null, "something_else": [{}], "routes_conf_version": 3,
+        "protos": [], "ssls": null, "plugins": [{ "name": "cors" }], "routes_conf_version": 3,
     });
     let seen = bench.call("POST", "/configs/validate", whole).await;
     assert_eq!(
@@ -110,4 +110,28 @@ async fn what_is_no_document_is_refused() {
         assert_eq!(bench.call(method, "/configs/validate", json!({})).await.status, status, "{method}");
     }
     assert_eq!(bench.send("POST", "/configs/validate", &[], "{}").await.status, 401);
+}
+
+#[tokio::test]
+async fn what_would_be_overlooked_is_told() {
+    let bench = Bench::new().await;
+    let whole = json!({
+        "rotues": [{ "id": "r1" }],
+        "global_rules": [
+            { "id": "g", "plugins": { "notes": {} } },
+            { "id": 2, "plugins": { "notes": {} } },
+        ],
+    });
+    let seen = bench.call("POST", "/configs/validate", whole).await;
+    assert_eq!(seen.status, 400);
+    assert_eq!(
+        seen.json()["errors"],
+        json!([
+            { "resource_type": "rotues", "error": "unknown collection; did you mean routes?" },
+            {
+                "resource_type": "global_rules", "resource_id": "2", "index": 1,
+                "error": "plugin 'notes' already exists in global rule with id 'g'",
+            },
+        ]),
+    );
 }

@@ -4,7 +4,7 @@ use axum::Router;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Seen, send};
-use crate::fakes::SLOW;
+use crate::fakes::{CHECKED, SLOW};
 
 const OWN: &str = "127.0.0.1:9090";
 
@@ -128,6 +128,29 @@ async fn the_rest_of_it_answers() {
     assert_eq!((head.status, head.text()), (200, ""));
     bench.moods.set_live(SLOW);
     assert_eq!(ask(&router, "PUT", "/v1/plugins/reload").await.status, 503);
+}
+
+#[tokio::test]
+async fn health_and_discovered_services_are_those_of_the_proxy() {
+    let (bench, router) = filled().await;
+    bench.moods.set_live(CHECKED);
+    let node = json!({
+        "ip": "10.0.0.1", "port": 80, "hostname": "a.test", "status": "mostly_healthy",
+        "counter": { "success": 0, "http_failure": 1, "tcp_failure": 0, "timeout_failure": 0 },
+    });
+    let route = json!({ "name": "/apisix/routes/1", "type": "http", "nodes": [node] });
+    let all = ask(&router, "GET", "/v1/healthcheck").await.json();
+    let bare = json!({ "name": "/apisix/upstreams/<b>", "type": "http", "nodes": {} });
+    assert_eq!(all, json!([route, bare]));
+    assert_eq!(ask(&router, "GET", "/v1/healthcheck/routes/1").await.json(), route);
+    let page =
+        send(&router, "GET", "/v1/healthcheck", &[("host", OWN), ("accept", "text/html")], Value::Null).await;
+    assert!(page.text().contains("<td>10.0.0.1:80</td><td>mostly_healthy</td>"), "{}", page.text());
+    for path in ["/v1/discovery/consul/dump", "/v1/discovery/consul"] {
+        assert_eq!(ask(&router, "GET", path).await.json(), json!({ "config": {}, "services": {} }));
+    }
+    assert_eq!(ask(&router, "GET", "/v1/discovery/nacos/dump").await.status, 404);
+    assert_eq!(ask(&router, "GET", "/v1/discovery/consul/x").await.status, 404);
 }
 
 #[tokio::test]

@@ -64,6 +64,17 @@ async fn an_object_that_the_gateway_can_not_use_is_told() {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_secret_that_is_kept_elsewhere_is_stored_and_warned_of() {
+    let bench = Bench::new().await;
+    bench.moods.set_live(CANT_USE);
+    let tls = json!({ "client_cert": "$env://A", "client_key": "$env://B" });
+    let seen = bench.call("PUT", "/upstreams/1", json!({ "nodes": {}, "tls": tls })).await;
+    assert_eq!(seen.status, 201, "{}", seen.text());
+    let warning = seen.header("x-usher-warning").unwrap_or_default();
+    assert!(warning.contains("waits") && warning.contains("it can't be built"), "{warning}");
+}
+
+#[tokio::test]
 async fn a_deletion_that_leaves_others_unusable_is_done_all_the_same() {
     let bench = Bench::new().await;
     bench.put("/upstreams/1", json!({ "nodes": {} })).await;

@@ -10,7 +10,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use usher_model::compat::Compat;
-use usher_model::live::{Explanation, Live, NotInForce, Problem, RouteTraffic, Sketch};
+use usher_model::live::{
+    Explanation, HealthCounters, Live, NodeHealth, NotInForce, Problem, RouteTraffic, Sketch, UpstreamHealth,
+};
 use usher_pipeline::env::{Target, Targets};
 use usher_store::memory::Memory;
 use usher_store::{
@@ -35,6 +37,7 @@ pub(crate) const AWAY: u8 = 7;
 pub(crate) const SLOW: u8 = 4;
 pub(crate) const PANICS: u8 = 5;
 pub(crate) const CANT_USE: u8 = 6;
+pub(crate) const CHECKED: u8 = 8;
 
 impl Moods {
     pub(crate) fn set_store(&self, mood: u8) {
@@ -153,6 +156,31 @@ impl Live for FakeLive {
 
     fn listeners(&self) -> Vec<SocketAddr> {
         Vec::new()
+    }
+
+    fn health(&self) -> Vec<UpstreamHealth> {
+        if self.0.live.load(Ordering::SeqCst) != CHECKED {
+            return Vec::new();
+        }
+        let node = NodeHealth {
+            ip: "10.0.0.1".to_owned(),
+            port: 80,
+            hostname: "a.test".to_owned(),
+            status: "mostly_healthy".to_owned(),
+            counter: HealthCounters { http_failure: 1, ..HealthCounters::default() },
+        };
+        let of = |name: &str, nodes: Vec<NodeHealth>| UpstreamHealth {
+            name: name.to_owned(),
+            kind: "http".to_owned(),
+            nodes,
+            changes: Vec::new(),
+        };
+        vec![of("/apisix/routes/1", vec![node]), of("/apisix/upstreams/<b>", Vec::new())]
+    }
+
+    fn discovered(&self, kind: &str) -> Option<Value> {
+        let checked = self.0.live.load(Ordering::SeqCst) == CHECKED;
+        (checked && kind == "consul").then(|| serde_json::json!({ "config": {}, "services": {} }))
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use usher_admin::http::Form;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, VIEWER};
 
 async fn bench() -> Bench {
     Bench::formed(Form { streams: true, ..Form::default() }).await
@@ -255,4 +255,49 @@ async fn cost_decorations_belong_to_the_service_of_their_path() {
         1
     );
     assert_eq!(bench.call("GET", "/services", Value::Null).await.json()["total"], 2);
+}
+
+#[tokio::test]
+async fn what_no_schema_knows_of_a_secret_manager_is_a_secret_for_all_but_admins() {
+    let bench = bench().await;
+    let manager = json!({
+        "uri": "http://127.0.0.1:8200", "prefix": "kv", "token": "canary",
+        "secret_id": "canary", "login": { "password": ["canary"] },
+    });
+    let put = bench.put("/secrets/vault/1", manager).await;
+    assert!(!put.text().contains("canary"), "{}", put.text());
+    for path in ["/secrets/vault/1", "/secrets"] {
+        let read = bench.send("GET", path, &[("x-api-key", VIEWER)], Value::Null).await;
+        assert!(read.text().contains("secret_id") && !read.text().contains("canary"), "{}", read.text());
+    }
+    // As APISIX shows them, and as they were given.
+    let own = bench.call("GET", "/secrets/vault/1", Value::Null).await.json();
+    assert_eq!(own["value"]["login"]["password"], json!(["canary"]));
+    let key =
+        rcgen::generate_simple_self_signed(vec!["a.test".to_owned()]).unwrap().signing_key.serialize_pem();
+    for (bad, part) in [("canary", "no private key in PEM"), (key.as_str(), "no RSA key")] {
+        let account = json!({ "client_email": "a", "private_key": bad, "project_id": "p" });
+        let seen = bench.call("PUT", "/secrets/gcp/1", json!({ "auth_config": account })).await;
+        assert_eq!(seen.status, 400, "{}", seen.text());
+        assert!(seen.error().contains(part) && !seen.text().contains("canary"), "{}", seen.text());
+    }
+}
+
+#[tokio::test]
+async fn numbers_are_those_that_lua_makes_of_them() {
+    let bench = bench().await;
+    let seen = bench.call("PUT", "/upstreams", json!({ "id": 7.0, "nodes": { "127.0.0.1:80": 1.0 } })).await;
+    assert_eq!(seen.status, 201, "{}", seen.text());
+    assert_eq!(
+        (&seen.json()["key"], &seen.json()["value"]["id"]),
+        (&json!("/apisix/upstreams/7"), &json!(7))
+    );
+    for (path, value) in [
+        ("/routes/1", json!({ "id": "1", "uri": "/a", "upstream_id": 7.0 })),
+        ("/routes/2", json!({ "id": 2.0, "uri": "/a", "upstream_id": 7 })),
+    ] {
+        let seen = bench.call("PUT", path, value).await;
+        assert_eq!((seen.status, &seen.json()["value"]["upstream_id"]), (201, &json!(7)), "{}", seen.text());
+    }
+    assert_eq!(bench.call("DELETE", "/upstreams/7", Value::Null).await.status, 400);
 }

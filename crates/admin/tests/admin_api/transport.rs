@@ -150,3 +150,24 @@ async fn a_panic_is_a_500_that_tells_nothing() {
     bench.moods.set_live(GOOD);
     bench.put("/upstreams/2", json!({ "nodes": {} })).await;
 }
+
+#[tokio::test]
+async fn a_body_without_an_end_is_refused_at_once() {
+    let bench = Bench::new().await;
+    for (path, length) in [
+        ("/apisix/admin/upstreams/1", "1099511627776"),
+        ("/apisix/admin/upstreams/1", "99999999999999999999999"),
+        ("/usher/v1/plans", "1099511627776"),
+    ] {
+        for key in [ADMIN, "wrong"] {
+            // Nothing ever comes: whoever waits for it waits for ever.
+            let body = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+            let request = Request::builder().method(if path.ends_with("plans") { "POST" } else { "PUT" });
+            let request = request.uri(path).header("x-api-key", key).header("content-length", length);
+            let answered = bench.admin.clone().oneshot(request.body(body).unwrap());
+            let answered = tokio::time::timeout(std::time::Duration::from_secs(3), answered).await;
+            let response = answered.expect("an answer at once").unwrap();
+            assert_eq!(response.status(), if key == ADMIN { 413 } else { 401 }, "{path} {length}");
+        }
+    }
+}

@@ -24,12 +24,17 @@ use crate::fakes::{Any80, FakeLive, Moods, Moody, PLUGINS};
 pub(crate) const ADMIN: &str = "the-key-of-the-admin";
 pub(crate) const VIEWER: &str = "the-key-of-a-viewer";
 
+/// The code for the first user.
+pub(crate) const CODE: &str = "K7QM-2XRT-PAHB-9WED";
+
 /// Where the Admin port says it listens.
 const HOST: &str = "127.0.0.1:9180";
 
 /// A service and the router on top of it.
 pub(crate) struct Bench {
     pub(crate) moods: Arc<Moods>,
+    /// The store itself, for what comes from elsewhere.
+    pub(crate) store: Arc<Moody>,
     router: Router,
 }
 
@@ -49,8 +54,9 @@ impl Bench {
 
     pub(crate) async fn with(key_required: bool) -> Self {
         let moods = Arc::new(Moods::default());
+        let store = Arc::new(Moody { memory: Memory::new(), moods: Arc::clone(&moods) });
         let parts = Parts {
-            store: Arc::new(Moody { memory: Memory::new(), moods: Arc::clone(&moods) }),
+            store: Arc::clone(&store) as Arc<dyn usher_store::Store>,
             live: Arc::new(FakeLive(Arc::clone(&moods))),
             registry: Arc::new(Registry::new(PLUGINS)),
             process: Arc::new(Process::new(Map::new(), Compat::NONE, Box::new(Any80))),
@@ -67,9 +73,10 @@ impl Bench {
         let options = HttpOptions {
             key_required,
             own_hosts: vec![HOST.to_owned()],
+            setup_code: Some(Secret::new(CODE.to_owned())),
             ..HttpOptions::new(Keys::new(keys, Compat::NONE).unwrap())
         };
-        Self { router: router(service, options), moods }
+        Self { router: router(service, options), moods, store }
     }
 
     /// What the store does from now on.
@@ -165,6 +172,12 @@ impl Seen {
         self.json()["error"]["field"].as_str().unwrap_or_default().to_owned()
     }
 
+    /// The cookie that was set, as a browser sends it back.
+    pub(crate) fn cookie(&self) -> String {
+        let set = self.headers["set-cookie"].to_str().unwrap();
+        set.split(';').next().unwrap().to_owned()
+    }
+
     pub(crate) fn next(&self) -> String {
         self.json()["error"]["next"].as_str().unwrap_or_default().to_owned()
     }
@@ -183,5 +196,19 @@ impl Bench {
         request = request.extension(axum::extract::ConnectInfo(peer));
         let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         Seen { status: response.status().as_u16(), headers: response.headers().clone(), text: String::new() }
+    }
+}
+
+impl Bench {
+    /// A login from an address.
+    pub(crate) async fn log_in_from(&self, peer: std::net::SocketAddr, body: &Value) -> Seen {
+        let mut request = Request::builder().method("POST").uri("/usher/v1/session").header("host", HOST);
+        request = request.header("content-type", "application/json").header("x-usher-console", "1");
+        request = request.extension(axum::extract::ConnectInfo(peer));
+        let request = request.body(Body::from(body.to_string())).unwrap();
+        let (head, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        Seen { status: head.status.as_u16(), headers: head.headers, text }
     }
 }

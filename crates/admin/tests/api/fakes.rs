@@ -16,6 +16,7 @@ use usher_model::live::{
     Explanation, Live, NotInForce, PassedOver, Problem, RouteName, RouteTraffic, Sketch, UpstreamName,
 };
 use usher_model::secret::Secret;
+use usher_model::traffic::{Ask, By, Latency, Measure, Row, Traffic};
 use usher_pipeline::env::{Env, Target, Targets};
 use usher_pipeline::plugin::{BuildError, Phases, Plugin};
 use usher_pipeline::spec::{Credential, Spec};
@@ -33,6 +34,8 @@ pub(crate) struct Moods {
     pub(crate) slow: AtomicBool,
     /// The requests that were explained.
     pub(crate) asked: Mutex<Vec<Sketch>>,
+    /// What was asked of the traffic.
+    pub(crate) traffic: Mutex<Vec<Ask>>,
 }
 
 /// What the store does at the next commits.
@@ -151,6 +154,35 @@ impl Live for FakeLive {
 
     fn traffic(&self, _: usize) -> Vec<RouteTraffic> {
         Vec::new()
+    }
+
+    fn series(&self, ask: &Ask) -> Traffic {
+        self.0.traffic.lock().unwrap().push(ask.clone());
+        let one = Measure {
+            requests: 1,
+            by_class: [0, 0, 0, 1, 0],
+            received_bytes: 10,
+            sent_bytes: 20,
+            took: Some(Latency {
+                mean_ms: 9.0,
+                upstream_mean_ms: 0.0,
+                p50_ms: 9.0,
+                p95_ms: 9.5,
+                p99_ms: 9.9,
+            }),
+        };
+        let key = ask.by.iter().map(|by| if *by == By::Route { "speaker" } else { "key-auth" }.to_owned());
+        let points = if ask.points > 0 { vec![one, Measure::default()] } else { Vec::new() };
+        let row = Row { key: key.collect(), total: one, points };
+        Traffic {
+            from: ask.from,
+            to: ask.to,
+            step: 300,
+            since: Some(1),
+            total: one,
+            rows: vec![row],
+            more: 0,
+        }
     }
 
     fn listeners(&self) -> Vec<SocketAddr> {

@@ -52,7 +52,7 @@ async fn a_change_is_taken_back_by_a_plan() {
     assert_eq!(bench.call("POST", &path, json!({ "approval": { "person": "a test" } })).await.status, 200);
     assert_eq!(bench.get("/objects/route/1").await.status, 404);
     assert_eq!(bench.get("/objects/route/2").await.status, 200);
-    assert_eq!(bench.call("POST", "/undo", json!({ "revision": 999 })).await.refusal().0, 409);
+    assert_eq!(bench.call("POST", "/undo", json!({ "revision": 999 })).await.refusal().0, 404);
 }
 
 #[tokio::test]

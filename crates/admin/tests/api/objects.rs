@@ -1,6 +1,9 @@
 //! Reading single objects and lists.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
+use usher_store::{Store as _, Transaction};
 
 use crate::bench::{ADMIN, Bench, route};
 
@@ -83,4 +86,26 @@ async fn a_scoped_token_sees_and_changes_its_part_alone() {
         bench.send("GET", "/objects/routes", &[("x-api-key", ADMIN)], Value::Null).await.json()["total"],
         2
     );
+}
+
+#[tokio::test]
+async fn a_page_of_a_hundred_thousand_routes_is_no_larger_than_a_page() {
+    const ROUTES: usize = 100_000;
+    let bench = Bench::new().await;
+    for begin in (0..ROUTES).step_by(1000) {
+        let put = |transaction: Transaction, at: usize| {
+            let value = json!({ "id": at.to_string(), "name": format!("route {at}"), "uri": format!("/{at}"), "upstream_id": "1" });
+            transaction.put(format!("/apisix/routes/{at}"), value.to_string())
+        };
+        bench.store.commit((begin..begin + 1000).fold(Transaction::default(), put)).await.unwrap();
+    }
+    for (query, total) in [("limit=50", ROUTES), ("limit=50&after=5", ROUTES), ("limit=50&q=/9999", 11)] {
+        let begun = Instant::now();
+        let seen = bench.get(&format!("/objects/routes?{query}")).await;
+        println!("{query}: {} bytes in {:?}, not optimised", seen.text.len(), begun.elapsed());
+        let answer = seen.json();
+        assert_eq!(answer["total"], total, "{query}");
+        assert_eq!(answer["objects"].as_array().unwrap().len(), total.min(50), "{query}");
+        assert!(seen.text.len() < 16 << 10, "{query} gave {} bytes", seen.text.len());
+    }
 }

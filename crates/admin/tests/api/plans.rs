@@ -129,7 +129,7 @@ async fn what_is_wrong_is_named_with_the_next_step() {
             change(json!({ "op": "upsert", "kind": "route", "id": "1" })),
             422,
             "/changes/0/op",
-            "/usher/v1/openapi.yaml",
+            "write one of put, create, patch, delete",
         ),
         (
             change(json!({ "op": "put", "kind": "rotes", "id": "1", "value": {} })),
@@ -164,6 +164,7 @@ async fn what_is_wrong_is_named_with_the_next_step() {
         ),
         (change(json!({ "op": "delete", "kind": "route", "id": "1" })), 404, "", "list"),
         (json!({ "changes": [], "delete": true }), 422, "/delete", "delete"),
+        (json!([]), 422, "", "by their names"),
         (json!({ "document": "usher: 1\nroutes: {}\n", "delete": true }), 422, "/kinds", "routes"),
     ] {
         let seen = bench.call("POST", "/plans", body.clone()).await;

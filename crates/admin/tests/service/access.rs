@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use usher_admin::service::{NewToken, NewUser, ServiceError};
+use usher_admin::service::{NewToken, NewUser, Rules, ServiceError, UserChange};
 use usher_model::change::{Door, Principal, Role};
 use usher_model::scope::Scope;
 use usher_model::secret::Secret;
@@ -94,7 +94,7 @@ async fn what_is_no_token_or_user_is_refused_with_its_reason() {
         (user("a", Role::Viewer, "short"), "5 characters"),
         (user("a", Role::Viewer, &"x".repeat(257)), "257 characters"),
     ] {
-        let error = bench.service.put_user(&admin(), wanted).await.unwrap_err();
+        let error = bench.service.add_user(&admin(), wanted).await.unwrap_err();
         assert!(matches!(error, ServiceError::Invalid { .. }) && error.to_string().contains(part), "{error}");
     }
 }
@@ -109,7 +109,7 @@ async fn only_an_admin_of_everything_makes_and_sees_them() {
             service.create_token(&who, token("a", Role::Viewer)).await.err(),
             service.list_tokens(&who).await.err(),
             service.revoke_token(&who, "a").await.err(),
-            service.put_user(&who, user("a", Role::Viewer, "long enough")).await.err(),
+            service.add_user(&who, user("a", Role::Viewer, "long enough")).await.err(),
             service.list_users(&who).await.err(),
             service.delete_user(&who, "a").await.err(),
             service.audit(&who, Default::default()).await.err(),
@@ -126,7 +126,7 @@ async fn a_user_comes_in_with_the_password_and_no_longer_than_there_is_one() {
     let bench = Bench::new().await;
     let other = bench.restarted().await;
     let secret = |text: &str| Secret::new(text.to_owned());
-    let made = bench.service.put_user(&admin(), user("mia", Role::Editor, "correct horse")).await.unwrap();
+    let made = bench.service.add_user(&admin(), user("mia", Role::Editor, "correct horse")).await.unwrap();
     let check = async |bench: &Bench, name: &str, password: &str| {
         bench.service.check_user(name, &secret(password), Door::Console).await
     };
@@ -137,7 +137,12 @@ async fn a_user_comes_in_with_the_password_and_no_longer_than_there_is_one() {
     {
         assert_eq!(check(&bench, name, password).await, None, "{name}");
     }
-    let changed = bench.service.put_user(&admin(), user("mia", Role::Viewer, "another horse")).await.unwrap();
+    let error =
+        bench.service.add_user(&admin(), user("mia", Role::Viewer, "another horse")).await.unwrap_err();
+    assert!(error.to_string().contains("a user has it"), "{error}");
+    assert_eq!(check(&other, "mia", "correct horse").await, mia, "nothing was changed");
+    let change = UserChange { role: Some(Role::Viewer), password: Some(secret("another horse")) };
+    let changed = bench.service.change_user(&admin(), "mia", change).await.unwrap();
     assert_eq!((changed.created_unix_ms, changed.role), (made.created_unix_ms, Role::Viewer));
     assert_eq!(check(&other, "mia", "correct horse").await, None);
     assert!(check(&other, "mia", "another horse").await.is_some());
@@ -148,9 +153,55 @@ async fn a_user_comes_in_with_the_password_and_no_longer_than_there_is_one() {
 }
 
 #[tokio::test]
+async fn a_user_keeps_what_is_not_changed() {
+    let bench = Bench::new().await;
+    bench.service.add_user(&admin(), user("mia", Role::Editor, "correct horse")).await.unwrap();
+    let role = UserChange { role: Some(Role::Viewer), password: None };
+    assert_eq!(bench.service.change_user(&admin(), "mia", role).await.unwrap().role, Role::Viewer);
+    let password = Secret::new("correct horse".to_owned());
+    let mia = bench.service.check_user("mia", &password, Door::Console).await;
+    assert_eq!(mia, Some(Principal::new("mia", Role::Viewer, Door::Console)));
+    let nothing = bench.service.change_user(&admin(), "mia", UserChange::default()).await.unwrap_err();
+    assert!(nothing.to_string().contains("nothing to change"), "{nothing}");
+    let short = UserChange { password: Some(Secret::new("short".to_owned())), role: None };
+    assert!(bench.service.change_user(&admin(), "mia", short).await.is_err());
+    let role = UserChange { role: Some(Role::Viewer), password: None };
+    let nobody = bench.service.change_user(&admin(), "max", role).await.unwrap_err();
+    assert!(matches!(nobody, ServiceError::NoSuch(_)), "{nobody}");
+}
+
+#[tokio::test]
+async fn two_principals_never_have_one_name() {
+    let rules = Rules { taken_names: vec!["admin".to_owned()], ..Rules::default() };
+    let bench = Bench::with_rules(rules).await;
+    let service = &bench.service;
+    let (ci, _) = service.create_token(&admin(), token("ci", Role::Viewer)).await.unwrap();
+    service.add_user(&admin(), user("mia", Role::Viewer, "correct horse")).await.unwrap();
+    for name in ["admin", "Admin", "keyless", "local-plugin", "usher", "ci", "CI", "mia", "Mia"] {
+        let refused = [
+            service.create_token(&admin(), token(name, Role::Viewer)).await.map(drop),
+            service.add_user(&admin(), user(name, Role::Viewer, "correct horse")).await.map(drop),
+        ];
+        for outcome in refused {
+            let error = outcome.unwrap_err();
+            assert!(error.to_string().contains("is taken"), "{name}: {error}");
+        }
+    }
+    service.revoke_token(&admin(), &ci.id).await.unwrap();
+    service.create_token(&admin(), token("ci", Role::Viewer)).await.unwrap();
+    // Two at the same time: one of them.
+    let who = admin();
+    let both = tokio::join!(
+        service.create_token(&who, token("twin", Role::Viewer)),
+        service.add_user(&who, user("twin", Role::Viewer, "correct horse")),
+    );
+    assert_ne!(both.0.is_ok(), both.1.is_ok());
+}
+
+#[tokio::test]
 async fn an_unknown_name_takes_as_long_as_a_wrong_password() {
     let bench = Bench::new().await;
-    bench.service.put_user(&admin(), user("mia", Role::Editor, "correct horse")).await.unwrap();
+    bench.service.add_user(&admin(), user("mia", Role::Editor, "correct horse")).await.unwrap();
     let wrong = Secret::new("wrong horse".to_owned());
     let mut fastest = [Duration::MAX; 2];
     for _ in 0..5 {
@@ -195,7 +246,7 @@ async fn tokens_made_beside_changes_lose_nothing() {
                 .put(route(&at.to_string()), json!({ "uri": format!("/{at}"), "plugins": {} }))
                 .await
                 .unwrap();
-            bench.service.create_token(&admin(), token("t", Role::Viewer)).await.unwrap();
+            bench.service.create_token(&admin(), token(&format!("t{at}"), Role::Viewer)).await.unwrap();
         }));
     }
     for task in tasks {
@@ -220,4 +271,29 @@ async fn a_plan_is_not_applied_with_the_rights_of_a_namesake() {
     let error = bench.service.apply(&narrow, &plan.id, approval.clone()).await.unwrap_err();
     assert!(matches!(error, ServiceError::UnknownPlan(_)), "{error}");
     bench.service.apply(&wide, &plan.id, approval).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_machines_at_once_give_a_name_to_one() {
+    let bench = Bench::new().await;
+    let other = bench.restarted().await;
+    for round in 0..200 {
+        let name = format!("ci-{round}");
+        let make = |service: &Arc<usher_admin::service::Service>| {
+            let (service, name) = (Arc::clone(service), name.clone());
+            tokio::spawn(async move { service.create_token(&admin(), token(&name, Role::Viewer)).await })
+        };
+        let (one, two) = (make(&bench.service), make(&other.service));
+        let made = [one.await.unwrap(), two.await.unwrap()];
+        let refused: Vec<_> = made.iter().filter_map(|made| made.as_ref().err()).collect();
+        assert_eq!(refused.len(), 1, "round {round}: {made:?}");
+        assert!(refused[0].to_string().contains("a token has it"), "{refused:?}");
+    }
+    let first = |service: &Arc<usher_admin::service::Service>, name: &str| {
+        let (service, wanted) = (Arc::clone(service), user(name, Role::Admin, "a long password"));
+        tokio::spawn(async move { service.add_first_user(&admin(), wanted).await })
+    };
+    let (one, two) = (first(&bench.service, "ann"), first(&other.service, "bob"));
+    let made = [one.await.unwrap().is_ok(), two.await.unwrap().is_ok()];
+    assert_eq!(made.iter().filter(|made| **made).count(), 1, "there is one first user");
 }

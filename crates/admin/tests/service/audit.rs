@@ -43,7 +43,7 @@ async fn everything_that_somebody_did_or_was_denied_has_its_record() {
         role: Role::Editor,
         password: Secret::new("canary-password".to_owned()),
     };
-    service.put_user(&admin(), user).await.unwrap();
+    service.add_user(&admin(), user).await.unwrap();
     service.delete_user(&admin(), "mia").await.unwrap();
     let revealed = service.reveal(&admin(), &[consumer("jack"), route("9")], "an export").await.unwrap();
     assert_eq!(revealed[0].value["plugins"]["key-auth"]["key"], "canary-2");

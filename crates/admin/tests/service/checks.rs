@@ -184,29 +184,11 @@ async fn what_the_gateway_could_not_use_is_refused_before_it_is_stored() {
         "tls": { "client_cert": "c".repeat(140), "client_key": "no-key".repeat(20) } });
     let no_key = "`tls.client_key` is no private key in PEM, but ***";
     let inside = format!("invalid configuration: property \"upstream\" validation failed: {no_key}");
-    let elsewhere = |start: &str| {
-        format!(
-            "{start} refers to a secret that is kept elsewhere, which is not supported by this version \
-        of Usher for the attribute that tells consumers apart; give the value itself"
-        )
-    };
     let retries = "`retries` has to be a whole number from 0 to 4294967295, not 1099511627776";
     for (key, value, sentence, at) in [
         (upstream("1"), keyless.clone(), format!("invalid configuration: {no_key}"), ""),
         (service("1"), json!({ "upstream": keyless }), inside.clone(), "/upstream"),
         (route("1"), json!({ "uri": "/a", "upstream": keyless }), inside, "/upstream"),
-        (
-            consumer("jack"),
-            jack("jack", "$env://KEY"),
-            elsewhere("invalid plugins configuration: `plugins.key-auth.key`"),
-            "/plugins/key-auth",
-        ),
-        (
-            Key::credential("bob", "c"),
-            json!({ "plugins": { "key-auth": { "key": "$secret://vault/1/a" } } }),
-            elsewhere("invalid plugins configuration: `plugins.key-auth.key`"),
-            "/plugins/key-auth",
-        ),
         (
             upstream("1"),
             json!({ "nodes": {}, "retries": 1_099_511_627_776_u64 }),

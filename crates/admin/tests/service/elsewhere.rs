@@ -6,7 +6,7 @@ use usher_model::change::{Door, Edit, Principal, Risk, Role};
 use usher_model::kind::{Key, Kind};
 use usher_model::scope::Scope;
 
-use crate::bench::{Bench, admin, agent, nodes, plugin, put, route, wanted};
+use crate::bench::{Bench, admin, agent, consumer, jack, nodes, plugin, put, route, wanted};
 
 fn reading(secret: &str) -> Edit {
     let plugins = json!({ "caller": { "token": secret } });
@@ -52,4 +52,27 @@ async fn a_scope_reaches_no_secret_that_is_kept_elsewhere() {
         let refused = bench.service.plan(&who, wanted([reading("$env://HOME")])).await.unwrap_err();
         assert!(matches!(refused, ServiceError::Forbidden(_)), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn what_tells_consumers_apart_may_be_kept_elsewhere() {
+    let bench = Bench::new().await;
+    // cargo tells every test the name of its package.
+    let (reference, known) = ("$env://CARGO_PKG_NAME", std::env::var("CARGO_PKG_NAME").unwrap());
+    let plan = bench.plan([put(consumer("jack"), jack("jack", reference))]).await.unwrap();
+    assert!(plan.warnings.iter().any(|told| told.contains("tells consumers apart")), "{:?}", plan.warnings);
+    bench.agree(&plan).await.unwrap();
+    let told = "duplicate key of plugin key-auth found with consumer: jack";
+    assert_eq!(bench.refusal(consumer("jill"), jack("jill", reference)).await, told);
+    assert_eq!(bench.refusal(consumer("jill"), jack("jill", &known)).await, told);
+    // The other way round, and what nobody here can look up.
+    bench.put(consumer("jack"), jack("jack", &known)).await.unwrap();
+    assert_eq!(bench.refusal(consumer("jill"), jack("jill", reference)).await, told);
+    let managed = jack("jill", "$secret://vault/1/jill/key");
+    let applied = bench.put(consumer("jill"), managed).await.unwrap();
+    assert!(
+        applied.warnings.iter().any(|told| told.contains("tells consumers apart")),
+        "{:?}",
+        applied.warnings
+    );
 }

@@ -107,7 +107,7 @@ async fn an_undo_passes_by_later_changes_elsewhere_and_names_a_conflict() {
         "revision 2 can't be undone: route 2 was changed by revision 4 since; undo that first, or change route 2 by hand"
     );
     let error = undo(&bench, Some(99)).await.unwrap_err();
-    assert!(matches!(error, ServiceError::NothingToUndo(_)), "{error}");
+    assert!(matches!(error, ServiceError::NoSuch(_)), "{error}");
 }
 
 #[tokio::test]

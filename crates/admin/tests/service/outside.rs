@@ -1,12 +1,13 @@
 //! What comes from elsewhere: other programs on the same store, and stores that the first version of Usher wrote.
 
 use serde_json::json;
-use usher_admin::service::{HistoryQuery, ServiceError};
+use usher_admin::service::{Approval, Extent, HistoryQuery, Rules, ServiceError};
 use usher_model::change::Door;
-use usher_model::kind::Key;
-use usher_store::Transaction;
+use usher_model::kind::{Key, Kind};
+use usher_store::{Capabilities, Transaction};
 
 use crate::bench::{Bench, admin, agent, consumer, jack, put, route, viewer, wanted};
+use crate::stores::Odd;
 
 async fn theirs(bench: &Bench, key: &Key, value: Option<&str>) {
     let transaction = Transaction::default();
@@ -44,6 +45,25 @@ async fn an_undo_names_what_another_program_did() {
     bench.delete(route("2")).await.unwrap();
     let error = undo().await.unwrap_err().to_string();
     assert!(error.contains("route 2 was deleted by revision 5 since; undo that first"), "{error}");
+}
+
+#[tokio::test]
+async fn a_deletion_from_outside_is_not_laid_at_the_door_of_our_own_newest_change() {
+    let bench = Bench::new().await;
+    bench.put(route("1"), on("/a")).await.unwrap();
+    bench.put(route("1"), on("/b")).await.unwrap();
+    theirs(&bench, &route("1"), None).await;
+    let undo = async |revision| bench.service.plan_undo(&agent(), revision, None).await.unwrap_err();
+    for revision in [None, Some(1), Some(2)] {
+        let error = undo(revision).await;
+        assert!(matches!(error, ServiceError::Conflict(_)), "{error}");
+        let told = error.to_string();
+        assert!(told.contains("route 1 was deleted since from outside"), "{told}");
+    }
+    // The same of a change: revision 2 is ours, what is there now isn't.
+    theirs(&bench, &route("1"), Some(r#"{"id":"1","uri":"/c","plugins":{}}"#)).await;
+    let told = undo(Some(1)).await.to_string();
+    assert!(told.contains("route 1 was changed since from outside"), "{told}");
 }
 
 #[tokio::test]
@@ -120,4 +140,70 @@ async fn a_store_of_the_first_version_goes_on() {
     assert_eq!(entries.iter().map(|entry| entry.revision).collect::<Vec<_>>(), [5]);
     let verdict = bench.service.verify_audit(&admin()).await.unwrap();
     assert_eq!((verdict.records, verdict.broken), (3, None));
+}
+
+/// What the status would list, once a service has looked at everything.
+async fn problems(bench: &Bench) -> Vec<(String, String)> {
+    let attended = std::sync::Arc::clone(&bench.service);
+    let attending = tokio::spawn(async move { attended.attend().await });
+    let mut last = Vec::new();
+    // It is at rest once nothing is added any more.
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+        last = bench.service.problems();
+    }
+    attending.abort();
+    last.into_iter().map(|problem| (problem.key, problem.reason)).collect()
+}
+
+#[tokio::test]
+async fn what_other_programs_wrote_is_listed_where_it_breaks_a_rule() {
+    let able = Capabilities { alone: false, ..Capabilities::OWN };
+    let bench = Bench::with(Odd::new(able), Rules::default()).await;
+    bench.put(route("good"), on("/good")).await.unwrap();
+    for (id, value) in [
+        ("1", r#"{"id":"2","uri":"/a","plugins":{}}"#),
+        ("list", "[]"),
+        ("text", "no JSON"),
+        ("uri", r#"{"id":"uri","uri":7}"#),
+        ("plugin", r#"{"id":"plugin","uri":"/a","plugins":{"limit-count":{"count":0,"time_window":1}}}"#),
+        ("fine", r#"{"id":"fine","uri":"/a","plugins":{}}"#),
+    ] {
+        theirs(&bench, &route(id), Some(value)).await;
+    }
+    theirs(&bench, &Key::new(Kind::Proto, "p"), Some(r#"{"id":"p"}"#)).await;
+    let found = problems(&bench).await;
+    let keys: Vec<&str> = found.iter().map(|(key, _)| key.rsplit('/').next().unwrap()).collect();
+    assert_eq!(keys, ["p", "1", "list", "plugin", "text", "uri"], "{found:?}");
+    assert!(found[1].1.contains("wrong route id") && found[1].1.contains("not written through Usher"));
+    assert!(found[2].1.contains("it is no JSON object"), "{found:?}");
+    // Once it is mended, by whomever, it is no problem any more.
+    theirs(&bench, &route("1"), Some(r#"{"id":"1","uri":"/a","plugins":{}}"#)).await;
+    theirs(&bench, &route("text"), None).await;
+    bench.put(route("list"), on("/list")).await.unwrap();
+    let keys: Vec<String> = problems(&bench).await.into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, ["/apisix/protos/p", "/apisix/routes/plugin", "/apisix/routes/uri"]);
+}
+
+#[tokio::test]
+async fn an_object_that_can_t_be_read_does_not_lock_its_collection() {
+    let bench = Bench::new().await;
+    bench.put(route("good"), on("/good")).await.unwrap();
+    for (id, value) in [("a", "[]"), ("b", "no JSON"), ("c", "7")] {
+        theirs(&bench, &route(id), Some(value)).await;
+    }
+    let listed = bench.service.list(&viewer(), Kind::Route).await.unwrap();
+    assert_eq!(listed.iter().map(|stored| stored.key.id.as_str()).collect::<Vec<_>>(), ["good"]);
+    assert!(bench.service.get(&viewer(), &route("good")).await.unwrap().is_some());
+    let told = bench.service.get(&viewer(), &route("a")).await.unwrap_err().to_string();
+    assert!(told.contains("put a good one in its place, or delete it"), "{told}");
+    // A whole document can still be planned, and each of them be replaced and deleted.
+    bench.put(route("a"), on("/a")).await.unwrap();
+    bench.delete(route("b")).await.unwrap();
+    let objects = vec![(route("good"), on("/good")), (route("d"), on("/d"))];
+    let extent = Extent { delete: true, ..Extent::default() };
+    let plan = bench.service.plan_document(&admin(), objects, extent, None).await.unwrap();
+    assert_eq!(plan.total, 3, "d comes, a and c go: {:?}", plan.changes);
+    bench.service.apply(&admin(), &plan.id, Approval::Client).await.unwrap();
+    assert_eq!(bench.bytes().await.len(), 2);
 }

@@ -49,7 +49,11 @@ async fn each_kind_of_change_has_its_risk_and_reason() {
             "changes nothing that a request meets in upstream lonely",
         ),
         (put(upstream("u"), json!({ "nodes": {} })), Risk::Medium, "changes upstream u"),
-        (put(consumer("jack"), jack("jack", "other-key")), Risk::Medium, "changes consumer jack"),
+        (
+            put(consumer("jack"), jack("jack", "other-key")),
+            Risk::High,
+            "consumer jack gets another credential by key-auth: whoever has it comes in as that consumer",
+        ),
         (
             put(
                 consumer("jack"),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 use usher_admin::service::{Approval, HistoryQuery, Plan, Rules, ServiceError, Wanted};
-use usher_model::change::Edit;
+use usher_model::change::{Door, Edit, Principal, Role};
+use usher_model::scope::Scope;
 use usher_store::{Store, Transaction};
 
 use crate::bench::{Bench, admin, gone, nodes, put, route, service, upstream, viewer, wanted};
@@ -66,6 +67,29 @@ async fn steps_are_in_the_history_and_are_taken_back_as_one() {
     assert_eq!(bench.bytes().await, after);
     assert!(bench.service.unfinished(&admin()).await.unwrap().is_empty());
     assert!(bench.store.list("/usher/steps/").await.unwrap().entries.is_empty());
+}
+
+#[tokio::test]
+async fn steps_that_reach_outside_of_a_scope_are_passed_by_as_a_whole() {
+    let (_, bench) = narrow().await;
+    let who = Principal::new("a", Role::Editor, Door::Cli)
+        .within(Scope { labels: vec!["team=a".to_owned()], ..Scope::ALL });
+    let of = |team: &str, at: usize| {
+        let value =
+            json!({ "uri": format!("/{team}/{at}"), "labels": { "team": team }, "upstream": nodes() });
+        put(route(&format!("{team}{at:02}")), value)
+    };
+    let own = bench.service.write(&who, wanted([of("a", 99)])).await.unwrap();
+    // The last step holds objects of the scope alone, the first ones those of others.
+    let both = (0..20).map(|at| of("Z", at)).chain((0..20).map(|at| of("a", at)));
+    let change = Wanted { in_steps: true, ..wanted(both) };
+    bench.service.write(&admin(), change).await.unwrap();
+    let plan = bench.service.plan_undo(&who, None, None).await.unwrap();
+    assert_eq!((plan.undoes, plan.total), (Some(own.revision), 1));
+    // All of a plan inside is one's own to take back.
+    let inside = Wanted { in_steps: true, ..wanted((20..60).map(|at| of("a", at))) };
+    bench.service.write(&admin(), inside).await.unwrap();
+    assert_eq!(bench.service.plan_undo(&who, None, None).await.unwrap().total, 40);
 }
 
 #[tokio::test]
@@ -137,12 +161,52 @@ async fn unfinished_plans_belong_to_who_made_them() {
     store.fail_after(1);
     bench.service.apply_in_steps(&admin(), &plan.id, Approval::Client).await.unwrap_err();
     store.fail_after(-1);
-    let other = usher_model::change::Principal::new(
-        "x",
-        usher_model::change::Role::Editor,
-        usher_model::change::Door::Cli,
-    );
+    let other = Principal::new("x", Role::Editor, Door::Cli);
     let error = bench.service.apply_in_steps(&other, &plan.id, Approval::Client).await.unwrap_err();
     assert!(matches!(error, ServiceError::Forbidden(_)), "{error}");
     bench.service.apply_in_steps(&admin(), &plan.id, Approval::Client).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_taken_back_or_overtaken_is_not_unfinished_any_more() {
+    for undone in [true, false] {
+        let (store, bench) = narrow().await;
+        let plan = bench.service.plan(&admin(), wanted(table())).await.unwrap();
+        store.fail_after(2);
+        bench.service.apply_in_steps(&admin(), &plan.id, Approval::Client).await.unwrap_err();
+        store.fail_after(-1);
+        assert_eq!(bench.service.unfinished(&viewer()).await.unwrap().len(), 1);
+        if undone {
+            undo(&bench).await.unwrap();
+            assert!(bench.store.list("/usher/steps/").await.unwrap().entries.is_empty());
+        } else {
+            // The same set is planned and applied anew, as somebody does who lost the plan's id.
+            bench.service.write(&admin(), Wanted { in_steps: true, ..wanted(table()) }).await.unwrap();
+        }
+        assert!(bench.service.unfinished(&viewer()).await.unwrap().is_empty(), "undone: {undone}");
+        let error = bench.service.apply_in_steps(&admin(), &plan.id, Approval::Client).await.unwrap_err();
+        assert!(matches!(error, ServiceError::UnknownPlan(_) | ServiceError::Partial { .. }), "{error}");
+        let left = if undone { 1 } else { 43 };
+        assert_eq!(bench.bytes().await.len(), left);
+        assert!(bench.store.list("/usher/steps/").await.unwrap().entries.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_plan_whose_taking_back_was_broken_off_does_not_go_on() {
+    let (store, bench) = narrow().await;
+    let plan = bench.service.plan(&admin(), wanted(table())).await.unwrap();
+    store.fail_after(4);
+    bench.service.apply_in_steps(&admin(), &plan.id, Approval::Client).await.unwrap_err();
+    store.fail_after(1);
+    let back = bench.service.plan_undo(&admin(), None, None).await.unwrap();
+    bench.service.apply_in_steps(&admin(), &back.id, Approval::Client).await.unwrap_err();
+    store.fail_after(-1);
+    let open = bench.service.unfinished(&viewer()).await.unwrap();
+    assert_eq!(open.iter().map(|open| open.plan.as_str()).collect::<Vec<_>>(), [back.id.as_str()]);
+    let error = bench.service.apply_in_steps(&admin(), &plan.id, Approval::Client).await.unwrap_err();
+    assert!(error.to_string().contains("were taken back since"), "{error}");
+    bench.service.apply_in_steps(&admin(), &back.id, Approval::Client).await.unwrap();
+    assert_eq!(bench.bytes().await.len(), 1);
+    assert!(bench.service.unfinished(&viewer()).await.unwrap().is_empty());
 }

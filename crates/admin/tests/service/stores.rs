@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use serde_json::json;
-use usher_admin::service::{Approval, Rules, ServiceError, Wanted};
+use usher_admin::service::{Approval, AuditEvent, Own, Rules, ServiceError, Wanted, amend};
 use usher_model::kind::Kind;
 use usher_model::seal::Keyring;
 use usher_store::memory::Memory;
@@ -73,14 +73,38 @@ impl Odd {
         if self.able.atomic {
             return if touches && self.fails() { lost() } else { self.inner.commit(transaction).await };
         }
+        // One after another, and what tells of them behind them: of what was done.
         let Transaction { compare, writes } = transaction;
-        let compared = Transaction { compare, writes: Vec::new() };
-        let mut committed = self.inner.commit(compared).await?;
-        for write in writes {
-            if is_resource(&key_of(&write)) && self.fails() {
-                return lost();
+        self.inner.commit(Transaction { compare, writes: Vec::new() }).await?;
+        let (far, own): (Vec<_>, Vec<_>) = writes.into_iter().partition(|write| is_resource(&key_of(write)));
+        let mut done = Vec::new();
+        let mut failed = false;
+        for write in far {
+            failed = self.fails();
+            if failed {
+                break;
             }
-            committed = self.inner.commit(Transaction { compare: Vec::new(), writes: vec![write] }).await?;
+            done.push(key_of(&write));
+            self.inner.commit(Transaction { compare: Vec::new(), writes: vec![write] }).await?;
+        }
+        if failed && done.is_empty() {
+            return lost();
+        }
+        let bytes = |write: &usher_store::Write| match write {
+            usher_store::Write::Put { value, .. } => Some(value.to_vec()),
+            usher_store::Write::Delete { .. } => None,
+        };
+        let mut own: Own = own.iter().map(|write| (key_of(write), bytes(write))).collect();
+        if failed {
+            own = amend(own, &done, "the line is cut");
+        }
+        let told = own.into_iter().fold(Transaction::default(), |told, (key, value)| match value {
+            Some(value) => told.put(key, value),
+            None => told.delete(key),
+        });
+        let committed = self.inner.commit(told).await?;
+        if failed {
+            return Err(StoreError::Partial { done, reason: "the line is cut".to_owned() });
         }
         Ok(committed)
     }
@@ -144,8 +168,8 @@ async fn a_store_that_others_write_is_only_read() {
         error.to_string(),
         "the configuration comes from the store odd, which others write and Usher only reads; change it there"
     );
-    let plan = bench.plan([put(route("1"), json!({ "uri": "/b", "plugins": {} }))]).await.unwrap();
-    assert!(bench.agree(&plan).await.is_err());
+    // Nobody is asked about what can't be done.
+    assert!(bench.plan([put(route("1"), json!({ "uri": "/b", "plugins": {} }))]).await.is_err());
     assert_eq!(bench.value(route("1")).await["uri"], "/a");
 }
 
@@ -220,9 +244,79 @@ async fn what_a_store_that_is_not_atomic_has_done_is_told_and_can_be_taken_back(
         assert_eq!(bench.bytes().await.len(), 1 + done);
         let history = bench.service.history(&viewer(), Default::default()).await.unwrap();
         assert_eq!(history[0].changes.len(), done, "the history tells what was done and no more");
+        assert_eq!(
+            (history[0].total, history[0].missed, history[0].missed_keys.len()),
+            (done, 3 - done, 3 - done)
+        );
+        assert!(history[0].missed_keys.contains(&upstream("u")), "{history:?}");
+        let told = bench.service.audit(&admin(), Default::default()).await.unwrap().pop().unwrap();
+        assert_eq!((told.event, told.total), (AuditEvent::Failed, done));
+        assert_eq!(told.about, format!("{done} of 3 objects were written: the line is cut"));
+        assert_eq!(bench.service.verify_audit(&admin()).await.unwrap().broken, None);
         let plan = bench.service.plan_undo(&agent(), None, None).await.unwrap();
         bench.agree(&plan).await.unwrap();
         assert_eq!(bench.bytes().await, before);
+    }
+}
+
+#[tokio::test]
+async fn a_large_change_that_was_done_in_part_is_told_and_taken_back_as_that_part() {
+    let able = Capabilities { atomic: false, ..Capabilities::OWN };
+    let store = Odd::new(able);
+    let bench = Bench::with(Arc::clone(&store) as Arc<dyn Store>, Rules::default()).await;
+    let long = "x".repeat(100_000);
+    let set = (0..40).map(|at| {
+        put(route(&format!("r{at:02}")), json!({ "uri": "/a", "plugins": { "caller": { "token": long } } }))
+    });
+    store.fail_after(30);
+    let error = bench.service.write(&admin(), wanted(set)).await.unwrap_err();
+    assert!(matches!(error, ServiceError::Partial { done: 30, total: 40, .. }), "{error}");
+    store.fail_after(-1);
+    let history = bench.service.history(&viewer(), Default::default()).await.unwrap();
+    assert_eq!((history[0].total, history[0].missed), (30, 10));
+    let plan = bench.service.plan_undo(&admin(), None, None).await.unwrap();
+    assert_eq!(plan.total, 30);
+    bench.service.apply(&admin(), &plan.id, Approval::Client).await.unwrap();
+    assert!(bench.bytes().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_taking_back_that_was_done_in_part_is_a_change_like_any_other() {
+    let able = Capabilities { atomic: false, ..Capabilities::OWN };
+    let store = Odd::new(able);
+    let bench = Bench::with(Arc::clone(&store) as Arc<dyn Store>, Rules::default()).await;
+    let two = [
+        put(route("1"), json!({ "uri": "/1", "plugins": {} })),
+        put(route("2"), json!({ "uri": "/2", "plugins": {} })),
+    ];
+    let made = bench.service.write(&admin(), wanted(two)).await.unwrap().revision;
+    store.fail_after(1);
+    let plan = bench.service.plan_undo(&admin(), None, None).await.unwrap();
+    let error = bench.service.apply(&admin(), &plan.id, Approval::Client).await.unwrap_err();
+    assert!(matches!(error, ServiceError::Partial { done: 1, .. }), "{error}");
+    store.fail_after(-1);
+    // First back to where both were, then further.
+    for left in [2, 0] {
+        let plan = bench.service.plan_undo(&admin(), None, None).await.unwrap();
+        assert_eq!(plan.undoes == Some(made), left == 0);
+        bench.service.apply(&admin(), &plan.id, Approval::Client).await.unwrap();
+        assert_eq!(bench.bytes().await.len(), left);
+    }
+}
+
+#[tokio::test]
+async fn a_plan_for_a_store_without_transactions_says_so() {
+    let able = Capabilities { atomic: false, ..Capabilities::OWN };
+    for (able, wanted_warning) in [(able, true), (Capabilities::OWN, false)] {
+        let bench = Bench::with(Odd::new(able), Rules::default()).await;
+        let on = |id: &str| put(route(id), json!({ "uri": format!("/{id}"), "upstream": nodes() }));
+        let warned = |plan: &usher_admin::service::Plan| {
+            plan.warnings.iter().any(|told| told.contains("has no transactions"))
+        };
+        let plan = bench.service.plan(&admin(), wanted([on("1"), on("2")])).await.unwrap();
+        assert_eq!(warned(&plan), wanted_warning, "{:?}", plan.warnings);
+        let plan = bench.service.plan(&admin(), wanted([on("1")])).await.unwrap();
+        assert!(!warned(&plan), "a single object is written whole or not at all: {:?}", plan.warnings);
     }
 }
 

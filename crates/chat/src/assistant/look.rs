@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use usher_model::kind::{Key, Kind};
 
 use super::names::{Item, Sure, lines, page, resolve};
+use super::served;
 use super::turn::Turn;
 use super::{Stop, for_people, settings};
 use crate::plain::examples;
@@ -24,7 +25,10 @@ pub(super) async fn at(turn: &mut Turn<'_>, question: Question) -> Result<bool, 
             let help = turn.connection.call("gateway_plugin_help", json!({ "plugin": plugin })).await?;
             settings::told(&help.structured)
         }
-        Question::History { of, last } => history(turn, of.as_ref(), last).await?,
+        Question::History { of, last, since } => served::history(turn, of.as_ref(), last, since).await?,
+        Question::Served(asked) => served::traffic(turn, asked).await?,
+        Question::Requests { of, status, last } => served::requests(turn, of.as_ref(), status, last).await?,
+        Question::Health => told(turn, "gateway_health", json!({})).await?,
         Question::Explain(asked) => explain(turn, &asked).await?,
         Question::Probe(asked) => probe(turn, &asked).await?,
         Question::Has { of, plugin, serves } => has(turn, &of, plugin.as_deref(), serves).await?,
@@ -183,50 +187,6 @@ async fn listed(
         ));
     }
     Ok(answer)
-}
-
-async fn history(turn: &mut Turn<'_>, of: Option<&Reference>, last: Option<u64>) -> Result<String, Stop> {
-    let (kind, id) = match of {
-        None => (None, None),
-        // An object that is gone has a history too.
-        Some(Reference { kind, called: Called::Name(name) | Called::Id(name) }) => {
-            let found = super::names::get(turn.connection, *kind, name).await?;
-            (Some(*kind), Some(found.map_or_else(|| name.clone(), |found| found.key.id)))
-        }
-        Some(reference) => {
-            let found = resolve(turn, reference, Sure::Nearly).await?;
-            (Some(found.key.kind), Some(found.key.id))
-        }
-    };
-    let arguments =
-        json!({ "kind": kind.map(Kind::schema_name), "id": id, "before": null, "limit": last.unwrap_or(10) });
-    let reply = turn.connection.call("gateway_history", arguments).await?.structured;
-    let entries = reply.get("entries").and_then(Value::as_array).cloned().unwrap_or_default();
-    if entries.is_empty() {
-        return Ok("Nothing was changed yet.".to_owned());
-    }
-    let mut text: Vec<String> = entries.iter().map(entry).collect();
-    if let Some(next) = reply.get("next").and_then(Value::as_u64) {
-        text.push(format!(
-            "There are older ones, before revision {next}; say for example `show the last 25 changes`."
-        ));
-    }
-    Ok(text.join("\n"))
-}
-
-/// `3  2026-11-25T09:25:00Z  local-agent by chat: + route speaker  "Create a route ..."`
-fn entry(entry: &Value) -> String {
-    let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
-    let revision = entry.get("revision").and_then(Value::as_u64).unwrap_or_default();
-    let mut line =
-        format!("{revision}  {}  {} by {}: {}", text("when"), text("who"), text("door"), text("summary"));
-    if let Some(undone) = entry.get("undoes").and_then(Value::as_u64) {
-        line.push_str(&format!("  takes back {undone}"));
-    }
-    if !text("intent").is_empty() {
-        line.push_str(&format!("  \"{}\"", text("intent")));
-    }
-    line
 }
 
 fn sketched(asked: &Asked) -> (String, Value) {

@@ -15,6 +15,8 @@ use crate::client::ClientError;
 use crate::model::{Answer, Call, Client, Functions, ModelError};
 use crate::tools::clean;
 
+/// Tools whose answers are made of what others wrote.
+const FENCED: [&str; 3] = ["gateway_find", "gateway_get", "gateway_requests"];
 /// How often a model may speak for one sentence.
 const ROUNDS: usize = 12;
 /// How many calls it may make.
@@ -134,6 +136,7 @@ impl Course {
                 || result.as_ref().is_ok_and(|value| value.get("in_force") == Some(&json!(false)));
         }
         match result {
+            Ok(Value::String(text)) => Ok(cut(text)),
             Ok(value) => Ok(cut(value.to_string())),
             Err(sentence) => {
                 if !sentence.starts_with(DECLINED) {
@@ -181,7 +184,8 @@ impl Course {
             self.shown.push(plan.id.clone());
             turn.memory.planned(plan);
         }
-        Ok(Ok(reply.structured))
+        // What holds other people's words is read with the fences around them.
+        Ok(Ok(if FENCED.contains(&tool) { reply.text.into() } else { reply.structured }))
     }
 
     /// Applies a plan of this conversation, if the person agrees to it.

@@ -60,8 +60,9 @@ pub(super) fn overview() -> Value {
 }
 
 pub(super) fn find() -> Value {
+    // The kinds are listed where objects are planned; a wrong one is told with all of them.
     object([
-        ("kind", kind()),
+        ("kind", text()),
         ("text", or_null(&text())),
         ("label", or_null(&text())),
         ("cursor", or_null(&text())),
@@ -70,7 +71,6 @@ pub(super) fn find() -> Value {
 }
 
 pub(super) fn get() -> Value {
-    // The kinds are listed where objects are looked for; a wrong one is told with all of them.
     object([("kind", text()), ("id", text())])
 }
 
@@ -88,6 +88,33 @@ pub(super) fn plugin_help() -> Value {
     object([("plugin", or_null(&text()))])
 }
 
+pub(super) fn traffic() -> Value {
+    object([
+        ("by", or_null(&text())),
+        ("range", or_null(&text())),
+        ("compare", or_null(&text())),
+        ("route", or_null(&text())),
+        ("consumer", or_null(&text())),
+        ("status", or_null(&text())),
+        ("sort", or_null(&text())),
+        ("limit", or_null(&whole())),
+    ])
+}
+
+pub(super) fn requests() -> Value {
+    object([
+        ("route", or_null(&text())),
+        ("consumer", or_null(&text())),
+        ("status", or_null(&text())),
+        ("path", or_null(&text())),
+        ("limit", or_null(&whole())),
+    ])
+}
+
+pub(super) fn health() -> Value {
+    object([])
+}
+
 pub(super) fn plan() -> Value {
     let change = object([
         ("op", json!({ "type": "string", "enum": ["create", "replace", "merge", "delete"] })),
@@ -96,6 +123,16 @@ pub(super) fn plan() -> Value {
         ("body_json", or_null(&text())),
     ]);
     object([("changes", list(&change)), ("intent", text())])
+}
+
+pub(super) fn import_openapi() -> Value {
+    object([
+        ("document", text()),
+        ("prefix", or_null(&text())),
+        ("server", or_null(&text())),
+        ("id", or_null(&text())),
+        ("intent", text()),
+    ])
 }
 
 pub(super) fn apply() -> Value {

@@ -76,6 +76,18 @@ pub(super) fn plugin_help() -> Value {
     })
 }
 
+pub(super) fn traffic() -> Value {
+    object([("total", open()), ("before", or_null(&open())), ("rows", list(&open())), ("more", whole())])
+}
+
+pub(super) fn requests() -> Value {
+    object([("requests", list(&open()))])
+}
+
+pub(super) fn health() -> Value {
+    object([("down", list(&open())), ("failing", list(&open()))])
+}
+
 pub(super) fn plan() -> Value {
     object([
         ("plan_id", text()),

@@ -4,14 +4,12 @@
 //! again with the answer; what it brings back is only a handle, good once, for this caller and this plan. A client that can't ask is refused:
 //! the default is no.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rmcp::model::{
     BooleanSchema, CallToolRequestParams, ClientCapabilities, ElicitRequest, ElicitRequestParams,
-    ElicitResult, ElicitationAction, ElicitationSchema, InputRequest, InputRequests, InputRequiredResult,
-    PrimitiveSchemaDefinition, ProtocolVersion,
+    ElicitResult, ElicitationAction, ElicitationSchema, ErrorData, InputRequest, InputRequests,
+    InputRequiredResult, PrimitiveSchemaDefinition, ProtocolVersion,
 };
 use rmcp::service::{RequestContext, RoleServer, ServiceError};
 use serde_json::Value;
@@ -19,16 +17,13 @@ use tokio::sync::Semaphore;
 use usher_admin::service::Plan;
 use usher_model::change::Principal;
 
+use super::questions::{OPEN, Questions, THINKING};
 use crate::tools::{Agreement, Refusal, Tools, clean, clean_lines, without_a_person};
 
 /// The one tool that may need a person.
 const TOOL: &str = "gateway_apply";
 /// The name of the question and of the answer's one member.
 const AGREE: &str = "agree";
-/// How long a person may think, and how long an asked question can be answered.
-const THINKING: Duration = Duration::from_secs(5 * 60);
-/// Questions open at the same time.
-const OPEN: usize = 64;
 /// Characters of a plan that a person is shown. A longer one isn't cut: nobody can agree to what they don't see.
 const MOST_SHOWN: usize = 20_000;
 
@@ -38,24 +33,21 @@ pub(super) enum Decision {
     Go(Agreement),
     /// The client has to ask first.
     Ask(Box<InputRequiredResult>),
+    /// What was brought back belongs to no question: an error of the protocol, because no tool has run.
+    Reject(ErrorData),
 }
 
-/// The questions that are open.
+/// Who was asked what.
 pub(super) struct Consent {
-    asked: Mutex<HashMap<String, Asked>>,
+    /// What clients of 2026-07-28 went away with.
+    questions: Questions,
+    /// How many calls of older ones wait.
     waiting: Semaphore,
-}
-
-/// A question that a client of 2026-07-28 went away with.
-struct Asked {
-    who: Principal,
-    plan: String,
-    at: Instant,
 }
 
 impl Default for Consent {
     fn default() -> Self {
-        Self { asked: Mutex::default(), waiting: Semaphore::new(OPEN) }
+        Self { questions: Questions::default(), waiting: Semaphore::new(OPEN) }
     }
 }
 
@@ -119,12 +111,15 @@ impl Consent {
         let (Some(answer), Some(handle)) = (answer, &call.request_state) else {
             return self.ask(who, plan, question);
         };
-        let asked = self.take(handle).filter(|asked| asked.who == *who && asked.plan == plan.id);
-        if asked.is_none() {
-            return Err(Refusal::new(
-                "this answer belongs to no open question: it was used, is too old, or is about another plan",
-            )
-            .next(format!("gateway_apply {{\"plan_id\":\"{}\"}} asks again", plan.id)));
+        if !self.questions.close(handle, who, &plan.id) {
+            return Ok(Decision::Reject(ErrorData::invalid_params(
+                format!(
+                    "this answer belongs to no open question: it was used, is too old, or is about another plan; \
+                     gateway_apply {{\"plan_id\":\"{}\"}} asks again",
+                    plan.id
+                ),
+                None,
+            )));
         }
         let answer: ElicitResult = serde_json::from_value(answer.clone())
             .map_err(|error| Refusal::new(format!("the answer to the question can't be read: {error}")))?;
@@ -132,27 +127,10 @@ impl Consent {
     }
 
     fn ask(&self, who: &Principal, plan: &Plan, question: ElicitRequestParams) -> Result<Decision, Refusal> {
-        let handle = uuid::Uuid::new_v4().simple().to_string();
-        {
-            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-            asked.retain(|_, asked| asked.at.elapsed() < THINKING);
-            if asked.len() >= OPEN {
-                return Err(too_many());
-            }
-            asked.insert(
-                handle.clone(),
-                Asked { who: who.clone(), plan: plan.id.clone(), at: Instant::now() },
-            );
-        }
+        let handle = self.questions.ask(who, &plan.id).ok_or_else(too_many)?;
         let request = InputRequest::Elicitation(ElicitRequest::new(question));
         let requests = InputRequests::from([(AGREE.to_owned(), request)]);
         Ok(Decision::Ask(Box::new(InputRequiredResult::new(Some(requests), Some(handle)))))
-    }
-
-    /// An open question, which is closed by that.
-    fn take(&self, handle: &str) -> Option<Asked> {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.remove(handle).filter(|asked| asked.at.elapsed() < THINKING)
     }
 }
 

@@ -104,32 +104,45 @@ pub(super) fn undo(words: &mut Words<'_>) -> Read {
 
 pub(super) fn history(words: &mut Words<'_>) -> Read {
     let mut last = None;
-    let asked = words.eat("what|who has|was|have? changed|happened here?") || {
-        let mut probe = *words;
-        probe.eat("show|list|get|give|display|print|see me|us? all?");
-        probe.eat("what were|are?");
-        probe.eat("the");
-        let recent = probe.eat("last|latest|recent|newest");
-        last = recent.then(|| numbers::number(&mut probe)).flatten();
-        let found = probe.eat("history|changes|changelog|journal") || (recent && probe.eat("change"));
-        if found {
-            *words = probe;
-        }
-        found
-    };
+    let asked = words.eat("what|who has|was|have? changed|happened here?")
+        || words.eat("what did anyone|anybody|someone|we|they|people? change|do|apply")
+        || {
+            let mut probe = *words;
+            probe.eat("show|list|get|give|display|print|see me|us? all?");
+            probe.eat("what were|are?");
+            probe.eat("the");
+            let recent = probe.eat("last|latest|recent|newest");
+            last = recent.then(|| numbers::number(&mut probe)).flatten();
+            let found = probe.eat("history|changes|changelog|journal") || (recent && probe.eat("change"));
+            if found {
+                *words = probe;
+            }
+            found
+        };
     if !asked {
         return Ok(None);
     }
-    words.eat("lately|recently|so|last|today? far?");
+    let mut since = super::traffic::since(words);
+    if since.is_none() {
+        words.eat("lately|recently|so|last? far?");
+    }
     let mut of = None;
+    let mut tail = |words: &mut Words<'_>| {
+        since = since.or_else(|| super::traffic::since(words));
+        // Each change is told with the errors before and after it.
+        words.eat(",");
+        words.eat("and? did|do|have errors|failures? rise|risen|increase|grow|go after|since|up? after|since? it|that|them|then?");
+    };
+    tail(words);
     if words.eat("in|on|to|of|about|with|at|for") || !words.is_done() {
         of = match target::read(words) {
             Some((Target::One(reference), _)) => Some(reference),
             Some((Target::Everything, _)) => None,
             None => return Err(unknown(words, None)),
         };
+        tail(words);
     }
-    Ok(Some(Intent::Ask(Question::History { of, last })))
+    Ok(Some(Intent::Ask(Question::History { of, last, since })))
 }
 
 pub(super) fn overview(words: &mut Words<'_>) -> Read {

@@ -9,7 +9,7 @@ pub(crate) struct Group {
 }
 
 /// Every subject, the usual ones first.
-pub(crate) const EXAMPLES: [Group; 9] = [
+pub(crate) const EXAMPLES: [Group; 10] = [
     Group {
         about: "Look",
         sentences: &[
@@ -137,6 +137,21 @@ pub(crate) const EXAMPLES: [Group; 9] = [
             "send GET /speaker/1",
             "probe /speaker/1 with header apikey s3cret",
             "GET /speaker/1",
+        ],
+    },
+    Group {
+        about: "What was served",
+        sentences: &[
+            "who gets 401s in the last hour, and why?",
+            "what is slow?",
+            "which routes are slow, p95 per route, the last 24 hours against the day before?",
+            "which backends are down, and what depends on them?",
+            "which routes have errors in the last 10 minutes?",
+            "show the traffic by consumer in the last 24 hours",
+            "show the traffic of route speaker in the last 7 days compared to the week before",
+            "show the last 20 requests of route speaker",
+            "show the last failed requests",
+            "what changed since friday, and did errors rise after it?",
         ],
     },
     Group {

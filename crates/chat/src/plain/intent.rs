@@ -64,7 +64,18 @@ pub(crate) enum Question {
     History {
         of: Option<Reference>,
         last: Option<u64>,
+        since: Option<Since>,
     },
+    /// What was served.
+    Served(Served),
+    /// The last requests, one by one.
+    Requests {
+        of: Option<Reference>,
+        status: Option<String>,
+        last: Option<u64>,
+    },
+    /// Which nodes are down.
+    Health,
     Explain(Asked),
     Probe(Asked),
     /// Whether an object is in service, or has a plugin.
@@ -76,6 +87,31 @@ pub(crate) enum Question {
     /// A question whether to change something; the order that would do it.
     Order(String),
     Bye,
+}
+
+/// A question about what was served.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Served {
+    /// What rows are told apart by.
+    pub(crate) by: &'static str,
+    pub(crate) of: Option<Reference>,
+    pub(crate) status: Option<String>,
+    pub(crate) sort: Option<&'static str>,
+    /// Seconds back.
+    pub(crate) range: u64,
+    /// How many seconds earlier the time lies that it is compared with.
+    pub(crate) compare: Option<u64>,
+}
+
+/// From when on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// So many seconds ago.
+    Secs(u64),
+    /// The beginning of the day so many days ago.
+    DaysAgo(i64),
+    /// The beginning of the last such day, from 0 for Monday.
+    Weekday(usize),
 }
 
 /// Which objects of a kind.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::Sender;
 
 use super::answer::{Answer, Broken};
-use crate::client::ClientError;
+use crate::client::{ClientError, own_token};
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -78,6 +78,9 @@ impl Link {
             .redirect(Policy::none())
             .connect_timeout(CONNECT)
             .read_timeout(SILENCE)
+            .default_headers(
+                own_token().map_err(|reason| ClientError::Address { url: url.to_owned(), reason })?,
+            )
             .build()
             .map_err(|error| unreachable(&error))?;
         client.get(format!("{url}/")).timeout(CONNECT).send().await.map_err(|error| unreachable(&error))?;

@@ -7,7 +7,7 @@ use usher_model::kind::Kind;
 use super::arguments::Arguments;
 use super::line::{line, name_of, nodes};
 use super::refusal::Refusal;
-use super::text::clean;
+use super::text::{clean, untrusted};
 use super::{Answer, Call, MOST_ITEMS};
 
 impl Call<'_> {
@@ -54,11 +54,16 @@ fn answer(kind: Kind, found: &[Stored], there_are: usize, total: usize, next: Op
         (_, total) if total == there_are => format!("{total} {collection}"),
         (_, total) => format!("{total} of {there_are} {collection} fit"),
     };
+    let mut lines = Vec::new();
     for stored in found {
         let id = clean(&stored.key.id, 200);
         let name = name_of(&stored.value).filter(|name| *name != stored.key.id);
         let name = name.map(|name| format!(" ({})", clean(name, 100))).unwrap_or_default();
-        text.push_str(&format!("\n{id}{name}: {}", line(kind, &stored.value)));
+        lines.push(format!("{id}{name}: {}", line(kind, &stored.value)));
+    }
+    if !lines.is_empty() {
+        // Names and paths are what somebody wrote, perhaps for a model to read.
+        text.push_str(&format!("\n{}", untrusted("objects", &lines.join("\n"), usize::MAX)));
     }
     if let Some(next) = &next {
         text.push_str(&format!(

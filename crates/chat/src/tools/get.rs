@@ -5,7 +5,7 @@ use serde_json::json;
 use super::arguments::Arguments;
 use super::refusal::Refusal;
 use super::shorten::{MOST_JSON, shorten};
-use super::text::clean_value;
+use super::text::{clean_value, untrusted};
 use super::{Answer, Call};
 
 impl Call<'_> {
@@ -17,7 +17,8 @@ impl Call<'_> {
         };
         let mut value = clean_value(&stored.value);
         let is_cut = shorten(&mut value, MOST_JSON);
-        let mut text = format!("{key}, revision {}\n{value:#}", stored.modified);
+        let shown = untrusted("object", &format!("{value:#}"), usize::MAX);
+        let mut text = format!("{key}, revision {}\n{shown}", stored.modified);
         if is_cut {
             text.push_str("\ncut where … stands; change it with op merge, never with replace");
         }

@@ -18,7 +18,7 @@ impl Call<'_> {
         }
         let live = self.service.live();
         let listeners: Vec<String> = live.listeners().iter().map(ToString::to_string).collect();
-        let problems = live.problems();
+        let problems = self.service.problems();
         let busiest = live.traffic(NAMED);
         let revision = self.service.revision();
         let mut text = format!("Usher {}, revision {revision}", env!("CARGO_PKG_VERSION"));
@@ -40,6 +40,18 @@ impl Call<'_> {
         }
         if problems.len() > NAMED {
             text.push_str(&format!("\n{} more problems", problems.len() - NAMED));
+        }
+        let health = live.health();
+        let unwell = health.iter().flat_map(|upstream| {
+            upstream.nodes.iter().filter(|node| !node.is_up()).map(move |node| (upstream, node))
+        });
+        for (upstream, node) in unwell.take(NAMED) {
+            text.push_str(&format!(
+                "\nunhealthy node: {}:{} of {}",
+                clean(&node.ip, 100),
+                node.port,
+                clean(&upstream.name, 100)
+            ));
         }
         for row in &busiest {
             let [_, _, _, client, server] = row.by_class;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use usher_admin::service::{Plan, ServiceError, Wanted};
 use usher_model::change::{Change, Edit};
 use usher_model::diff::diff;
+use usher_model::openapi::Publish;
 
 use super::arguments::Arguments;
 use super::asked::Wish;
@@ -74,6 +75,32 @@ impl Call<'_> {
         let revision = arguments.whole_or_null("revision")?;
         let plan = self.service.plan_undo(self.who, revision, intent(arguments)).await;
         told(&plan.map_err(|error| self.refuse(error))?)
+    }
+}
+
+impl Call<'_> {
+    /// A plan that publishes an API.
+    pub(super) async fn import_openapi(&self, arguments: &Arguments) -> Result<Answer, Refusal> {
+        let document = usher_model::document::value(arguments.text("document")).map_err(|error| {
+            Refusal::new(format!(
+                "the OpenAPI document can't be read: {}",
+                clean_lines(&error.to_string(), 500)
+            ))
+            .at("/document")
+            .allowed("the text of an OpenAPI document in YAML or JSON")
+        })?;
+        let text =
+            |name: &str| arguments.text_or_null(name).filter(|text| !text.is_empty()).map(str::to_owned);
+        let wish =
+            Publish { prefix: text("prefix"), id: text("id"), server: text("server"), hosts: Vec::new() };
+        let made = self.service.plan_openapi(self.who, &document, &wish, intent(arguments)).await;
+        let (plan, published) = made.map_err(|error| self.refuse(error))?;
+        told(&plan).map_err(|refusal| {
+            refusal.next(format!(
+                "the API has {} operations; the person can import the file with `usher import --openapi FILE`, which shows the plan and asks",
+                published.operations
+            ))
+        })
     }
 }
 

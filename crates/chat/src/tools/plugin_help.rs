@@ -21,6 +21,7 @@ impl Call<'_> {
             return Err(Refusal::new(format!("there is no plugin {:?}", clean(name, 64)))
                 .at("/plugin")
                 .meant(registry.nearest(name))
+                .allowed("the name of a plugin, or null for all of them")
                 .next("gateway_plugin_help {\"plugin\":null} lists all plugins"));
         };
         Ok(self.one_plugin(spec))

@@ -3,17 +3,14 @@
 //! The only address it can reach is a listener of this gateway; a path, a host name or a redirect can't lead elsewhere. What comes back is
 //! somebody else's text and shown as such.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
-use http::{Method, Request, Response, Uri};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
+use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::{Method, Request, Uri};
+use http_body_util::Full;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use usher_admin::probe::{self, FRAMING, ProbeError, Seen, is_framing};
 use usher_model::live::RouteName;
 
 use super::arguments::Arguments;
@@ -22,8 +19,6 @@ use super::refusal::Refusal;
 use super::text::{clean, untrusted};
 use super::{Answer, Call};
 
-/// How long a probe may take, the whole answer included.
-const WITHIN: Duration = Duration::from_secs(10);
 /// Bytes of an answer that are read; what comes after is not waited for.
 const MOST_READ: usize = 64 * 1024;
 /// Characters of a body that are shown.
@@ -32,48 +27,26 @@ const MOST_BODY: usize = 2_000;
 const MOST_HEADERS: usize = 30;
 const MOST_HEADER: usize = 300;
 
-/// What an answer has, as far as it was read.
-struct Seen {
-    status: u16,
-    headers: HeaderMap,
-    body: Vec<u8>,
-    is_cut: bool,
-}
-
 impl Call<'_> {
     pub(super) async fn probe(&self, arguments: &Arguments) -> Result<Answer, Refusal> {
         let sketch = sketch(arguments)?;
-        let listener = self.service.live().listeners().into_iter().next().map(reachable);
-        let Some(address) = listener else {
+        let live = self.service.live();
+        let Some(address) = probe::address(&**live) else {
             return Err(
                 Refusal::new("this gateway has no listener to probe").next("start it with --proxy-listen")
             );
         };
         let request = request(arguments, &sketch.target, address)?;
         let route = self.service.live().explain(&sketch).route;
-        let began = Instant::now();
-        let seen = tokio::time::timeout(WITHIN, send(address, request))
-            .await
-            .map_err(|_| {
-                Refusal::new(format!("the gateway did not answer within {} s", WITHIN.as_secs()))
-                    .next("gateway_explain_request names the upstream that is waited for")
-            })?
-            .map_err(|error| {
-                Refusal::new(format!("the gateway on {address} gave no answer: {}", clean(&error, 200)))
-            })?;
-        let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let sent = probe::send(&**live, address, request, MOST_READ).await;
+        let seen = sent.map_err(|error| match error {
+            ProbeError::Late => Refusal::new(error.to_string())
+                .next("gateway_explain_request names the upstream that is waited for"),
+            ProbeError::Gone(..) => Refusal::new(clean(&error.to_string(), 300)),
+        })?;
+        let millis = u64::try_from(seen.took.as_millis()).unwrap_or(u64::MAX);
         Ok(told(&seen, millis, route.as_ref()))
     }
-}
-
-/// An address that means "any" is reached on loopback.
-const fn reachable(listener: SocketAddr) -> SocketAddr {
-    let ip = match listener.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listener.port())
 }
 
 fn request(
@@ -128,72 +101,17 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Refusal>
     let at = || format!("{:?} can't be sent", clean(name, 64));
     let parsed = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| Refusal::new(at()).at("/headers").allowed("a header's name"))?;
-    let framing = [
-        CONTENT_LENGTH.as_str(),
-        "transfer-encoding",
-        "connection",
-        "upgrade",
-        "te",
-        "trailer",
-        "expect",
-        "keep-alive",
-        "proxy-connection",
-    ];
     if parsed == HOST {
         return Err(Refusal::new("the host has its own argument").at("/headers").next("give it as host"));
     }
-    if framing.contains(&parsed.as_str()) {
+    if is_framing(&parsed) {
         return Err(Refusal::new(at())
             .at("/headers")
-            .allowed(format!("any header but {}", framing.join(", "))));
+            .allowed(format!("any header but {}", FRAMING.join(", "))));
     }
     let value = HeaderValue::from_str(value)
         .map_err(|_| Refusal::new(format!("the value of {parsed} can't be sent")).at("/headers"))?;
     Ok((parsed, value))
-}
-
-async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> Result<Seen, String> {
-    let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-    let shaken = hyper::client::conn::http1::Builder::new()
-        .max_buf_size(MOST_READ)
-        .max_headers(200)
-        .handshake(TokioIo::new(stream))
-        .await;
-    let (mut sender, connection) = shaken.map_err(|error| error.to_string())?;
-    // The connection works as long as its answer is read; whichever ends first ends both.
-    let mut connection = std::pin::pin!(connection);
-    let mut exchange = std::pin::pin!(async {
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        read(response).await
-    });
-    let mut is_open = true;
-    loop {
-        tokio::select! {
-            seen = &mut exchange => return seen,
-            closed = &mut connection, if is_open => match closed {
-                // Closed after its last byte: what came is still in the exchange's hands.
-                Ok(()) => is_open = false,
-                Err(error) => return Err(error.to_string()),
-            },
-        }
-    }
-}
-
-async fn read(response: Response<Incoming>) -> Result<Seen, String> {
-    let (head, mut body) = response.into_parts();
-    let mut seen =
-        Seen { status: head.status.as_u16(), headers: head.headers, body: Vec::new(), is_cut: false };
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| error.to_string())?;
-        let Some(data) = frame.data_ref() else { continue };
-        let room = MOST_READ - seen.body.len();
-        seen.body.extend(data.iter().take(room));
-        if data.len() > room {
-            seen.is_cut = true;
-            break;
-        }
-    }
-    Ok(seen)
 }
 
 fn told(seen: &Seen, millis: u64, route: Option<&RouteName>) -> Answer {
@@ -248,16 +166,7 @@ fn looks_binary(body: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{header, reachable};
-
-    #[test]
-    fn a_listener_on_every_address_is_reached_on_loopback() {
-        for (listener, wanted) in
-            [("0.0.0.0:9080", "127.0.0.1:9080"), ("[::]:9080", "[::1]:9080"), ("10.0.0.1:1", "10.0.0.1:1")]
-        {
-            assert_eq!(reachable(listener.parse().unwrap()), wanted.parse().unwrap());
-        }
-    }
+    use super::header;
 
     #[test]
     fn framing_is_not_the_callers() {

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use serde_json::Value;
 use usher_admin::service::ServiceError;
 use usher_model::kind::{Key, Kind};
 use usher_pipeline::registry::Registry;
 
 use super::repair::Hint;
 use super::text::{clean, clean_lines};
+use crate::catalogue::Tool;
 
 /// Why a tool did nothing.
 #[derive(Debug, Default)]
@@ -49,6 +51,16 @@ impl Refusal {
         self
     }
 
+    /// The same with what every refusal of a tool has: the call that comes next, and where an argument is to blame, what may stand there.
+    pub(crate) fn finished(mut self, tool: &Tool) -> Self {
+        if let (Some(at), None) = (&self.at, &self.allowed) {
+            self.allowed = words(&tool.input, at);
+        }
+        let next = || format!("{} again, with that put right", tool.name);
+        self.next.get_or_insert_with(next);
+        self
+    }
+
     /// What is allowed and was meant in the resource that is to blame.
     pub(super) fn hinted(mut self, key: &Key, hint: Hint) -> Self {
         self.at = hint.at.map(|pointer| format!("{key} at {pointer}")).or(self.at);
@@ -72,7 +84,10 @@ impl Refusal {
                 Self::new(sentence).next(format!("gateway_find {{\"kind\":\"{kind}\"}} lists what there is"))
             }
             ServiceError::NeedsPerson { plan, .. } => Self::new(sentence).next(without_a_person(&plan)),
-            ServiceError::UnknownPlan(_) => Self::new(sentence).next("gateway_plan"),
+            ServiceError::UnknownPlan(_) => Self::new(sentence)
+                .at("/plan_id")
+                .allowed("the plan_id of a plan of yours, within 15 minutes and not applied yet")
+                .next("gateway_plan"),
             ServiceError::Stale { fresh: Some(fresh), .. } => super::plan::stale(sentence, &fresh),
             ServiceError::Stale { fresh: None, .. } | ServiceError::Conflict(_) => {
                 Self::new(sentence).next("gateway_get what is there now, then gateway_plan again")
@@ -80,9 +95,10 @@ impl Refusal {
             ServiceError::StillUsed(_) => {
                 Self::new(sentence).next("change or delete in the same gateway_plan what still uses it")
             }
-            ServiceError::NothingToUndo(_) => {
-                Self::new(sentence).next("gateway_history shows what was applied")
-            }
+            ServiceError::NothingToUndo(_) | ServiceError::NoSuch(_) => Self::new(sentence)
+                .at("/revision")
+                .allowed("a revision of an applied change, or null for the newest")
+                .next("gateway_history shows what was applied"),
             ServiceError::NotInForce(_) => Self::new(sentence)
                 .next("the change is stored; gateway_overview lists problems, gateway_undo takes it back"),
             _ => Self::new(sentence),
@@ -90,11 +106,45 @@ impl Refusal {
     }
 }
 
+/// What a tool's schema takes at a place, in words.
+fn words(schema: &Value, at: &str) -> Option<String> {
+    let mut place = schema;
+    for part in at.split('/').skip(1) {
+        let inner = place.get("anyOf").and_then(|branches| branches.get(0)).unwrap_or(place);
+        let below = inner.get("properties").and_then(|all| all.get(part));
+        place = below.or_else(|| inner.get("items").filter(|_| part.parse::<usize>().is_ok()))?;
+    }
+    let (inner, or_null) = match place.get("anyOf").and_then(|branches| branches.get(0)) {
+        Some(inner) => (inner, ", or null"),
+        None => (place, ""),
+    };
+    if let Some(choices) = inner.get("enum").and_then(Value::as_array) {
+        let choices: Vec<&str> = choices.iter().filter_map(Value::as_str).collect();
+        return Some(format!("{}{or_null}", choices.join(", ")));
+    }
+    let names = |schema: &Value| {
+        let members = schema.get("properties").and_then(Value::as_object)?;
+        Some(members.keys().map(String::as_str).collect::<Vec<_>>().join(", "))
+    };
+    let told = match inner.get("type").and_then(Value::as_str)? {
+        "string" => "text".to_owned(),
+        "integer" => "a whole number".to_owned(),
+        "array" => match inner.get("items").and_then(names) {
+            Some(names) => format!("a list of objects with {names}"),
+            None => "a list".to_owned(),
+        },
+        "object" => format!("an object with {}", names(inner)?),
+        other => other.to_owned(),
+    };
+    Some(format!("{told}{or_null}"))
+}
+
 /// What to do about a plan of high risk where nobody can be asked.
 pub(crate) fn without_a_person(plan: &str) -> String {
     format!(
         "tell the person: they can say the same change in `usher chat`, which asks at the terminal, or make it on the Admin API with an admin \
-key; plan {plan} itself can only be applied through a client that can ask a person (MCP elicitation)"
+key; plan {plan} itself can only be applied through a client that can ask a person (MCP elicitation), or by a person who agrees to it in \
+the console, at /ui/approve/{plan} of the Admin port, while it lasts"
     )
 }
 
@@ -106,7 +156,7 @@ fn about_plugins(refusal: Refusal, sentence: &str, registry: &Registry) -> Refus
     if let Some(unknown) = between("unknown plugin [", ']') {
         let meant = registry.nearest(&unknown);
         let next = "gateway_plugin_help {\"plugin\":null} lists all plugins";
-        return refusal.meant(meant).next(next);
+        return refusal.meant(meant).allowed("the name of a plugin").next(next);
     }
     match between("configuration of plugin ", ' ') {
         Some(plugin) if registry.find(&plugin).is_some() => {

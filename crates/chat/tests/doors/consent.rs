@@ -142,7 +142,7 @@ async fn post(side: &Side, params: Value) -> Value {
         .unwrap();
     let body = response.text().await.unwrap();
     let data = body.lines().find_map(|line| line.strip_prefix("data: ")).unwrap_or(&body);
-    serde_json::from_str::<Value>(data).unwrap_or_else(|error| panic!("{error}: {body}"))["result"].clone()
+    serde_json::from_str::<Value>(data).unwrap_or_else(|error| panic!("{error}: {body}"))
 }
 
 #[tokio::test]
@@ -162,11 +162,11 @@ async fn an_answer_counts_once_and_only_for_its_own_question() {
 
     // An answer to a question that nobody asked.
     let forged = post(&side, with(&plan, &json!("0123456789abcdef0123456789abcdef"))).await;
-    assert_eq!(forged["isError"], true, "{forged}");
+    assert_eq!(forged["error"]["code"], -32602, "{forged}");
     // An answer without a handle is no answer: it is asked.
     let mut bare = call(&plan);
     bare["inputResponses"] = yes.clone();
-    let asked = post(&side, bare).await;
+    let asked = post(&side, bare).await["result"].clone();
     assert_eq!(asked["resultType"], "input_required", "{asked}");
     let state = asked["requestState"].clone();
     assert!(
@@ -176,13 +176,13 @@ async fn an_answer_counts_once_and_only_for_its_own_question() {
 
     // The answer about one plan is none about another, and is used up by the try.
     let swapped = post(&side, with(&other, &state)).await;
-    assert_eq!(swapped["isError"], true, "{swapped}");
+    assert_eq!(swapped["error"]["code"], -32602, "{swapped}");
     let replayed = post(&side, with(&plan, &state)).await;
-    assert_eq!(replayed["isError"], true, "{replayed}");
+    assert_eq!(replayed["error"]["code"], -32602, "{replayed}");
     assert_eq!(side.revision(), before, "nothing of that was applied");
 
-    let state = post(&side, call(&plan)).await["requestState"].clone();
-    let applied = post(&side, with(&plan, &state)).await;
+    let state = post(&side, call(&plan)).await["result"]["requestState"].clone();
+    let applied = post(&side, with(&plan, &state)).await["result"].clone();
     assert_eq!(applied["isError"], false, "{applied}");
     assert!(side.revision() > before);
 }

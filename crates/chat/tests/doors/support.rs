@@ -20,9 +20,11 @@ use usher_model::change::{Door, Edit, Principal, Role};
 use usher_model::compat::Compat;
 use usher_model::kind::{Key, Kind};
 use usher_model::live::{
-    Explanation, Live, NotInForce, PassedOver, Problem, RouteName, RouteTraffic, Sketch, UpstreamName,
+    Explanation, Live, NotInForce, PassedOver, Problem, Recent, RecentFilter, RecentRequest, RouteName,
+    RouteTraffic, Sketch, UpstreamHealth, UpstreamName,
 };
 use usher_model::secret::Secret;
+use usher_model::traffic::{Ask, Traffic};
 use usher_pipeline::env::{Env, Process, Target, Targets};
 use usher_pipeline::plugin::{BuildError, Phases, Plugin};
 use usher_pipeline::registry::Registry;
@@ -71,6 +73,9 @@ impl Side {
             public_url: format!("http://localhost:{}", address.port()),
             admin_paths: admin_paths(Arc::clone(&service), local, Form::default()),
             allowed_hosts: vec![format!("127.0.0.1:{}", address.port())],
+            token_required: false,
+            verification_tokens: Vec::new(),
+            oauth: None,
         });
         let task = tokio::spawn(async move { axum::serve(listener, chat).await.unwrap() });
         Self { address, service, live, store, task }
@@ -104,6 +109,11 @@ pub(crate) fn install_crypto() {
 pub(crate) struct Described {
     pub(crate) listeners: Mutex<Vec<SocketAddr>>,
     pub(crate) problems: Mutex<Vec<Problem>>,
+    pub(crate) health: Mutex<Vec<UpstreamHealth>>,
+    pub(crate) recent: Mutex<Vec<RecentRequest>>,
+    /// What is told of the traffic, whatever is asked.
+    pub(crate) traffic: Mutex<Traffic>,
+    pub(crate) asked: Mutex<Vec<Ask>>,
 }
 
 impl Live for Described {
@@ -149,6 +159,21 @@ impl Live for Described {
     fn traffic(&self, limit: usize) -> Vec<RouteTraffic> {
         let row = RouteTraffic { route: "speaker".to_owned(), requests: 7, by_class: [0, 5, 0, 2, 0] };
         vec![row].into_iter().take(limit).collect()
+    }
+
+    fn health(&self) -> Vec<UpstreamHealth> {
+        self.health.lock().unwrap().clone()
+    }
+
+    fn recent(&self, filter: &RecentFilter) -> Recent {
+        let mut requests = self.recent.lock().unwrap().clone();
+        requests.truncate(filter.limit);
+        Recent { requests, ..Recent::default() }
+    }
+
+    fn series(&self, ask: &Ask) -> Traffic {
+        self.asked.lock().unwrap().push(ask.clone());
+        Traffic { from: ask.from, to: ask.to, ..self.traffic.lock().unwrap().clone() }
     }
 
     fn listeners(&self) -> Vec<SocketAddr> {

@@ -116,6 +116,13 @@ async fn nothing_but_apply_changes_anything() {
         ),
         ("gateway_history", json!({})),
         ("gateway_undo", json!({})),
+        ("gateway_traffic", json!({})),
+        ("gateway_requests", json!({})),
+        ("gateway_health", json!({})),
+        (
+            "gateway_import_openapi",
+            json!({ "intent": "", "document": "{openapi: 3.0.0, servers: [{url: 'http://127.0.0.1:3000'}], paths: {/a: {get: {}}}}" }),
+        ),
     ];
     for (tool, arguments) in &calls {
         client.result(tool, arguments.clone()).await;

@@ -77,6 +77,9 @@ impl Side {
             public_url: format!("http://{address}"),
             admin_paths: Router::new(),
             allowed_hosts: vec![address.to_string()],
+            token_required: false,
+            verification_tokens: Vec::new(),
+            oauth: None,
         });
         tasks.push(tokio::spawn(async move { axum::serve(listener, chat).await.unwrap() }));
         let side = Self { address, gateway, person: Arc::new(Told::default()), service, tasks };

@@ -18,6 +18,12 @@ use crate::terminal::{self, Style, say};
 pub(crate) struct Apply {
     #[command(flatten)]
     source: Source,
+    /// Go on with a plan whose steps were not all applied, as usher status lists it
+    #[arg(long, value_name = "PLAN", conflicts_with_all = ["files", "give_up"])]
+    resume: Option<String>,
+    /// Give up what is still to do of such a plan; what was applied stays, and usher undo takes it back
+    #[arg(long, value_name = "PLAN", conflicts_with = "files")]
+    give_up: Option<String>,
     #[command(flatten)]
     consent: Consent,
     #[command(flatten)]
@@ -46,8 +52,24 @@ pub(crate) struct Import {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Delete everything that isn't in the file
-    #[arg(long)]
+    #[arg(long, conflicts_with = "openapi")]
     replace: bool,
+    /// The file is the OpenAPI document of an API: publish it, or publish it anew. A route a path, with the methods that stand there; what isn't in the
+    /// document any more goes, and what was added to its routes stays
+    #[arg(long)]
+    openapi: bool,
+    /// With --openapi: what stands before each path at the gateway, such as /shop [default: the path of the document's server]
+    #[arg(long, value_name = "PATH", requires = "openapi")]
+    prefix: Option<String>,
+    /// With --openapi: where the API is, instead of the document's first server
+    #[arg(long, value_name = "URL", requires = "openapi")]
+    server: Option<String>,
+    /// With --openapi: the id of its service [default: made of the title]
+    #[arg(long, value_name = "ID", requires = "openapi")]
+    id: Option<String>,
+    /// With --openapi: a host that it is published under; may repeat
+    #[arg(long = "host", value_name = "HOST", requires = "openapi")]
+    hosts: Vec<String>,
     #[command(flatten)]
     consent: Consent,
     #[command(flatten)]
@@ -58,7 +80,7 @@ pub(crate) struct Import {
 #[derive(Args, Debug)]
 struct Source {
     /// Usher's own YAML, APISIX's standalone file, or ADC's; JSON too; a folder stands for all files in it, `-` for standard input
-    #[arg(long = "file", short = 'f', value_name = "FILE", required = true)]
+    #[arg(long = "file", short = 'f', value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Delete what isn't in the files: of the kinds that they hold, or of those named with --kind
     #[arg(long)]
@@ -78,7 +100,13 @@ impl Apply {
     /// Plans, asks and applies.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let client = self.remote.client()?;
-        let read = files::read(&self.source.files)?;
+        if let Some(plan) = &self.resume {
+            return self.consent.go_on(&client, plan).await;
+        }
+        if let Some(plan) = &self.give_up {
+            return self.consent.give_up(&client, plan).await;
+        }
+        let read = self.source.read()?;
         let wanted = self.source.wanted();
         carry_out(&client, &self.consent, read, wanted).await
     }
@@ -88,7 +116,7 @@ impl Diff {
     /// Plans and shows.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let client = self.remote.client()?;
-        let read = files::read(&self.source.files)?;
+        let read = self.source.read()?;
         let Some(plan) = plan(&client, read, self.source.wanted()).await? else {
             return say(NOTHING);
         };
@@ -107,6 +135,9 @@ impl Import {
     /// Plans, asks and applies.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let client = self.remote.client()?;
+        if self.openapi {
+            return self.publish(&client).await;
+        }
         let read = files::read(std::slice::from_ref(&self.file))?;
         let mut wanted = Map::new();
         if self.replace {
@@ -118,10 +149,35 @@ impl Import {
     }
 }
 
+impl Import {
+    /// Plans, asks and applies the API of an OpenAPI document.
+    async fn publish(&self, client: &Client) -> anyhow::Result<()> {
+        let text = files::text(&self.file)?;
+        let wanted = json!({
+            "openapi": { "document": text, "prefix": self.prefix, "id": self.id, "server": self.server, "hosts": self.hosts },
+            "intent": format!("publish the API of {}", self.file.display()),
+        });
+        match client.try_post(&["plans"], &wanted).await? {
+            Ok(plan) => self.consent.carry_out(client, plan).await,
+            Err((_, body)) if is_nothing(&body) => say(NOTHING),
+            Err((failure, _)) => Err(failure.into()),
+        }
+    }
+}
+
 /// What is said where a document is what is there already.
 const NOTHING: &str = "nothing differs from what is there";
 
 impl Source {
+    fn read(&self) -> anyhow::Result<Documents> {
+        if self.files.is_empty() {
+            return Err(Failure::new(Code::Usage, "no file is named")
+                .next("name one with -f, or - for standard input")
+                .into());
+        }
+        files::read(&self.files)
+    }
+
     /// The members of a plan's request beside the document.
     fn wanted(&self) -> Map<String, Value> {
         let mut wanted = Map::new();

@@ -33,16 +33,18 @@ pub(crate) fn agrees(question: &str, style: Style) -> bool {
 
 /// A new password: typed twice without being shown, or read from standard input where that is no terminal.
 ///
+/// `example` is the command line that sends one.
+///
 /// # Errors
 /// The two differ, or nothing can be read.
-pub(crate) fn new_password() -> anyhow::Result<Secret<String>> {
+pub(crate) fn new_password(example: &str) -> anyhow::Result<Secret<String>> {
     if !is_anybody_here() {
         let mut text = String::new();
         std::io::stdin().lock().take(LONGEST).read_to_string(&mut text)?;
         let password = text.trim_end_matches(['\r', '\n']).to_owned();
         if password.is_empty() {
             return Err(Failure::new(Code::Usage, "standard input holds no password")
-                .next("type it at a terminal, or send it: usher user add ada --role admin < password-file")
+                .next(format!("type it at a terminal, or send it: {example}"))
                 .into());
         }
         return Ok(Secret::new(password));

@@ -29,7 +29,7 @@ impl Demo {
         let (settings, folder) = self.settings()?;
         let mut signals = Signals::listen()?;
         let api = conference::start().await?;
-        let server = Server::start(settings).await?;
+        let server = Server::start(settings, None).await?;
         if self.server.print_addresses {
             print_addresses(server.addresses())?;
         }
@@ -37,11 +37,11 @@ impl Demo {
         say(&opening(style, &server, api))?;
         let walked = tokio::select! {
             walked = walk::hold(&server, api, style) => walked,
-            () = signals.next() => Err(anyhow::anyhow!("stopped in the middle of the walk")),
+            () = signals.end() => Err(anyhow::anyhow!("stopped in the middle of the walk")),
         };
         if walked.is_ok() && !self.exit {
             say(&closing(style, &server))?;
-            signals.next().await;
+            signals.end().await;
         }
         server.stop().await;
         drop(folder);

@@ -78,7 +78,7 @@ impl Doctor {
                     Finding::warn("settings", warning.clone(), "leave it out, so that nobody relies on it")
                 }));
                 let running = server::look(&self.remote, &mut findings).await;
-                machine::look(&settings, running, &mut findings);
+                machine::look(&settings, &running, &mut findings);
             }
             Err(error) => {
                 findings.push(Finding::fail("settings", format!("{error:#}"), "mend the file or the option"));

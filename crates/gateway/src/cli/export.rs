@@ -1,15 +1,17 @@
-//! `usher export`, `backup`, `restore` and `keyring`: what leaves an Usher, and how it comes back.
+//! `usher export`, `backup` and `restore`: what leaves an Usher, and how it comes back.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use usher_store::archive::{self, ArchiveError, ArchiveInfo};
 
 use super::failure::{Code, Failure};
+use super::output::clean_lines;
 use super::remote::Remote;
+use super::restore;
 use crate::terminal::{note, put, say};
 
 /// Options of `usher export`.
@@ -49,6 +51,9 @@ pub(crate) struct Backup {
     /// The file to write; `-` for standard output
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Write over a file that is there
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     remote: Remote,
 }
@@ -65,26 +70,6 @@ pub(crate) struct Restore {
     /// Check the file, and make nothing
     #[arg(long)]
     dry_run: bool,
-}
-
-/// Options of `usher keyring`.
-#[derive(Args, Debug)]
-pub(crate) struct Keyring {
-    #[command(subcommand)]
-    command: KeyringCommand,
-}
-
-#[derive(Debug, Subcommand)]
-enum KeyringCommand {
-    /// Add a new key to the keyring of a data folder: from the next start on it seals what is written
-    Rotate {
-        /// The data folder
-        #[arg(long, value_name = "DIR", default_value = "usher-data")]
-        data: PathBuf,
-        /// Check that it could be done, and do nothing
-        #[arg(long)]
-        dry_run: bool,
-    },
 }
 
 impl Export {
@@ -104,6 +89,8 @@ impl Export {
         }
         let text = client.bytes(&["export"], &query).await?;
         match &self.output {
+            // A file gets the very text; a terminal gets nothing that it would act upon.
+            None if std::io::stdout().is_terminal() => say(&clean_lines(&String::from_utf8_lossy(&text))),
             None => put(&text),
             Some(path) => write_whole(path, &text),
         }
@@ -111,17 +98,24 @@ impl Export {
 }
 
 impl Backup {
-    /// Reads and writes.
+    /// Reads and writes, piece by piece.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let client = self.remote.client()?;
-        let bytes = client.bytes(&["backup"], &[]).await?;
-        // What is cut off on the way must not pass for a backup.
-        let info = archive::read(bytes.as_slice()).map_err(|error| broken(error, "the answer"))?.info;
         if self.file == Path::new("-") {
-            return put(&bytes);
+            return client.pieces(&["backup"], put).await;
         }
-        write_whole(&self.file, &bytes)?;
-        say(&format!("{} holds {}", self.file.display(), told(&info)))?;
+        let name = self.file.display().to_string();
+        if !self.force && self.file.exists() {
+            let what = format!("{name} is there already, and was left as it is");
+            let next = "name another file, or add --force to write over it";
+            return Err(Failure::new(Code::Conflict, what).next(next).into());
+        }
+        let mut beside = Beside::open(&self.file)?;
+        client.pieces(&["backup"], |piece| Ok(beside.write(piece)?)).await?;
+        // What is cut off on the way must not pass for a backup.
+        let info = archive::check(beside.again()?).map_err(|error| broken(error, "the answer"))?;
+        beside.keep()?;
+        say(&format!("{name} holds {}", told(&info)))?;
         note("its secrets are sealed: keep keyring.key of the data folder too, but at another place");
         Ok(())
     }
@@ -133,23 +127,18 @@ impl Restore {
         let name = self.file.display().to_string();
         let open = || {
             fs::File::open(&self.file).map_err(|error| {
-                let missing = error.kind() == std::io::ErrorKind::NotFound;
-                let code = if missing { Code::NotFound } else { Code::Failed };
-                Failure::new(code, format!("could not read {name}: {error}")).next("give the right path")
+                Failure::new(Code::Usage, format!("could not read {name}: {error}"))
+                    .next("give the right path")
             })
         };
+        // All of it is looked at before anything is made.
+        let info = archive::check(open()?).map_err(|error| broken(error, &name))?;
         if self.dry_run {
-            let info = archive::read(open()?).map_err(|error| broken(error, &name))?.info;
             return say(&format!("{name} is whole and holds {}; nothing was made", told(&info)));
         }
-        let file = open()?;
-        if !self.data.exists() {
-            use std::os::unix::fs::DirBuilderExt as _;
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.data).map_err(|error| {
-                Failure::new(Code::Failed, format!("could not make {}: {error}", self.data.display()))
-            })?;
-        }
-        let info = archive::restore(&self.data, file).map_err(|error| broken(error, &name))?;
+        let info = restore::into(&self.data, |folder| {
+            archive::restore(folder, open()?).map_err(|error| broken(error, &name))
+        })?;
         say(&format!("{} holds {}", self.data.display(), told(&info)))?;
         if !self.data.join("keyring.key").exists() {
             note(&format!(
@@ -157,30 +146,6 @@ impl Restore {
                 self.data.display()
             ));
         }
-        Ok(())
-    }
-}
-
-impl Keyring {
-    /// Changes the keyring.
-    pub(crate) fn run(self) -> anyhow::Result<()> {
-        let KeyringCommand::Rotate { data, dry_run } = self.command;
-        let file = data.join("keyring.key");
-        if !file.exists() {
-            let what = format!("{} does not exist", file.display());
-            let next = "name the data folder with --data; a keyring is made at the first start";
-            return Err(Failure::new(Code::NotFound, what).next(next).into());
-        }
-        if dry_run {
-            usher_admin::keys::load_or_create_keyring(&data)?;
-            return say(&format!(
-                "{} is good, and can be given a new key; nothing was changed",
-                file.display()
-            ));
-        }
-        let path = usher_admin::keys::add_keyring_key(&data)?;
-        say(&format!("{} has a new key; the old ones still open what they sealed", path.display()))?;
-        note("restart Usher, and copy the file to every machine that shares the store");
         Ok(())
     }
 }
@@ -212,22 +177,58 @@ fn broken(error: ArchiveError, name: &str) -> Failure {
 
 /// Writes a file whole or not at all, for its owner alone: what it holds may be secret.
 fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&beside, path));
-    written.map_err(|error| {
-        // What is left of it is of no use.
-        let _ = fs::remove_file(&beside);
-        Failure::new(Code::Failed, format!("could not write {}: {error}", path.display()))
-            .next("name another file")
-            .into()
-    })
+    let mut beside = Beside::open(path)?;
+    beside.write(bytes)?;
+    Ok(beside.keep()?)
+}
+
+/// A file on its way: written beside its place, and put there once it is whole. What isn't kept is gone.
+struct Beside {
+    path: PathBuf,
+    beside: PathBuf,
+    file: fs::File,
+    kept: bool,
+}
+
+impl Beside {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        let beside = PathBuf::from(beside);
+        let mut how = fs::OpenOptions::new();
+        how.read(true).write(true).create(true).truncate(true).mode(0o600);
+        let file = how.open(&beside).map_err(|error| unwritable(path, &error))?;
+        Ok(Self { path: path.to_owned(), beside, file, kept: false })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.file.write_all(bytes).map_err(|error| unwritable(&self.path, &error))
+    }
+
+    /// What was written, from its beginning.
+    fn again(&mut self) -> Result<&fs::File, Failure> {
+        self.file.rewind().map_err(|error| unwritable(&self.path, &error))?;
+        Ok(&self.file)
+    }
+
+    fn keep(mut self) -> Result<(), Failure> {
+        let kept = self.file.sync_all().and_then(|()| fs::rename(&self.beside, &self.path));
+        kept.map_err(|error| unwritable(&self.path, &error))?;
+        self.kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        if !self.kept {
+            // What is left of it is of no use.
+            let _ = fs::remove_file(&self.beside);
+        }
+    }
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(Code::Failed, format!("could not write {}: {error}", path.display()))
+        .next("name another file")
 }

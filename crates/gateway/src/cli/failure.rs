@@ -8,7 +8,7 @@ use serde_json::Value;
 pub(crate) const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed for another reason
-  2  the command line is wrong
+  2  the command line is wrong, or a file that it names can't be read
   3  refused: a file or an object is invalid
   4  not found
   5  in conflict: changed or used by others meanwhile
@@ -22,7 +22,7 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
 pub(crate) enum Code {
     /// For another reason.
     Failed = 1,
-    /// The command line is wrong.
+    /// The command line is wrong, or a file that it names can't be read.
     Usage = 2,
     /// A file or an object is invalid.
     Refused = 3,
@@ -113,7 +113,7 @@ fn next_here(code: &str) -> Option<&'static str> {
             "set USHER_ADMIN_KEY, or name a file with --key-file; `usher serve` says where its key is"
         }
         "no_object" => "`usher list` shows what there is",
-        "nothing_to_undo" => "`usher history` shows what can be undone",
+        "nothing_to_undo" | "no_revision" => "`usher history` shows what can be undone",
         "needs_steps" => "add --in-steps: each step is in the history, and the whole can be undone",
         "still_used" => "delete what uses it in the same command, or add --force",
         "stale" | "conflict" | "precondition_failed" => {

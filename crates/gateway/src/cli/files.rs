@@ -53,6 +53,21 @@ pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Documents> {
     Ok(all)
 }
 
+/// The text of one file, or of standard input.
+///
+/// # Errors
+/// It can't be read, or there are several.
+pub(crate) fn text(path: &Path) -> anyhow::Result<String> {
+    let mut all = texts(path)?;
+    match (all.pop(), all.is_empty()) {
+        (Some((_, text, _)), true) => Ok(text),
+        _ => {
+            let what = format!("{} holds several files", path.display());
+            Err(Failure::new(Code::Usage, what).next("name one of them").into())
+        }
+    }
+}
+
 /// Names, texts and formats behind a path.
 fn texts(path: &Path) -> anyhow::Result<Vec<(String, String, Format)>> {
     if path == Path::new("-") {
@@ -68,7 +83,7 @@ fn texts(path: &Path) -> anyhow::Result<Vec<(String, String, Format)>> {
     files.sort();
     if files.is_empty() {
         let what = format!("{} holds no file that ends with .yaml, .yml or .json", path.display());
-        return Err(Failure::new(Code::NotFound, what).next("name a file, or a folder with some").into());
+        return Err(Failure::new(Code::Usage, what).next("name a file, or a folder with some").into());
     }
     files
         .into_iter()
@@ -106,8 +121,8 @@ fn collect(path: &Path, named: bool, files: &mut Vec<PathBuf>) -> anyhow::Result
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-    let code = if error.kind() == std::io::ErrorKind::NotFound { Code::NotFound } else { Code::Refused };
-    Failure::new(code, format!("could not read {}: {error}", path.display())).next("give the right path")
+    Failure::new(Code::Usage, format!("could not read {}: {error}", path.display()))
+        .next("give the right path")
 }
 
 fn bounded(name: &str, bytes: u64) -> anyhow::Result<()> {

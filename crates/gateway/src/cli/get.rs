@@ -41,8 +41,8 @@ pub(crate) struct List {
     #[arg(long, value_name = "PATH")]
     uri: Option<String>,
     /// At most so many
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 1000)]
-    limit: usize,
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    limit: u32,
     /// How they are shown
     #[arg(long, short = 'o', value_enum, default_value_t = Format::Table)]
     output: Format,

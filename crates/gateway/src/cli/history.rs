@@ -55,6 +55,9 @@ pub(crate) struct Status {
     /// Confirm the change of the store that is held back, such as the loss of most objects
     #[arg(long)]
     accept: bool,
+    /// Ask the status port instead, without a key, whether requests can be sent here: for health checks; ends with 7 if not
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = super::ready::USUAL, conflicts_with_all = ["accept", "output"])]
+    ready: Option<String>,
     /// How it is shown
     #[arg(long, short = 'o', value_enum, default_value_t = Format::Table)]
     output: Format,
@@ -140,6 +143,9 @@ impl Undo {
 impl Status {
     /// Reads and shows.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
+        if let Some(status_port) = &self.ready {
+            return super::ready::check(status_port).await;
+        }
         let client = self.remote.client()?;
         if self.accept {
             let answer = client.post(&["status", "accept"], &json!({})).await?;
@@ -163,9 +169,12 @@ impl Status {
         let listeners: Vec<&str> = super::planned::texts(&found, "listeners").collect();
         row("gateway", listeners.join(", "));
         row("you", format!("{}, {} by {}", at("/you/name"), at("/you/role"), at("/you/door")));
-        for (name, pointer) in
-            [("store away", "/store/away"), ("held back", "/store/held"), ("recovered", "/store/recovered")]
-        {
+        for (name, pointer) in [
+            ("store away", "/store/away"),
+            ("writes fail", "/store/writes_fail"),
+            ("held back", "/store/held"),
+            ("recovered", "/store/recovered"),
+        ] {
             if !at(pointer).is_empty() {
                 row(name, at(pointer).to_owned());
             }
@@ -178,7 +187,11 @@ impl Status {
         }
         for plan in found.get("unfinished").and_then(Value::as_array).into_iter().flatten() {
             let steps = format!("{} of {} steps applied", number(plan, "done"), number(plan, "of"));
-            row("unfinished", format!("plan {} of {}: {steps}", word(plan, "plan"), word(plan, "principal")));
+            let plan = (word(plan, "plan"), clean(word(plan, "principal")));
+            row(
+                "unfinished",
+                format!("plan {} of {}: {steps}; usher apply --resume {0} goes on", plan.0, plan.1),
+            );
         }
         table.print(style, "")
     }
@@ -260,6 +273,11 @@ fn details(entry: &Value, style: Style) -> anyhow::Result<()> {
     if let Some(undoes) = entry.get("undoes").and_then(Value::as_u64) {
         lines.push(format!("    takes back revision {undoes}"));
     }
+    let missed = number(entry, "not_written");
+    if missed > 0 {
+        let named: Vec<String> = super::planned::texts(entry, "not_written_objects").map(clean).collect();
+        lines.push(format!("    {missed} objects of it were not written: {}", named.join(", ")));
+    }
     let changes = entry.get("changes").and_then(Value::as_array).into_iter().flatten();
     for change in changes {
         lines.push(headline(change));
@@ -284,7 +302,11 @@ fn summary(entry: &Value) -> String {
     if total > NAMED {
         parts.push(format!("{} more", total - NAMED));
     }
-    let what = parts.join("; ");
+    let mut what = parts.join("; ");
+    let missed = number(entry, "not_written");
+    if missed > 0 {
+        what = format!("in part, {missed} not written: {what}");
+    }
     match entry.get("undoes").and_then(Value::as_u64) {
         Some(undoes) => format!("undoes {undoes}: {what}"),
         None => what,

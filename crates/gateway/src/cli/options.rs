@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use usher_admin::keys::{ConfiguredKey, Keys};
 use usher_model::secret::Secret;
+use usher_proxy::options::StreamListen;
 
 use crate::settings::{self, Listen, Settings, StoreKind, parse_listen, parse_store};
 
@@ -22,12 +23,27 @@ pub(crate) struct ServerOptions {
     /// apisix+http://HOST:9180 or apisix+https://... with its admin key in USHER_APISIX_KEY [default: embedded]
     #[arg(long, value_name = "STORE", value_parser = parse_store)]
     pub(crate) store: Option<StoreKind>,
+    /// Take the keyring that seals secrets from this file, such as a secret of Kubernetes: for gateways that share a store
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keyring_file: Option<PathBuf>,
     /// Worker threads of the gateway, 1 to 1024 [default: one per core]
     #[arg(long, value_name = "N", env = "USHER_WORKERS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
     /// Where the gateway listens; may repeat; `off` for nowhere; port 0 takes a free one [default: 0.0.0.0:9080]
     #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
     pub(crate) proxy_listen: Vec<Listen>,
+    /// Where the gateway speaks TLS, with the certificates of its ssls; may repeat [default: off]
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
+    pub(crate) tls_listen: Vec<Listen>,
+    /// Where stream routes take TCP connections; may repeat [default: off]
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
+    pub(crate) stream_tcp: Vec<Listen>,
+    /// The same with TLS, by the certificates of ssls; may repeat [default: off]
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
+    pub(crate) stream_tls: Vec<Listen>,
+    /// Where stream routes take UDP datagrams; may repeat [default: off]
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
+    pub(crate) stream_udp: Vec<Listen>,
     /// Where the Admin API listens [default: 127.0.0.1:9180]
     #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
     pub(crate) admin_listen: Vec<Listen>,
@@ -61,6 +77,9 @@ impl ServerOptions {
         if let Some(data) = &self.data {
             settings.data.clone_from(data);
         }
+        if let Some(file) = &self.keyring_file {
+            settings.keyring_file = Some(file.clone());
+        }
         if let Some(store) = &self.store {
             settings.store.clone_from(store);
         }
@@ -69,6 +88,7 @@ impl ServerOptions {
         }
         let listeners = [
             ("--proxy-listen", &self.proxy_listen, &mut settings.proxy),
+            ("--tls-listen", &self.tls_listen, &mut settings.tls.listen),
             ("--admin-listen", &self.admin_listen, &mut settings.admin),
             ("--chat-listen", &self.chat_listen, &mut settings.chat),
             ("--metrics-listen", &self.metrics_listen, &mut settings.metrics),
@@ -80,6 +100,7 @@ impl ServerOptions {
                 *place = settings::addresses(option, given).map_err(anyhow::Error::msg)?;
             }
         }
+        self.streams(&mut settings)?;
         // The key is no command-line option: those are visible to every user of the machine.
         match std::env::var("USHER_ADMIN_KEY") {
             Ok(key) if !key.is_empty() => {
@@ -91,5 +112,25 @@ impl ServerOptions {
             Err(error) => return Err(error).context("USHER_ADMIN_KEY can't be read"),
         }
         Ok(settings)
+    }
+
+    /// Options about streams take the place of what the file says of that kind, and let stream routes be written.
+    fn streams(&self, settings: &mut Settings) -> anyhow::Result<()> {
+        let streams = &mut settings.streams;
+        for (option, given, tls) in
+            [("--stream-tcp", &self.stream_tcp, false), ("--stream-tls", &self.stream_tls, true)]
+        {
+            if !given.is_empty() {
+                let addresses = settings::addresses(option, given).map_err(anyhow::Error::msg)?;
+                streams.tcp.retain(|one| one.tls != tls);
+                streams.tcp.extend(addresses.into_iter().map(|address| StreamListen { address, tls }));
+            }
+        }
+        if !self.stream_udp.is_empty() {
+            streams.udp =
+                settings::addresses("--stream-udp", &self.stream_udp).map_err(anyhow::Error::msg)?;
+        }
+        settings.admin_api.form.streams |= !streams.tcp.is_empty() || !streams.udp.is_empty();
+        Ok(())
     }
 }

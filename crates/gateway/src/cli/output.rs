@@ -1,9 +1,11 @@
 //! How answers are shown: as a table for people, as JSON or YAML for programs.
 
+use std::fmt::Write as _;
+
 use clap::ValueEnum;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr as _;
-use usher_model::invisible::push_visible;
+use usher_model::invisible::{is_invisible, push_visible};
 
 use crate::terminal::{Style, say};
 
@@ -23,10 +25,34 @@ pub(crate) enum Format {
 /// # Errors
 /// Standard output is closed.
 pub(crate) fn print(value: &Value, format: Format) -> anyhow::Result<()> {
-    match format {
-        Format::Yaml => say(serde_saphyr::to_string(value)?.trim_end()),
-        Format::Json | Format::Table => say(&format!("{value:#}")),
+    say(&form(value, format)?)
+}
+
+fn form(value: &Value, format: Format) -> anyhow::Result<String> {
+    let json = || escaped(&format!("{value:#}"));
+    if format != Format::Yaml {
+        return Ok(json());
     }
+    let yaml = serde_saphyr::to_string(value)?.trim_end().to_owned();
+    // JSON is YAML too, and has an escape for everything wherever it stands.
+    let hides = yaml.chars().any(|letter| letter != '\n' && is_invisible(letter));
+    Ok(if hides { json() } else { yaml })
+}
+
+/// JSON with escapes for what a terminal would act upon, or that reads otherwise than it is. Outside of texts only its own line ends are such.
+fn escaped(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for letter in json.chars() {
+        if letter == '\n' || !is_invisible(letter) {
+            shown.push(letter);
+        } else {
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                // Writing to a string can't fail.
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        }
+    }
+    shown
 }
 
 /// Text that came from elsewhere, without what a terminal would act upon.
@@ -72,7 +98,8 @@ impl Table {
         say(&self.text(style))
     }
 
-    fn text(&self, style: Style) -> String {
+    /// The table as it is printed.
+    pub(crate) fn text(&self, style: Style) -> String {
         let last = self.titles.len().saturating_sub(1);
         let width = |column: usize| {
             let cells =
@@ -122,8 +149,21 @@ pub(crate) fn moment(unix_ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Table, clean, fitted};
+    use serde_json::{Value, json};
+
+    use super::{Format, Table, clean, fitted, form};
     use crate::terminal::Style;
+
+    #[test]
+    fn every_form_escapes_what_a_terminal_acts_upon_and_reads_back() {
+        let value = json!({ "name": "x\u{1b}[31m\u{9b}31m\u{202e}\u{e0041}", "lines": "a\nb" });
+        for format in [Format::Json, Format::Yaml] {
+            let text = form(&value, format).unwrap();
+            assert!(!text.chars().any(|c| c != '\n' && usher_model::invisible::is_invisible(c)), "{text:?}");
+            assert_eq!(serde_saphyr::from_str::<Value>(&text).unwrap(), value);
+        }
+        assert_eq!(form(&json!({ "a": "b" }), Format::Yaml).unwrap(), "a: b");
+    }
 
     #[test]
     fn columns_are_aligned_and_nothing_foreign_reaches_the_terminal() {

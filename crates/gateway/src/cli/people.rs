@@ -81,7 +81,7 @@ pub(crate) struct User {
 
 #[derive(Debug, Subcommand)]
 enum UserCommand {
-    /// Make a user of the console, or give one another role and password; the password is asked for, or read from standard input
+    /// Make a user of the console; the password is asked for, or read from standard input
     Add {
         /// The name
         #[arg(value_name = "NAME")]
@@ -90,6 +90,23 @@ enum UserCommand {
         #[arg(long, value_enum)]
         role: Role,
         /// Show what would be made, and make nothing; no password is asked for
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Give a user another role, another password, or both
+    Set {
+        /// The name
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// What the user may do from now on
+        #[arg(long, value_enum, required_unless_present = "password")]
+        role: Option<Role>,
+        /// Another password; it is asked for, or read from standard input
+        #[arg(long)]
+        password: bool,
+        /// Look whether there is such a user, and change nothing; no password is asked for
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
@@ -143,7 +160,7 @@ impl Token {
             TokenCommand::Revoke { id, dry_run, remote } => {
                 let client = remote.client()?;
                 if dry_run {
-                    return look(&client.get(&["tokens"], &[]).await?, "tokens", "id", &id);
+                    return look(&client.get(&["tokens"], &[]).await?, "tokens", "id", &id, "would be gone");
                 }
                 client.delete(&["tokens", &id]).await?;
                 say(&format!("token {id} is revoked"))
@@ -218,20 +235,52 @@ impl User {
         match self.command {
             UserCommand::Add { name, role, dry_run, remote } => {
                 let client = remote.client()?;
+                let users = client.get(&["users"], &[]).await?;
+                // Before a password is asked for in vain.
+                if is_known(&users, "users", "name", &name) {
+                    let what = format!("there is a user {name} already, and nothing was changed");
+                    let next = format!("`usher user set {name}` gives another role or password");
+                    return Err(Failure::new(Code::Conflict, what).next(next).into());
+                }
                 if dry_run {
-                    client.get(&["users"], &[]).await?;
                     return say(&format!("user {name} ({}) would be made; nothing was changed", role.word()));
                 }
-                let password = ask::new_password()?;
+                let password = ask::new_password("usher user add ada --role admin < password-file")?;
                 let request = json!({ "name": name, "role": role.word(), "password": password.expose() });
                 client.post(&["users"], &request).await?;
                 say(&format!("user {name} ({}) is known", role.word()))
+            }
+            UserCommand::Set { name, role, password, dry_run, remote } => {
+                let client = remote.client()?;
+                let users = client.get(&["users"], &[]).await?;
+                if dry_run || !is_known(&users, "users", "name", &name) {
+                    look(&users, "users", "name", &name, "would be changed")?;
+                    return Ok(());
+                }
+                let mut request = serde_json::Map::new();
+                if let Some(role) = role {
+                    request.insert("role".to_owned(), role.word().into());
+                }
+                if password {
+                    let password = ask::new_password("usher user set ada --password < password-file")?;
+                    request.insert("password".to_owned(), password.expose().as_str().into());
+                }
+                let user = client.put(&["users", &name], &request.into()).await?;
+                let role = user.get("role").and_then(Value::as_str).unwrap_or_default();
+                let told = if password { ", with another password" } else { "" };
+                say(&format!("user {name} is {role}{told}"))
             }
             UserCommand::List(listed) => list_users(listed).await,
             UserCommand::Remove { name, dry_run, remote } => {
                 let client = remote.client()?;
                 if dry_run {
-                    return look(&client.get(&["users"], &[]).await?, "users", "name", &name);
+                    return look(
+                        &client.get(&["users"], &[]).await?,
+                        "users",
+                        "name",
+                        &name,
+                        "would be gone",
+                    );
                 }
                 client.delete(&["users", &name]).await?;
                 say(&format!("user {name} is removed"))
@@ -254,14 +303,19 @@ async fn list_users(listed: Listed) -> anyhow::Result<()> {
     table.print(Style::detect(), "there are no users")
 }
 
-/// Says what a removal would find.
-fn look(found: &Value, list: &str, by: &str, wanted: &str) -> anyhow::Result<()> {
+/// Whether a list holds this one.
+fn is_known(found: &Value, list: &str, by: &str, wanted: &str) -> bool {
     let all = found.get(list).and_then(Value::as_array).into_iter().flatten();
-    let known = all.filter_map(|item| item.get(by)).any(|name| name.as_str() == Some(wanted));
-    if known {
-        return say(&format!("{wanted} is there and would be gone; nothing was changed"));
+    all.filter_map(|item| item.get(by)).any(|name| name.as_str() == Some(wanted))
+}
+
+/// Says what a command would find.
+fn look(found: &Value, list: &str, by: &str, wanted: &str, fate: &str) -> anyhow::Result<()> {
+    if is_known(found, list, by, wanted) {
+        return say(&format!("{wanted} is there and {fate}; nothing was changed"));
     }
-    Err(Failure::new(Code::NotFound, format!("there is no {wanted} among the {list}")).into())
+    let next = format!("`usher {} list` shows them", list.trim_end_matches('s'));
+    Err(Failure::new(Code::NotFound, format!("there is no {wanted} among the {list}")).next(next).into())
 }
 
 /// A time as people write it, in seconds.

@@ -69,6 +69,30 @@ impl Consent {
         Err(Failure::new(Code::Conflict, "the objects are changed faster than this can be agreed to").into())
     }
 
+    /// Goes on with a plan whose steps were not all applied: it was agreed to when it was begun.
+    ///
+    /// # Errors
+    /// [`Failure`]: there is no such plan, or a step was refused.
+    pub(crate) async fn go_on(&self, client: &Client, plan: &str) -> anyhow::Result<()> {
+        if self.dry_run {
+            return show_unfinished(client, plan).await;
+        }
+        let applied = client.post(&["plans", plan, "apply"], &json!({ "in_steps": true })).await?;
+        self.tell(&applied, Style::detect())
+    }
+
+    /// Gives up what is still to do of such a plan.
+    ///
+    /// # Errors
+    /// [`Failure`]: there is no such plan, or it is somebody else's.
+    pub(crate) async fn give_up(&self, client: &Client, plan: &str) -> anyhow::Result<()> {
+        if self.dry_run {
+            return show_unfinished(client, plan).await;
+        }
+        client.delete(&["unfinished", plan]).await?;
+        say(&format!("what was still to do of plan {} is given up; what was applied stays", clean(plan)))
+    }
+
     fn show_only(&self, plan: &Value, style: Style) -> anyhow::Result<()> {
         match self.output {
             Format::Table => {
@@ -132,8 +156,28 @@ impl Consent {
             say(&format!("warning: {}", clean(warning)))?;
         }
         let revision = applied.get("revision").and_then(Value::as_u64).unwrap_or_default();
-        say(&style.dim(&format!("applied, in force since revision {revision}")))
+        let in_force = applied.get("in_force").and_then(Value::as_bool).unwrap_or(true);
+        let told = if in_force { "in force since" } else { "but not in force yet, stored as" };
+        say(&style.dim(&format!("applied, {told} revision {revision}")))
     }
+}
+
+/// How far a plan has come; nothing is done.
+async fn show_unfinished(client: &Client, plan: &str) -> anyhow::Result<()> {
+    let status = client.get(&["status"], &[]).await?;
+    let mut all = status.get("unfinished").and_then(Value::as_array).into_iter().flatten();
+    let open = all.find(|open| open.get("plan").and_then(Value::as_str) == Some(plan));
+    let Some(open) = open else {
+        let what = format!("no plan {} is unfinished", clean(plan));
+        return Err(Failure::new(Code::NotFound, what).next("`usher status` lists those that are").into());
+    };
+    let number = |name: &str| open.get(name).and_then(Value::as_u64).unwrap_or_default();
+    say(&format!(
+        "{} of {} steps of plan {} are applied; nothing was changed",
+        number("done"),
+        number("of"),
+        clean(plan)
+    ))
 }
 
 /// Who agreed, for the history.

@@ -72,15 +72,19 @@ impl Remote {
             .timeout(ANSWER_WITHIN);
         if let Some(path) = &self.ca {
             let pem = read(path, "--ca")?;
-            let wrong = || format!("--ca: {} holds no certificate in PEM", path.display());
-            for certificate in reqwest::Certificate::from_pem_bundle(&pem).with_context(wrong)? {
+            let found = reqwest::Certificate::from_pem_bundle(&pem).ok().filter(|all| !all.is_empty());
+            let found = found.ok_or_else(|| unusable(path, "--ca", "no certificate in PEM"))?;
+            for certificate in found {
                 builder = builder.add_root_certificate(certificate);
             }
         }
         if let Some(path) = &self.cert {
             let pem = read(path, "--cert")?;
-            let wrong = || format!("--cert: {} holds no certificate with its key in PEM", path.display());
-            builder = builder.identity(reqwest::Identity::from_pem(&pem).with_context(wrong)?);
+            let identity = reqwest::Identity::from_pem(&pem);
+            builder = builder.identity(
+                identity
+                    .map_err(|_| unusable(path, "--cert", "no certificate with its private key in PEM"))?,
+            );
         }
         let http = builder.build().context("could not set up a connection")?;
         Ok(Client { http, base, key })
@@ -136,7 +140,7 @@ impl Remote {
 }
 
 /// Whether this machine itself is asked.
-fn is_here(url: &Url) -> bool {
+pub(crate) fn is_here(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     address.map_or(host == "localhost", |address| address.is_loopback())
@@ -146,6 +150,10 @@ fn read(path: &Path, option: &str) -> anyhow::Result<Vec<u8>> {
     fs::read(path).map_err(|error| {
         Failure::new(Code::Usage, format!("{option}: could not read {}: {error}", path.display())).into()
     })
+}
+
+fn unusable(path: &Path, option: &str, what: &str) -> Failure {
+    Failure::new(Code::Usage, format!("{option}: {} holds {what}", path.display())).next("name another file")
 }
 
 impl Client {
@@ -166,6 +174,27 @@ impl Client {
         let url = self.url(path, query);
         let Reply { status, body } = self.send(Method::GET, url, None).await?;
         if status.is_success() { Ok(body) } else { Err(refusal(status, &body).into()) }
+    }
+
+    /// The same piece by piece, as it comes.
+    ///
+    /// # Errors
+    /// As for [`Client::get`], what `take` says, and an answer that was cut off.
+    pub(crate) async fn pieces(
+        &self,
+        path: &[&str],
+        mut take: impl FnMut(&[u8]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut response = self.response(Method::GET, self.url(path, &[]), None).await?;
+        let status = response.status();
+        if !status.is_success() {
+            let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+            return Err(refusal(status, &body).into());
+        }
+        while let Some(piece) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
+            take(&piece)?;
+        }
+        Ok(())
     }
 
     /// Sends a body to a path below `/usher/v1`.
@@ -190,6 +219,15 @@ impl Client {
         let Reply { status, body } = self.send(Method::POST, url, Some(body)).await?;
         let value = serde_json::from_slice(&body).unwrap_or_default();
         if status.is_success() { Ok(Ok(value)) } else { Ok(Err((refusal(status, &body), value))) }
+    }
+
+    /// Puts a body at a path below `/usher/v1`.
+    ///
+    /// # Errors
+    /// As for [`Client::get`].
+    pub(crate) async fn put(&self, path: &[&str], body: &Value) -> anyhow::Result<Value> {
+        let url = self.url(path, &[]);
+        json(&self.send(Method::PUT, url, Some(body)).await?)
     }
 
     /// Deletes what is at a path below `/usher/v1`.
@@ -221,7 +259,12 @@ impl Client {
         url
     }
 
-    async fn send(&self, method: Method, url: Url, body: Option<&Value>) -> anyhow::Result<Reply> {
+    async fn response(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<&Value>,
+    ) -> anyhow::Result<reqwest::Response> {
         let mut request = self.http.request(method, url);
         if let Some(key) = &self.key {
             request = request.header("X-API-KEY", key.expose());
@@ -229,7 +272,11 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        Ok(request.send().await.map_err(|error| self.unreachable(&error))?)
+    }
+
+    async fn send(&self, method: Method, url: Url, body: Option<&Value>) -> anyhow::Result<Reply> {
+        let response = self.response(method, url, body).await?;
         let status = response.status();
         let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         Ok(Reply { status, body: body.into() })

@@ -45,16 +45,21 @@ impl Validate {
         }
         let service = service(self.compat_apisix).await?;
         let count = read.objects.len();
-        let mut wrong = Vec::new();
+        let (mut wrong, mut masks) = (Vec::new(), 0);
         for (key, value) in read.objects {
-            match service.check_alone(&key, value).await {
-                Ok(()) => {}
+            match service.check_masked(&key, value).await {
+                Ok(found) => masks += found,
                 Err(ServiceError::Invalid { sentence, pointer, .. }) => {
                     let place = if pointer.is_empty() { String::new() } else { format!(" at {pointer}") };
                     wrong.push(format!("{key}{place}: {sentence}"));
                 }
                 Err(error) => wrong.push(format!("{key}: {error}")),
             }
+        }
+        if masks > 0 {
+            terminal::note(&format!(
+                "{masks} secrets are masks, which only the Usher that wrote them knows: they were not looked at"
+            ));
         }
         if wrong.is_empty() {
             return say(&format!("{count} objects are good; `usher diff` checks what they refer to"));
@@ -85,7 +90,8 @@ async fn service(apisix: bool) -> anyhow::Result<Service> {
         registry: Arc::new(Registry::new(usher_plugins::all())),
         process: Arc::new(Process::new(Map::new(), compat, usher_proxy::targets())),
         keyring: Arc::new(keys::ephemeral_keyring()?),
-        rules: Rules { probe_nodes: false, ..Rules::default() },
+        // Whether stream routes are served is a matter of the server's settings, which a file doesn't know.
+        rules: Rules { probe_nodes: false, stream_mode: true, ..Rules::default() },
     };
     Ok(Service::start(parts).await?)
 }

@@ -1,16 +1,22 @@
 //! The sample Conference API: real HTTP on a port of its own, with the endpoints of the article.
 //!
-//! Answers are Collection+JSON, as the public API that the article used made them.
+//! Answers are Collection+JSON, as the public API that the article used made them. Beside them stand the same data as GraphQL, gRPC and a
+//! WebSocket, and a mirror that tells what has arrived: so that whatever a gateway does can be seen without another program.
 
 mod data;
+mod graphql;
+mod grpc;
+mod live;
+mod mirror;
+pub(crate) mod serve;
 
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
@@ -18,6 +24,9 @@ use data::{SESSIONS, SPEAKERS, Session, Speaker, TOPICS};
 
 /// The type of its answers.
 const COLLECTION: &str = "application/vnd.collection+json";
+
+/// The largest body that it reads, in bytes.
+const MOST_BODY: usize = 1024 * 1024;
 
 /// Starts the API on a free port of loopback and says where.
 ///
@@ -29,15 +38,15 @@ pub(crate) async fn start() -> anyhow::Result<SocketAddr> {
         .context("could not start the conference API: no port is free on 127.0.0.1")?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router(address)).await {
-            tracing::error!(%error, "the conference API stopped");
-        }
+        serve::forever(listener, router(&address.to_string(), None)).await;
     });
     Ok(address)
 }
 
-fn router(address: SocketAddr) -> Router {
-    Router::new()
+/// Its endpoints. Links in answers lead to `host`, or are relative where it is empty; `name` is told in a header of each answer.
+pub(crate) fn router(host: &str, name: Option<&HeaderValue>) -> Router {
+    let base = if host.is_empty() { String::new() } else { format!("http://{host}") };
+    let router = Router::new()
         .route("/speakers", get(speakers))
         .route("/speaker/{id}", get(speaker))
         .route("/speaker/{id}/sessions", get(speaker_sessions))
@@ -47,8 +56,20 @@ fn router(address: SocketAddr) -> Router {
         .route("/session/{id}/topics", get(session_topics))
         .route("/topics", get(topics))
         .route("/topic/{id}", get(topic))
+        .route("/health", get(|| async { "well\n" }))
+        .route("/live", get(live::open))
+        .route("/graphql", get(graphql::answer_by_url).post(graphql::answer))
+        .route(grpc::GET_SPEAKER, post(grpc::get_speaker))
+        .route("/anything", any(mirror::tell))
+        .route("/anything/{*rest}", any(mirror::tell))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such resource") })
-        .with_state(Base(format!("http://{address}")))
+        .layer(DefaultBodyLimit::max(MOST_BODY))
+        .with_state(Base(base));
+    let Some(name) = name.cloned() else { return router };
+    router.layer(axum::middleware::map_response(move |mut response: Response| {
+        response.headers_mut().insert("x-served-by", name.clone());
+        std::future::ready(response)
+    }))
 }
 
 /// What links in answers begin with.

@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::strict::Strict;
+
 /// Connections of one listener at once; further ones wait to be accepted.
 const MOST_CONNECTIONS: usize = 1024;
 
@@ -27,6 +29,9 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long a client may take for a request's head, and stay silent between two requests.
 const HEAD_WITHIN: Duration = Duration::from_secs(30);
+
+/// A client that has never asked may be sending its first request when the server stops.
+const FIRST_WORD_WITHIN: Duration = Duration::from_millis(500);
 
 /// How long accepting pauses when the system refuses, such as for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -39,31 +44,38 @@ pub(super) struct Served {
     pub(super) tls: Option<TlsAcceptor>,
 }
 
+/// How servers are told to end.
+#[derive(Clone, Default)]
+pub(super) struct Stops {
+    /// Takes no more connections; those that are there end behind their answers.
+    pub(super) stop: CancellationToken,
+    /// Ends what is left.
+    pub(super) cut: CancellationToken,
+}
+
 /// Serves until told to stop; connections end in `tasks`.
-pub(super) async fn serve(
-    listener: TcpListener,
-    served: Served,
-    stop: CancellationToken,
-    tasks: TaskTracker,
-) {
+pub(super) async fn serve(listener: TcpListener, served: Served, stops: Stops, tasks: TaskTracker) {
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
         let accepted = tokio::select! {
-            () = stop.cancelled() => return,
+            () = stops.stop.cancelled() => return,
             accepted = accept(&listener, &places) => accepted,
         };
         let Some((stream, peer, place)) = accepted else { continue };
-        let (served, stop) = (served.clone(), stop.clone());
+        let (served, Stops { stop, cut }) = (served.clone(), stops.clone());
         tasks.spawn(async move {
-            match served.tls {
-                None => connection(stream, peer, served.router, stop).await,
-                Some(tls) => {
-                    if let Some(Some(stream)) = stop.run_until_cancelled(handshake(&tls, stream, peer)).await
-                    {
-                        connection(stream, peer, served.router, stop).await;
+            let served = async {
+                match served.tls {
+                    None => connection(stream, peer, served.router, stop).await,
+                    Some(tls) => {
+                        let shaken = stop.run_until_cancelled(handshake(&tls, stream, peer)).await;
+                        if let Some(Some(stream)) = shaken {
+                            connection(stream, peer, served.router, stop).await;
+                        }
                     }
                 }
-            }
+            };
+            cut.run_until_cancelled(served).await;
             drop(place);
         });
     }
@@ -105,19 +117,30 @@ async fn connection<S>(stream: S, peer: SocketAddr, router: Router, stop: Cancel
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let asked = CancellationToken::new();
+    let asks = asked.clone();
     let service = router.map_request(move |mut request: Request<Incoming>| {
+        asks.cancel();
         request.extensions_mut().insert(ConnectInfo(peer));
         request
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
-    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let served =
+        builder.serve_connection(TokioIo::new(Strict::new(stream)), TowerToHyperService::new(service));
     let mut served = std::pin::pin!(served);
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
         () = stop.cancelled() => {
-            served.as_mut().graceful_shutdown();
-            served.await
+            let word = tokio::time::timeout(FIRST_WORD_WITHIN, asked.cancelled());
+            tokio::select! {
+                biased;
+                ended = served.as_mut() => ended,
+                _ = word => {
+                    served.as_mut().graceful_shutdown();
+                    served.await
+                }
+            }
         }
     };
     if let Err(error) = ended {

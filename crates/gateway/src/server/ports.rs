@@ -5,37 +5,74 @@ use std::net::{SocketAddr, TcpListener};
 
 use anyhow::Context as _;
 use usher_proxy::StartError;
+use usher_proxy::handed::{Inherited, Transport};
+
+use crate::settings::Settings;
 
 /// Sockets that listen, but don't answer yet.
 pub(super) struct Sockets {
-    pub(super) listeners: Vec<TcpListener>,
+    pub(super) listeners: Vec<Listening>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Listening {
+    /// Whose it is.
+    pub(super) side: &'static str,
+    /// The address as it was asked for.
+    pub(super) asked: SocketAddr,
+    pub(super) listener: TcpListener,
 }
 
 impl Sockets {
     /// Where they listen; the real ports where 0 was asked for.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+        self.listeners.iter().filter_map(|one| one.listener.local_addr().ok()).collect()
     }
 }
 
-/// Binds all addresses of one side.
-pub(super) fn bind(side: &str, option: &str, addresses: &[SocketAddr]) -> anyhow::Result<Sockets> {
+/// Binds all addresses of one side, or goes on with the sockets of the process before.
+pub(super) fn bind(
+    side: &'static str,
+    option: &str,
+    addresses: &[SocketAddr],
+    inherited: &Inherited,
+) -> anyhow::Result<Sockets> {
     let listeners = addresses
         .iter()
-        .map(|address| {
-            let listener =
-                TcpListener::bind(address).map_err(|error| explain(side, option, *address, &error))?;
-            listener.set_nonblocking(true).with_context(|| format!("could not prepare {address}"))?;
-            Ok(listener)
+        .map(|asked| {
+            let listener = match inherited.take(side, Transport::Tcp, *asked).into_iter().next() {
+                Some(socket) => socket.into(),
+                None => TcpListener::bind(asked).map_err(|error| explain(side, option, *asked, &error))?,
+            };
+            listener.set_nonblocking(true).with_context(|| format!("could not prepare {asked}"))?;
+            Ok(Listening { side, asked: *asked, listener })
         })
         .collect::<anyhow::Result<_>>()?;
     Ok(Sockets { listeners })
 }
 
 /// The same sentence for the gateway's own listeners.
-pub(super) fn explain_proxy(error: StartError, wanted: &[SocketAddr]) -> anyhow::Error {
+pub(super) fn explain_proxy(error: StartError, settings: &Settings) -> anyhow::Error {
+    let wanted = &settings.proxy;
     match error {
-        StartError::Bind { address, source } => explain("gateway", "--proxy-listen", address, &source),
+        StartError::Bind { address, source } => {
+            let streams = &settings.streams;
+            let option = if wanted.contains(&address) {
+                "--proxy-listen"
+            } else if settings.tls.listen.contains(&address) {
+                "--tls-listen"
+            } else if streams.tcp.iter().any(|one| one.address == address && one.tls) {
+                "--stream-tls"
+            } else if streams.tcp.iter().any(|one| one.address == address) {
+                "--stream-tcp"
+            } else if streams.udp.contains(&address) {
+                "--stream-udp"
+            } else {
+                "apisix.proxy_protocol"
+            };
+            explain("gateway", option, address, &source)
+        }
         StartError::AccessLog { .. } | StartError::AccessLogFormat(_) => anyhow::Error::new(error)
             .context("the settings nginx_config.http.access_log and access_log_format can't be followed; name a file in a folder that exists, or leave them out"),
         other => anyhow::Error::new(other).context(format!("could not start the gateway on {wanted:?}")),
@@ -110,13 +147,17 @@ fn process_with_socket(inode: String) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use usher_proxy::handed::Inherited;
+
     use super::bind;
 
     #[test]
     fn a_taken_port_names_its_holder_and_the_option() {
-        let first = bind("Admin API", "--admin-listen", &["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let first =
+            bind("Admin API", "--admin-listen", &["127.0.0.1:0".parse().unwrap()], &Inherited::default())
+                .unwrap();
         let taken = first.addresses()[0];
-        let Err(error) = bind("chat side", "--chat-listen", &[taken]) else {
+        let Err(error) = bind("chat side", "--chat-listen", &[taken], &Inherited::default()) else {
             panic!("the port was taken twice")
         };
         let text = error.to_string();

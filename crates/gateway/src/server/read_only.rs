@@ -55,4 +55,12 @@ impl Store for ReadOnly {
     fn health(&self) -> Health {
         self.0.health()
     }
+
+    fn release(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.0.release()
+    }
+
+    fn resume(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.0.resume()
+    }
 }

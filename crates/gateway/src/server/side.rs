@@ -1,58 +1,101 @@
 //! The HTTP servers beside the gateway: Admin API, chat side, metrics, Control API, status API. They run on the main runtime, away from the
 //! workers.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use usher_admin::http::Form;
 use usher_admin::service::Service;
 use usher_chat::ChatParts;
 use usher_model::change::{Door, Principal, Role};
 use usher_pipeline::env::Process;
+use usher_proxy::handed::{Handed, Transport};
 
 use super::Addresses;
-use super::accept::{self, Served};
-use super::ports::Sockets;
+use super::accept::{self, Served, Stops};
+use super::ports::{Listening, Sockets};
 use crate::settings::Settings;
 
-/// Servers that were started, and how they are stopped.
+/// How long answers in flight may take when the servers stop.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
+
+/// Servers, which are opened together, and may be paused.
 #[derive(Default)]
 pub(super) struct Sides {
+    parts: Vec<Part>,
     tasks: TaskTracker,
-    stop: CancellationToken,
+    stops: Stops,
+}
+
+/// One of them.
+struct Part {
+    sockets: Sockets,
+    served: Served,
+    is_open: bool,
 }
 
 impl Sides {
-    /// Serves `router` on all of these sockets.
-    pub(super) fn serve(&mut self, sockets: Sockets, router: Router) -> anyhow::Result<()> {
-        self.serve_over(sockets, Served { router, tls: None })
+    /// Adds a server of `router` on all of these sockets; it answers from [`Sides::open`] on.
+    pub(super) fn add(&mut self, sockets: Sockets, router: Router) {
+        self.add_over(sockets, Served { router, tls: None });
     }
 
     /// The same, over TLS where it is asked for.
-    pub(super) fn serve_over(&mut self, sockets: Sockets, served: Served) -> anyhow::Result<()> {
-        for listener in sockets.listeners {
-            let listener = tokio::net::TcpListener::from_std(listener)
-                .context("could not hand a socket to the runtime")?;
-            self.tasks.spawn(accept::serve(listener, served.clone(), self.stop.clone(), self.tasks.clone()));
+    pub(super) fn add_over(&mut self, sockets: Sockets, served: Served) {
+        self.parts.push(Part { sockets, served, is_open: false });
+    }
+
+    /// Opens those that aren't open yet.
+    pub(super) fn open(&mut self) -> anyhow::Result<()> {
+        for part in self.parts.iter_mut().filter(|part| !part.is_open) {
+            part.is_open = true;
+            for one in &part.sockets.listeners {
+                let listener = one.listener.try_clone().and_then(tokio::net::TcpListener::from_std);
+                let listener = listener.context("could not hand a socket to the runtime")?;
+                let (served, stops) = (part.served.clone(), self.stops.clone());
+                self.tasks.spawn(accept::serve(listener, served, stops, self.tasks.clone()));
+            }
         }
         Ok(())
     }
 
-    /// Stops them; answers in flight are sent, idle connections closed.
-    pub(super) async fn stop(self) {
-        self.stop.cancel();
+    /// Their sockets, for another process.
+    pub(super) fn handed(&self) -> io::Result<Vec<Handed>> {
+        let all = self.parts.iter().flat_map(|part| &part.sockets.listeners);
+        let handed = |one: &Listening| {
+            let sockets = vec![one.listener.try_clone()?.into()];
+            Ok(Handed { purpose: one.side.to_owned(), transport: Transport::Tcp, asked: one.asked, sockets })
+        };
+        all.map(handed).collect()
+    }
+
+    /// Takes no more connections and ends those that are there; answers in flight are sent. New clients wait in the sockets until they are opened
+    /// again, here or by whoever has the sockets as well.
+    pub(super) async fn pause(&mut self) {
+        self.stops.stop.cancel();
         self.tasks.close();
         // A stream that a client keeps open must not hold the end up.
-        if tokio::time::timeout(std::time::Duration::from_secs(2), self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(ENDS_WITHIN, self.tasks.wait()).await.is_err() {
             tracing::info!("closed connections of the admin side that were still open");
         }
+        self.stops.cut.cancel();
+        (self.tasks, self.stops) = Default::default();
+        self.parts.iter_mut().for_each(|part| part.is_open = false);
+    }
+
+    /// Stops them; answers in flight are sent, idle connections closed.
+    pub(super) async fn stop(mut self) {
+        // Nobody waits in a socket that no one will accept from.
+        self.parts.clear();
+        self.pause().await;
     }
 }
 
@@ -67,6 +110,9 @@ pub(super) fn chat_router(settings: &Settings, service: &Arc<Service>, addresses
         public_url,
         admin_paths,
         allowed_hosts: own_hosts(&addresses.chat),
+        token_required: settings.chat_token_required,
+        verification_tokens: settings.verification_tokens.clone(),
+        oauth: settings.oauth,
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
-use usher_admin::keys;
+use usher_admin::keys::{self, Placed};
 use usher_model::compat::Behaviour;
 use usher_model::kind::Key;
 use usher_model::mask::{is_mask, is_reference};
@@ -43,6 +43,9 @@ async fn open_any(
     let data = &settings.data;
     if let StoreKind::Memory = settings.store {
         return Ok((Arc::new(Memory::new()), Arc::new(keys::ephemeral_keyring()?)));
+    }
+    if let Some(shared) = &settings.keyring_file {
+        take_keyring(data, shared)?;
     }
     refuse_lost_keyring(data)?;
     let keyring = Arc::new(with_apisix(keys::load_or_create_keyring(data)?, settings)?);
@@ -128,7 +131,21 @@ fn sealing(keyring: &Arc<Keyring>, registry: &Arc<Registry>) -> Sealing {
             good
         }),
         open: Box::new(move |key: &Key, value: &mut Value| opening.open_all(&key.path(), value).is_ok()),
+        amend: Box::new(usher_admin::service::amend),
     }
+}
+
+/// The keyring that gateways share becomes the data folder's. One that is there already stays if it holds a key that the shared one lacks.
+pub(crate) fn take_keyring(data: &Path, shared: &Path) -> anyhow::Result<Placed> {
+    let placed = keys::place_keyring(data, shared)?;
+    if placed == Placed::Other {
+        bail!(
+            "{} holds a key that {} lacks, so that it stays; hand out a file with all keys, or take another data folder",
+            data.join("keyring.key").display(),
+            shared.display()
+        );
+    }
+    Ok(placed)
 }
 
 /// A new keyring beside an old store could open none of its secrets, and what is sealed with it could not be read once the old one is back.

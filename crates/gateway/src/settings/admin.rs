@@ -23,6 +23,8 @@ pub(crate) struct AdminApi {
     pub(crate) no_cors: bool,
     /// The certificate it shows; plain HTTP without.
     pub(crate) tls: Option<AdminTls>,
+    /// `true` leaves the console out.
+    pub(crate) no_console: bool,
     /// How answers look, and which parts there are.
     pub(crate) form: Form,
 }
@@ -57,23 +59,11 @@ pub(super) fn read(file: &Document<'_>, settings: &mut Settings) -> Result<(), S
         api.allowed = texts(NAME, value)?.iter().map(|text| network(NAME, text)).collect::<Result<_, _>>()?;
     }
     api.tls = tls(file, &mut settings.warnings)?;
+    api.no_console = file.truth("deployment.admin.enable_admin_ui")? == Some(false);
     // Any other version than v3 is the old one, as in APISIX.
     if file.text("deployment.admin.admin_api_version")?.is_some_and(|version| version != "v3") {
         api.form.envelopes = Envelopes::V2;
     }
-    api.form.streams = match file.text("apisix.proxy_mode")? {
-        None | Some("http") => false,
-        Some("http&stream") => {
-            settings.warnings.push(
-                "apisix.proxy_mode: http&stream lets stream routes be kept, but this version of Usher serves no streams"
-                    .to_owned(),
-            );
-            true
-        }
-        Some(other) => {
-            return Err(format!("apisix.proxy_mode: {other} is not supported; write http or http&stream"));
-        }
-    };
     // A file is managed by whoever writes it.
     api.form.standalone = settings.role == Role::Traditional
         && file.text("deployment.role_traditional.config_provider")? == Some("yaml")
@@ -253,7 +243,6 @@ mod tests {
         assert_eq!(form("deployment: {admin: {admin_api_version: v2}}").unwrap().envelopes, Envelopes::V2);
         assert_eq!(form("deployment: {admin: {admin_api_version: v3}}").unwrap().envelopes, Envelopes::V3);
         assert!(form("apisix: {proxy_mode: http&stream}").unwrap().streams);
-        assert!(form("apisix: {proxy_mode: stream}").unwrap_err().contains("http&stream"));
         assert!(form("deployment: {role_traditional: {config_provider: yaml}}").unwrap().standalone);
         for other in [
             "deployment: {role_traditional: {config_provider: etcd}}",

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use usher_model::compat::{Behaviour, Compat};
 use usher_model::nearest::nearest;
-use usher_proxy::options::AccessLog;
+use usher_proxy::options::{AccessLog, Escape};
 
 use super::known::{ONLY_KNOWN, SUPPORTED, covered, is_section};
 use super::listen::{Listen, addresses};
-use super::{Settings, admin, plugin_attr, server, store};
+use super::{Settings, acme, admin, plugin_attr, server, store, streams, tls, upstream};
 
 /// Why a settings file can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -71,12 +71,17 @@ fn read(document: &Value) -> Result<Settings, String> {
     if let Some(text) = file.text("data")? {
         settings.data = PathBuf::from(text);
     }
+    settings.keyring_file = file.text("keyring_file")?.map(PathBuf::from);
     store::read(&file, &mut settings)?;
     if let Some(count) = file.whole("workers")?.or(file.auto_whole("nginx_config.worker_processes")?) {
         settings.workers = workers(count)?;
     }
     admin::read_beside(&file, &mut settings)?;
+    acme::read(&file, &mut settings)?;
+    tls::read(&file, &mut settings)?;
+    tls::read_balancers(&file, &mut settings)?;
     read_listeners(&file, &mut settings)?;
+    streams::read(&file, &mut settings)?;
     admin::read(&file, &mut settings)?;
     if let Some(value) = file.at("compat") {
         settings.compat = compat(value)?;
@@ -94,20 +99,81 @@ fn read(document: &Value) -> Result<Settings, String> {
     }
     settings.public_url = file.text("chat.public_url")?.map(public_url).transpose()?;
     settings.published_on_loopback = file.truth("chat.published_on_loopback")?.unwrap_or(false);
+    settings.chat_token_required = file.truth("chat.token_required")?.unwrap_or(false);
+    settings.oauth = read_oauth(&file, settings.public_url.as_deref())?;
+    // Whoever is let in shows it by a token; without one there would be nothing to be let in to.
+    settings.chat_token_required |= settings.oauth.is_some();
+    if let Some(token) = file.text("chat.verification_tokens.openai")? {
+        settings.verification_tokens = vec![("openai".to_owned(), token.to_owned())];
+    }
     if let Some(value) = file.at("apisix.trusted_addresses") {
         settings.trusted_addresses = texts("apisix.trusted_addresses", value)?;
     }
+    settings.http2 = file.truth("apisix.enable_http2")?.unwrap_or(true);
     if let Some(router) = file.text("apisix.router.http")? {
-        if !matches!(router, "radixtree_host_uri" | "radixtree_uri") {
+        if !matches!(router, "radixtree_host_uri" | "radixtree_uri" | "radixtree_uri_with_parameter") {
             return Err(format!(
-                "apisix.router.http: {router} is not supported; write radixtree_host_uri or radixtree_uri"
+                "apisix.router.http: {router} is not supported; write radixtree_host_uri, radixtree_uri or radixtree_uri_with_parameter"
             ));
         }
         router.clone_into(&mut settings.router);
     }
+    read_paths(&file, &mut settings)?;
+    read_limits(&file, &mut settings)?;
     plugin_attr::read(&file, &mut settings)?;
-    read_access_log(&file, &mut settings)?;
+    upstream::read(&file, &mut settings)?;
+    settings.access_log = read_access_log(&file, "nginx_config.http")?;
+    settings.stream_access_log = read_access_log(&file, "nginx_config.stream")?;
     Ok(settings)
+}
+
+fn read_oauth(file: &Document<'_>, public_url: Option<&str>) -> Result<Option<usher_chat::Oauth>, String> {
+    let private_clients = file.truth("chat.oauth_private_clients")?.unwrap_or(false);
+    if file.truth("chat.oauth")? != Some(true) {
+        return Ok(None);
+    }
+    let is_local = |url: &str| {
+        let host = url.trim_start_matches("http://");
+        ["localhost", "127.0.0.1", "[::1]"].iter().any(|name| {
+            host.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
+        })
+    };
+    match public_url {
+        Some(url) if !url.starts_with("https://") && !is_local(url) => Err(format!(
+            "chat.oauth: passwords and tokens would travel in clear to {url}; put TLS in front of the chat side and write its https:// address into \
+             chat.public_url"
+        )),
+        _ => Ok(Some(usher_chat::Oauth { private_clients })),
+    }
+}
+
+fn read_paths(file: &Document<'_>, settings: &mut Settings) -> Result<(), String> {
+    settings.paths.delete_tail_slash = file.truth("apisix.delete_uri_tail_slash")?.unwrap_or(false);
+    settings.paths.like_servlet = file.truth("apisix.normalize_uri_like_servlet")?.unwrap_or(false);
+    if file.truth("apisix.match_uri_encoded_slash")? == Some(false) {
+        settings.warnings.push(
+            "apisix.match_uri_encoded_slash: false does nothing here: %2F is never read as a slash, neither by routes nor by plugins".to_owned(),
+        );
+    }
+    settings.show_upstream_status =
+        file.truth("apisix.show_upstream_status_in_response_header")?.unwrap_or(false);
+    settings.debug = file.truth("apisix.enable_debug")?.unwrap_or(false);
+    Ok(())
+}
+
+fn read_limits(file: &Document<'_>, settings: &mut Settings) -> Result<(), String> {
+    let whole = |name: &str| match file.whole(name)? {
+        Some(0) => Err(format!("{name}: 0 would let nobody in; leave it out for no bound")),
+        found => Ok(found),
+    };
+    let count = |name: &str| {
+        let found = whole(name)?;
+        Ok::<_, String>(found.map(|count| usize::try_from(count).unwrap_or(usize::MAX)))
+    };
+    settings.most_connections = count("limits.connections")?;
+    settings.most_connections_per_client = count("limits.connections_per_client")?;
+    settings.most_memory_bytes = whole("limits.memory_mib")?.map(|mib| mib.saturating_mul(1 << 20));
+    Ok(())
 }
 
 fn read_listeners(file: &Document<'_>, settings: &mut Settings) -> Result<(), String> {
@@ -116,6 +182,7 @@ fn read_listeners(file: &Document<'_>, settings: &mut Settings) -> Result<(), St
     }
     let own = [
         ("listen.proxy", &mut settings.proxy),
+        ("listen.tls", &mut settings.tls.listen),
         ("listen.admin", &mut settings.admin),
         ("listen.chat", &mut settings.chat),
         ("listen.metrics", &mut settings.metrics),
@@ -137,16 +204,25 @@ fn read_listeners(file: &Document<'_>, settings: &mut Settings) -> Result<(), St
     Ok(())
 }
 
-/// The role of this process; part of the Admin API's section, but about more than that.
-fn read_access_log(file: &Document<'_>, settings: &mut Settings) -> Result<(), String> {
-    let path = file.text("nginx_config.http.access_log")?;
-    let on = file.truth("nginx_config.http.enable_access_log")?.unwrap_or(path.is_some());
-    if on {
-        let format = file.text("nginx_config.http.access_log_format")?.map(str::to_owned);
-        settings.access_log =
-            Some(AccessLog { path: path.filter(|path| *path != "/dev/stdout").map(PathBuf::from), format });
+/// One of the access logs, as the members of this section say it.
+fn read_access_log(file: &Document<'_>, section: &str) -> Result<Option<AccessLog>, String> {
+    let name = |member: &str| format!("{section}.{member}");
+    let path = file.text(&name("access_log"))?;
+    if !file.truth(&name("enable_access_log"))?.unwrap_or(path.is_some()) {
+        return Ok(None);
     }
-    Ok(())
+    let format = file.text(&name("access_log_format"))?.map(str::to_owned);
+    let escape = match file.text(&name("access_log_format_escape"))? {
+        None | Some("default") => Escape::Plain,
+        Some("json") => Escape::Json,
+        Some("none") => Escape::None,
+        Some(other) => {
+            let name = name("access_log_format_escape");
+            return Err(format!("{name}: {other} is not known; write default, json or none"));
+        }
+    };
+    let path = path.filter(|path| *path != "/dev/stdout").map(PathBuf::from);
+    Ok(Some(AccessLog { path, format, escape }))
 }
 
 fn check_names(above: &str, members: &Map<String, Value>, warnings: &mut Vec<String>) -> Result<(), String> {
@@ -234,7 +310,7 @@ pub(super) fn only_members(place: &str, value: &Value, known: &[&str]) -> Result
 
 /// The address under which clients reach the chat side: a scheme, a host, perhaps a port.
 fn public_url(text: &str) -> Result<String, String> {
-    let url: Option<axum::http::Uri> = text.parse().ok();
+    let url: Option<http::Uri> = text.parse().ok();
     let good = url.is_some_and(|url| {
         matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some() && url.query().is_none()
     });
@@ -332,7 +408,7 @@ mod tests {
         );
         assert_eq!(
             settings.unwrap_err(),
-            "compat: openresty is not a behaviour; write apisix for all, or some of key-in-query-or-cookie, admin-cors, real-ip-from-loopback, unverified-upstreams, apisix-names, known-admin-keys, apisix-encryption"
+            "compat: openresty is not a behaviour; write apisix for all, or some of key-in-query-or-cookie, admin-cors, real-ip-from-loopback, unverified-upstreams, apisix-names, known-admin-keys, apisix-encryption, unsigned-hmac-target, jwe-without-aad, plain-http-credentials"
         );
         let settings = parsed(
             "apisix:\n  node_listen:\n    - 9080\n    - {ip: 127.0.0.2, port: 9081}\n\
@@ -390,9 +466,20 @@ mod tests {
     }
 
     #[test]
+    fn http2_is_on_until_it_is_switched_off() {
+        for (yaml, wanted) in
+            [("{}", true), ("apisix: {enable_http2: true}", true), ("apisix: {enable_http2: false}", false)]
+        {
+            let settings = parsed(yaml).unwrap();
+            assert_eq!((settings.http2, settings.warnings.len()), (wanted, 0), "{yaml}");
+        }
+        assert!(parsed("apisix: {enable_http2: maybe}").unwrap_err().starts_with("apisix.enable_http2"));
+    }
+
+    #[test]
     fn a_setting_that_does_nothing_is_warned_about_by_name() {
-        let settings = parsed("apisix:\n  enable_http2: true\ndiscovery:\n  dns: {}\n").unwrap();
+        let settings = parsed("apisix:\n  enable_heartbeat: true\nwasm:\n  plugins: []\n").unwrap();
         assert_eq!(settings.warnings.len(), 2);
-        assert!(settings.warnings[0].starts_with("apisix.enable_http2 "), "{:?}", settings.warnings);
+        assert!(settings.warnings[0].starts_with("apisix.enable_heartbeat "), "{:?}", settings.warnings);
     }
 }

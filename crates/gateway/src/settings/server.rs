@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn only_the_plugins_that_are_listed_are_on() {
-        let settings = parsed("plugins: [key-auth, limit-cout, zipkin]\n").unwrap();
+        let settings = parsed("plugins: [key-auth, limit-cout, skywalking]\n").unwrap();
         assert_eq!(settings.plugins.as_deref(), Some(&["key-auth".to_owned()][..]));
         assert!(settings.warnings[0].contains("did you mean limit-count?"), "{:?}", settings.warnings);
         assert_eq!(settings.warnings.len(), 2);

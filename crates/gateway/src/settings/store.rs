@@ -195,11 +195,7 @@ fn etcd(file: &Document<'_>, asked: Option<&str>, settings: &mut Settings) -> Re
     options.password = file.text("deployment.etcd.password")?.map(|text| Secret::new(text.to_owned()));
     if let Some(tls) = section.get("tls") {
         only_members("deployment.etcd.tls", tls, &["cert", "key", "verify", "sni"])?;
-        if tls.get("sni").is_some() {
-            settings.warnings.push(
-                "deployment.etcd.tls.sni is a setting of APISIX that Usher does not act upon".to_owned(),
-            );
-        }
+        options.sni = file.text("deployment.etcd.tls.sni")?.map(str::to_owned);
         options.cert = file.text("deployment.etcd.tls.cert")?.map(PathBuf::from);
         options.key = file.text("deployment.etcd.tls.key")?.map(PathBuf::from);
         options.verify = file.truth("deployment.etcd.tls.verify")?.unwrap_or(true);
@@ -221,12 +217,14 @@ impl Settings {
         }
     }
 
-    /// What the role takes away, whatever was said of listeners, and what the other settings add to the store.
-    ///
-    /// # Errors
-    /// A file of the settings can't be read.
-    pub(crate) fn settle(&mut self) -> Result<(), String> {
+    /// Leaves out the listeners that the gateway's role has no use for.
+    pub(crate) fn settle_listeners(&mut self) {
         let mut none = Vec::new();
+        if self.role == Role::ControlPlane {
+            self.tls.listen.clear();
+            self.behind_balancer = usher_proxy::options::BehindBalancer::default();
+            self.streams = usher_proxy::options::Streams::default();
+        }
         let (off, side) = match self.role {
             Role::Traditional => (&mut none, "nothing"),
             Role::ControlPlane => (&mut self.proxy, "the gateway"),
@@ -236,6 +234,14 @@ impl Settings {
             tracing::info!(role = ?self.role, "{side} does not listen in this role");
             off.clear();
         }
+    }
+
+    /// What the role takes away, whatever was said of listeners, and what the other settings add to the store.
+    ///
+    /// # Errors
+    /// A file of the settings can't be read.
+    pub(crate) fn settle(&mut self) -> Result<(), String> {
+        self.settle_listeners();
         let secret = |place: &Option<PathBuf>| -> Result<Option<String>, String> {
             let Some(path) = place else { return Ok(None) };
             let text = std::fs::read_to_string(path)
@@ -243,6 +249,18 @@ impl Settings {
             Ok(Some(text.trim().to_owned()))
         };
         let data = self.data.clone();
+        let is_empty = match &self.store {
+            StoreKind::Memory => true,
+            StoreKind::Embedded => !data.join("usher.redb").exists(),
+            _ => false,
+        };
+        if self.role == Role::DataPlane && is_empty {
+            return Err(
+                "deployment.role is data_plane, but nothing says where its configuration comes from, and no store is in its data folder; name \
+                 deployment.etcd.host, or --store etcd://HOST:2379, or a file (deployment.role_data_plane.config_provider: yaml)"
+                    .to_owned(),
+            );
+        }
         match &mut self.store {
             StoreKind::Embedded | StoreKind::Memory => {}
             StoreKind::File(options) => options.keep = Some(data),
@@ -311,12 +329,13 @@ mod tests {
     fn apisix_s_own_settings_of_role_provider_and_etcd_are_followed() {
         let settings = parsed(
             "deployment:\n  role: data_plane\n  role_data_plane: {config_provider: etcd}\n  etcd:\n    host: ['https://a:2379', 'https://b:2379']\n    \
-             prefix: /gw\n    timeout: 2\n    user: u\n    password: canary\n    tls: {cert: c.pem, key: k.pem, verify: false}\n",
+             prefix: /gw\n    timeout: 2\n    user: u\n    password: canary\n    tls: {cert: c.pem, key: k.pem, verify: false, sni: etcd.example}\n",
         )
         .unwrap();
         assert_eq!(settings.role, Role::DataPlane);
         let StoreKind::Etcd(options) = settings.store else { panic!("no etcd") };
         assert_eq!((options.endpoints.len(), options.prefix.as_str(), options.verify), (2, "/gw", false));
+        assert_eq!(options.sni.as_deref(), Some("etcd.example"));
         assert!(!format!("{options:?}").contains("canary"));
         let mut settings =
             parsed("deployment: {role: data_plane, role_data_plane: {config_provider: yaml}}\n").unwrap();

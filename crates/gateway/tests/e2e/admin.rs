@@ -38,8 +38,8 @@ fn bad_input_changes_nothing_and_names_the_field() {
             "failed to check the configuration of plugin limit-count err",
         ),
         (
-            json!({ "uri": "/a", "filter_func": "function(vars) return true end", "plugins": {} }),
-            "filter_func",
+            json!({ "uri": "/a", "filter_func": "function(vars) return true", "plugins": {} }),
+            "failed to load 'filter_func' string: filter_func:1: ",
         ),
     ] {
         let answer = usher.admin("PUT", "/routes/1", Some(&body));
@@ -114,4 +114,49 @@ fn metrics_count_what_was_served() {
         })
     });
     assert_eq!(request(usher.address("metrics"), "GET", "/other", &[], b"").status, 404);
+}
+
+#[test]
+fn an_upstream_may_name_a_client_certificate_by_its_id() {
+    let usher = Usher::start(&["--store", "memory"]);
+    let made = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
+    let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    usher.put("/ssls/client", &json!({ "type": "client", "cert": cert, "key": key }));
+    usher.put("/ssls/server", &json!({ "sni": "a.example", "cert": cert, "key": key }));
+    // It is tried to be built before it is stored, and that must not need what only the running gateway knows.
+    let upstream = |id: &str| json!({ "scheme": "https", "nodes": { "127.0.0.1:9": 1 }, "tls": { "client_cert_id": id } });
+    usher.put("/upstreams/u", &upstream("client"));
+    usher.put("/services/s", &json!({ "upstream": upstream("client") }));
+    usher.put("/routes/r", &json!({ "uri": "/a", "upstream": upstream("client") }));
+    let status =
+        request(usher.address("admin"), "GET", "/usher/v1/status", &[("X-API-KEY", KEY)], b"").json();
+    assert_eq!(status["problems"], json!([]), "{status}");
+    for (id, part) in [("server", "wrong ssl type"), ("none", "response code: 404")] {
+        for (path, value) in
+            [("/upstreams/u", upstream(id)), ("/routes/r", json!({ "uri": "/a", "upstream": upstream(id) }))]
+        {
+            let answer = usher.admin("PUT", path, Some(&value));
+            assert_eq!(answer.status, 400, "{}", answer.text());
+            assert!(answer.text().contains(part), "{}", answer.text());
+        }
+    }
+}
+
+#[test]
+fn stream_routes_are_stored_where_the_settings_say_so() {
+    let route = json!({ "server_port": 9100, "upstream": { "nodes": { "127.0.0.1:9": 1 } } });
+    for (mode, status) in [("http", 400), ("http&stream", 201)] {
+        let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
+        let config = folder.path().join("config.yaml");
+        std::fs::write(&config, format!("apisix: {{proxy_mode: {mode}}}\n")).unwrap();
+        let words = ["--store", "memory", "--config", config.to_str().unwrap()];
+        let usher = Usher::start_in(std::sync::Arc::clone(&folder), &words);
+        let answer = usher.admin("PUT", "/stream_routes/1", Some(&route));
+        assert_eq!(answer.status, status, "{mode}: {}", answer.text());
+        if status == 400 {
+            assert!(answer.text().contains("stream mode is disabled"), "{}", answer.text());
+        } else {
+            assert_eq!(usher.admin("GET", "/stream_routes/1", None).json()["value"]["server_port"], 9100);
+        }
+    }
 }

@@ -19,8 +19,12 @@ fn far(words: &[&str]) -> Usher {
 }
 
 fn far_in(folder: Arc<tempfile::TempDir>, words: &[&str]) -> Usher {
+    far_of(folder, "compat: apisix\n", words)
+}
+
+fn far_of(folder: Arc<tempfile::TempDir>, settings: &str, words: &[&str]) -> Usher {
     let config = folder.path().join("far.yaml");
-    std::fs::write(&config, "compat: apisix\n").unwrap();
+    std::fs::write(&config, settings).unwrap();
     let mut all = vec!["--config", config.to_str().unwrap()];
     all.extend(words);
     Usher::start_in(Arc::clone(&folder), &all)
@@ -252,4 +256,64 @@ fn a_start_that_can_t_work_is_refused_with_the_next_step() {
     assert!(text.contains(&free), "{text}");
     let text = begin(&["--store", &format!("http://{free}")]);
     assert!(text.contains(&format!("apisix+http://{free}")), "{text}");
+}
+
+#[test]
+fn a_loss_is_held_back_until_a_person_accepts_it() {
+    let Pair { far, near } = Pair::start();
+    let desk = crate::cli::Desk::of(near);
+    for id in ["a", "b", "c"] {
+        far.put(&format!("/routes/{id}"), &json!({ "uri": format!("/{id}"), "plugins": {} }));
+    }
+    eventually("they are known", || desk.json(&["list", "-o", "json"])["route"] == 3);
+    assert!(desk.done(&["status", "--accept"]).contains("nothing is held back"));
+    // All at once: to who looks, the far side lost everything.
+    let each = ["a", "b", "c"].map(|id| json!({ "op": "delete", "kind": "route", "id": id }));
+    let gone = json!({ "changes": each });
+    let fields = [("X-API-KEY", KEY), ("Content-Type", "application/json")];
+    let plan = request(far.address("admin"), "POST", "/usher/v1/plans", &fields, gone.to_string().as_bytes());
+    let id = plan.json()["id"].as_str().unwrap().to_owned();
+    let agreed = json!({ "approval": { "person": "test" } }).to_string();
+    let path = format!("/usher/v1/plans/{id}/apply");
+    let applied = request(far.address("admin"), "POST", &path, &fields, agreed.as_bytes());
+    assert_eq!(applied.status, 200, "{}", applied.text());
+    eventually("the loss is held", || desk.json(&["status", "-o", "json"])["store"]["held"].is_string());
+    assert!(desk.done(&["status"]).contains("held back"));
+    assert_eq!(desk.json(&["list", "-o", "json"])["route"], 3, "their copies serve");
+    // Nothing is written over ghosts meanwhile.
+    let refused = desk.usher.admin("PUT", "/routes/a", Some(&json!({ "uri": "/new", "plugins": {} })));
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.text().contains("nothing is written meanwhile"), "{}", refused.text());
+    assert_eq!(far.admin("GET", "/routes/a", None).status, 404);
+    let viewer = desk.done(&["token", "create", "eyes", "--role", "viewer"]);
+    assert!(!viewer.is_empty());
+    let said = desk.done(&["status", "--accept"]);
+    assert!(said.contains("confirmed"), "{said}");
+    eventually("it is in force", || desk.json(&["list", "-o", "json"])["route"] == 0);
+    assert!(desk.json(&["status", "-o", "json"])["store"]["held"].is_null());
+    desk.usher.put("/routes/a", &json!({ "uri": "/new", "plugins": {} }));
+    assert_eq!(far.admin("GET", "/routes/a", None).status, 200);
+}
+
+#[test]
+fn a_plan_there_says_that_it_is_not_written_at_once_and_what_was_written_is_told() {
+    // The far side doesn't know a plugin that this one does, so that the second object is refused there.
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let far = far_of(Arc::clone(&folder), "compat: apisix\nplugins: [cors]\n", &["--store", "memory"]);
+    let near = near(Arc::new(tempfile::tempdir().unwrap()), &far.address("admin").to_string());
+    let desk = crate::cli::Desk::of(near);
+    let file = desk.file(
+        "two.yaml",
+        "usher: 1\nroutes:\n  a: {uri: /a, plugins: {cors: {}}}\n  b: {uri: /b, plugins: {ip-restriction: {whitelist: [10.0.0.0/8]}}}\n",
+    );
+    let dry = desk.done(&["apply", "-f", crate::cli::word(&file), "--dry-run"]);
+    assert!(dry.contains("has no transactions"), "{dry}");
+    let said = desk.say(&["apply", "-f", crate::cli::word(&file), "--yes"]);
+    assert_ne!(said.code, 0, "{said:?}");
+    assert!(said.err.contains("1 of 2 objects were written (route a)"), "{said:?}");
+    let newest = desk.json(&["history", "-o", "json"])[0].clone();
+    assert_eq!((&newest["total"], &newest["not_written"]), (&json!(1), &json!(1)), "{newest}");
+    assert!(desk.done(&["history"]).contains("in part, 1 not written"));
+    desk.done(&["undo", "--yes"]);
+    assert_eq!(far.admin("GET", "/routes/a", None).status, 404);
 }

@@ -30,7 +30,12 @@ pub(crate) struct Said {
 
 impl Desk {
     pub(crate) fn new() -> Self {
-        Self { usher: Usher::start(&["--store", "memory"]), folder: tempfile::tempdir().unwrap() }
+        Self::of(Usher::start(&["--store", "memory"]))
+    }
+
+    /// At a server that runs already.
+    pub(crate) fn of(usher: Usher) -> Self {
+        Self { usher, folder: tempfile::tempdir().unwrap() }
     }
 
     /// Runs a command with the admin key.

@@ -1,5 +1,7 @@
 //! What every port answers to somebody without a key: a list, each entry with the reason why it may.
 
+use usher_model::kind::Kind;
+
 use crate::support::{Usher, request};
 
 /// Side, method, path, status, and why.
@@ -48,6 +50,66 @@ fn every_port_answers_strangers_as_listed() {
                 matches!(foreign.status, 421 | 404),
                 "{method} {path} of {side} as evil.test: {}",
                 foreign.status
+            );
+        }
+    }
+}
+
+/// Everything that the documents of the Admin port name, and every collection, with every method; those that answer, and why.
+#[test]
+fn no_place_of_the_admin_port_is_open() {
+    const PUBLIC: [(&str, &str); 4] = [
+        ("/usher/v1/openapi.json", "the API's document tells nothing of this gateway"),
+        ("/usher/v1/openapi.yaml", "the same"),
+        ("/usher/v1/session", "it asks for a password or a key itself, and tells nobody of anybody else"),
+        ("/usher/v1/setup", "it asks for the one-time code itself"),
+    ];
+    let usher = Usher::start(&["--store", "memory"]);
+    let admin = usher.address("admin");
+    let document = request(admin, "GET", "/usher/v1/openapi.json", &[], b"").json();
+    let mut places: Vec<String> = document["paths"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(|path| path.replace("{kind}", "routes").replace(['{', '}'], ""))
+        .collect();
+    assert!(places.len() > 20, "{places:?}");
+    for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_below_another()) {
+        let collection = format!("/apisix/admin/{}", kind.collection());
+        places.extend(["", "/1", "/1/name", "?ttl=1"].map(|rest| format!("{collection}{rest}")));
+    }
+    for rest in [
+        "consumers/a/credentials",
+        "consumers/a/credentials/1",
+        "services/1/graphql_cost_decorations",
+        "plugins/list",
+        "plugins/reload",
+        "plugins/key-auth",
+        "schema/route",
+        "schema/plugins/key-auth",
+        "schema/validate/routes",
+        "configs",
+        "configs/validate",
+        "nothing",
+    ] {
+        places.push(format!("/apisix/admin/{rest}"));
+    }
+    for place in places {
+        for method in ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"] {
+            let seen = request(admin, method, &place, &[("Content-Type", "application/json")], b"{}");
+            let public = PUBLIC.iter().any(|(path, _)| *path == place);
+            let asks_itself = place.ends_with("/session") || place.ends_with("/setup");
+            let wanted: &[u16] = match (public, asks_itself) {
+                // What is sent here is no password, key or code; who has no session may end it.
+                (_, true) => &[200, 204, 400, 401, 403, 405, 422],
+                (true, false) => &[200, 405],
+                (false, false) => &[401, 404, 405],
+            };
+            assert!(wanted.contains(&seen.status), "{method} {place}: {} {}", seen.status, seen.text());
+            assert!(
+                public || seen.status == 401 || !seen.text().contains("\"value\""),
+                "{method} {place}: {}",
+                seen.text()
             );
         }
     }

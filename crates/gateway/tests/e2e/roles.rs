@@ -25,7 +25,12 @@ fn a_control_plane_is_managed_and_serves_no_traffic() {
 
 #[test]
 fn a_data_plane_takes_no_change_whatever_its_store_could() {
-    let usher = start("deployment: {role: data_plane}\n", &[]);
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    // A data plane serves a store that is there, such as a restored one.
+    drop(Usher::start_in(Arc::clone(&folder), &[]));
+    let config = folder.path().join("config.yaml");
+    std::fs::write(&config, "deployment: {role: data_plane}\n").unwrap();
+    let usher = Usher::start_in(folder, &["--config", config.to_str().unwrap()]);
     assert_eq!(usher.addresses["admin"], json!([]));
     let route = json!({ "uri": "/a", "plugins": {} }).to_string();
     let fields = [("Content-Type", "application/json")];

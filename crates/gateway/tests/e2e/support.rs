@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 /// The admin key of the tests.
 pub(crate) const KEY: &str = "a-key-that-only-tests-have";
 
+/// A secret that only the environment of the gateway holds.
+pub(crate) const MOBILE_APP_KEY: &str = "canary-of-the-environment-91f2";
+
 /// A running Usher; killed when dropped.
 pub(crate) struct Usher {
     child: Child,
@@ -30,6 +33,7 @@ pub(crate) fn binary() -> Command {
         "USHER_MODEL_URL",
         "USHER_MODEL",
         "USHER_MODEL_KEY",
+        "USHER_TOKEN",
         "USHER_LOG",
     ] {
         command.env_remove(name);
@@ -62,6 +66,7 @@ impl Usher {
             .args(words)
             .env("USHER_ADMIN_KEY", KEY)
             .env("USHER_LOG", level)
+            .env("MOBILE_APP_KEY", MOBILE_APP_KEY)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -270,11 +275,11 @@ fn answer_all(stream: TcpStream, name: &str, counted: &AtomicUsize) {
 }
 
 /// One request as it arrives: its head (trailers behind it), and its body without chunks. `None` at the end of the stream.
-fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
+pub(crate) fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
     let mut head = read_lines(reader)?;
     let lower = head.to_ascii_lowercase();
     let mut body = Vec::new();
-    if lower.contains("transfer-encoding: chunked") {
+    if lower.lines().any(|line| line.starts_with("transfer-encoding: chunked")) {
         loop {
             let mut line = String::new();
             reader.read_line(&mut line).ok()?;

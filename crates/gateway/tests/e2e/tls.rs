@@ -190,3 +190,38 @@ fn refused(settings: &str, data: &Path) -> String {
     assert!(!output.status.success(), "it started");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
+
+#[test]
+fn the_command_line_trusts_an_authority_and_proves_who_it_is() {
+    let files = Files::new();
+    let usher = start(&files.settings("server.pem", "server.key", Some("ca.pem")));
+    let url = format!("https://localhost:{}", usher.address("admin").port());
+    let both = |name: &str| {
+        let part = |ending: &str| std::fs::read_to_string(files.path(&format!("{name}.{ending}"))).unwrap();
+        files.write(&format!("{name}.both"), &format!("{}{}", part("pem"), part("key")));
+        files.path(&format!("{name}.both")).to_str().unwrap().to_owned()
+    };
+    let (own, foreign) = (both("client"), both("other-client"));
+    let ca = files.path("ca.pem").to_str().unwrap().to_owned();
+    let no_pem = files.path("config.yaml").to_str().unwrap().to_owned();
+    for (words, code, part) in [
+        (vec!["--ca", &ca, "--cert", &own], 0, ""),
+        // Who is not let in, and who does not let the server in.
+        (vec!["--ca", &ca], 7, "could not reach"),
+        (vec!["--ca", &ca, "--cert", &foreign], 7, "could not reach"),
+        (vec!["--cert", &own], 7, "could not reach"),
+        (vec!["--ca", "nowhere.pem", "--cert", &own], 2, "--ca: could not read nowhere.pem"),
+        (vec!["--ca", &ca, "--cert", &no_pem], 2, "--cert:"),
+        (vec!["--ca", &no_pem, "--cert", &own], 2, "--ca:"),
+    ] {
+        let out = crate::support::binary()
+            .args(["list", "routes", "--url", &url])
+            .args(&words)
+            .env("USHER_ADMIN_KEY", KEY)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(code), "{words:?}: {told}");
+        assert!(told.contains(part) && !told.contains(KEY), "{words:?}: {told}");
+    }
+}

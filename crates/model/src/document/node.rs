@@ -115,7 +115,10 @@ impl Node {
     pub(super) fn id_text(&self) -> Option<String> {
         match &self.shape {
             Shape::Text(text) => Some(text.clone()),
-            Shape::Number(number) if number.is_u64() => Some(number.to_string()),
+            Shape::Number(number) => {
+                let number = crate::kind::whole(number).unwrap_or_else(|| number.clone());
+                number.is_u64().then(|| number.to_string())
+            }
             _ => None,
         }
     }

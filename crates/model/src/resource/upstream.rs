@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::checks::{Checks, checks};
 use super::node::{Node, nodes};
 use super::{BadResource, whole};
 use crate::secret::Secret;
@@ -14,9 +15,27 @@ use crate::secret::Secret;
 pub struct Upstream {
     /// Its name.
     pub name: Option<String>,
-    /// The nodes, in the order written.
-    #[serde(deserialize_with = "nodes")]
+    /// The nodes, in the order written; none where they are discovered.
+    #[serde(default, deserialize_with = "nodes")]
     pub nodes: Vec<Node>,
+    /// How a node is chosen; round robin unless set.
+    #[serde(default, rename = "type")]
+    pub balancer: Balancer,
+    /// What [`Balancer::Chash`] goes by.
+    #[serde(default)]
+    pub hash_on: HashOn,
+    /// The variable, header, cookie or template of [`Upstream::hash_on`].
+    pub key: Option<String>,
+    /// Health checks; none when absent.
+    #[serde(default, deserialize_with = "checks")]
+    pub checks: Option<Checks>,
+    /// Where nodes are looked up: `dns`, `consul` and the like.
+    pub discovery_type: Option<String>,
+    /// What is looked up there.
+    pub service_name: Option<String>,
+    /// Where in it.
+    #[serde(default)]
+    pub discovery_args: DiscoveryArgs,
     /// Further tries after a failed one; nodes - 1 when absent.
     #[serde(default, deserialize_with = "whole::retries")]
     pub retries: Option<u32>,
@@ -47,8 +66,53 @@ impl Upstream {
     /// # Errors
     /// The member that has a wrong shape.
     pub fn from_value(value: &Value) -> Result<Self, BadResource> {
-        Self::deserialize(value).map_err(|error| BadResource::new(&error))
+        let upstream = Self::deserialize(value).map_err(|error| BadResource::new(&error))?;
+        let is_complete = value.get("nodes").is_some()
+            || (upstream.discovery_type.is_some() && upstream.service_name.is_some());
+        if is_complete { Ok(upstream) } else { Err(BadResource("missing field `nodes`".to_owned())) }
     }
+}
+
+/// How a node is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Balancer {
+    /// In turn, by weight.
+    #[default]
+    Roundrobin,
+    /// By a key, so that equal keys meet the same node.
+    Chash,
+    /// The one with the fewest requests under way for its weight.
+    LeastConn,
+    /// The one that answers sooner of two taken at random.
+    Ewma,
+}
+
+/// What consistent hashing goes by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HashOn {
+    /// A variable.
+    #[default]
+    Vars,
+    /// A header of the request.
+    Header,
+    /// A cookie.
+    Cookie,
+    /// The consumer's name.
+    Consumer,
+    /// A text with variables in it.
+    VarsCombinations,
+}
+
+/// Where in a registry a service is looked up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default)]
+pub struct DiscoveryArgs {
+    /// Nacos' namespace.
+    pub namespace_id: Option<String>,
+    /// Nacos' group.
+    pub group_name: Option<String>,
 }
 
 /// How long each step towards a node may take.
@@ -87,25 +151,59 @@ pub enum Scheme {
     Http,
     /// HTTP/1.1 over TLS.
     Https,
+    /// Bytes of stream routes.
+    Tcp,
+    /// The same inside of TLS.
+    Tls,
+    /// Datagrams of stream routes.
+    Udp,
+    /// gRPC: HTTP/2 by prior knowledge.
+    Grpc,
+    /// gRPC over TLS.
+    Grpcs,
 }
 
 impl Scheme {
-    /// The port of a node that names none.
+    /// The port of a node that names none; 0 where a node has to name one.
     #[must_use]
     pub const fn port(self) -> u16 {
         match self {
-            Self::Http => 80,
-            Self::Https => 443,
+            Self::Http | Self::Grpc => 80,
+            Self::Https | Self::Grpcs => 443,
+            Self::Tcp | Self::Tls | Self::Udp => 0,
         }
     }
 
-    /// `http` or `https`.
+    /// Whether nodes are spoken to over TLS.
+    #[must_use]
+    pub const fn is_tls(self) -> bool {
+        matches!(self, Self::Https | Self::Grpcs | Self::Tls)
+    }
+
+    /// Whether it is for stream routes alone.
+    #[must_use]
+    pub const fn is_stream(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls | Self::Udp)
+    }
+
+    /// As upstreams write it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Https => "https",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Udp => "udp",
+            Self::Grpc => "grpc",
+            Self::Grpcs => "grpcs",
         }
+    }
+
+    /// Whether nodes are spoken to by HTTP/2.
+    #[must_use]
+    pub const fn is_grpc(self) -> bool {
+        matches!(self, Self::Grpc | Self::Grpcs)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a schema can't say of a resource, as far as no other object is needed to know it (Admin API contract, section 5).
 
+mod hash_key;
 mod ssl;
 mod stream;
 
@@ -37,6 +38,17 @@ pub(super) fn check(kind: Kind, value: &Value) -> Result<(), Violation> {
                 .map_err(|error| plain(format!("invalid content: {error}"), "content")),
             None => Ok(()),
         },
+        Kind::Secret => {
+            // Only GCP's is more than a text to those who ask with it.
+            let key = value.pointer("/auth_config/private_key").and_then(Value::as_str);
+            let is_gcp = text(value, "id").is_some_and(|id| id.starts_with("gcp/"));
+            match key.filter(|key| is_gcp && !is_reference(key)) {
+                Some(key) => crate::certificate::check_rsa_key(key).map_err(|error| {
+                    plain(format!("invalid private_key: {error}"), "auth_config/private_key")
+                }),
+                None => Ok(()),
+            }
+        }
         _ => Ok(()),
     }
 }
@@ -69,6 +81,12 @@ fn upstream(value: &Value, at: &str) -> Result<(), Violation> {
         && value.get("key").is_none()
     {
         return here("missing key".to_owned(), "key", false);
+    }
+    if text(value, "type") == Some("chash")
+        && let Some(key) = text(value, "key")
+        && let Some(pattern) = hash_key::refusal(text(value, "hash_on").unwrap_or("vars"), key)
+    {
+        return here(format!("failed to match pattern \"{pattern}\" with \"{key}\""), "key", true);
     }
     match value.get("nodes") {
         Some(Value::Object(nodes)) => {

@@ -145,6 +145,11 @@ fn every_rule_has_its_sentence() {
         (Kind::Upstream, json!({ "nodes": {}, "type": "chash" }), "missing key"),
         (
             Kind::Upstream,
+            json!({ "nodes": {}, "type": "chash", "hash_on": "header", "key": "a b" }),
+            "invalid configuration: failed to match pattern \"^[a-zA-Z0-9-_]+$\" with \"a b\"",
+        ),
+        (
+            Kind::Upstream,
             json!({ "nodes": {}, "pass_host": "rewrite" }),
             "`upstream_host` can't be empty when `pass_host` is `rewrite`",
         ),
@@ -195,10 +200,12 @@ fn every_rule_has_its_sentence() {
 #[test]
 fn what_is_not_served_is_named() {
     for (value, member) in [
-        (json!({ "uri": "/a", "filter_func": "function(vars) return true end" }), "filter_func"),
-        (json!({ "uri": "/a", "upstream": { "nodes": {}, "type": "chash" } }), "upstream.type"),
-        (json!({ "uri": "/a", "upstream": { "nodes": {}, "scheme": "grpc" } }), "upstream.scheme"),
-        (json!({ "uri": "/a", "upstream": { "nodes": {}, "checks": {} } }), "upstream.checks"),
+        (json!({ "uri": "/a", "upstream": { "nodes": {}, "type": "my_own" } }), "upstream.type"),
+        (json!({ "uri": "/a", "upstream": { "nodes": {}, "scheme": "kafka" } }), "upstream.scheme"),
+        (
+            json!({ "uri": "/a", "upstream": { "service_name": "a", "discovery_type": "tars" } }),
+            "upstream.discovery_type",
+        ),
     ] {
         let said = unsupported(Kind::Route, &value).unwrap();
         assert!(said.contains(&format!("`{member}`")), "{said}");

@@ -6,16 +6,18 @@ use serde_json::Value;
 
 use crate::kind::Kind;
 
+/// The ways of choosing a node.
+const BALANCERS: [&str; 4] = ["roundrobin", "chash", "least_conn", "ewma"];
+
+/// Where nodes may be discovered.
+const REGISTRIES: [&str; 6] = ["dns", "consul", "consul_kv", "kubernetes", "nacos", "eureka"];
+
 /// What of this resource isn't served by this version, as a sentence that names the field, the value and what is there instead.
 #[must_use]
 pub fn unsupported(kind: Kind, value: &Value) -> Option<String> {
     match kind {
         Kind::Route => {
-            for (member, instead) in [
-                ("filter_func", "use `vars` for conditions"),
-                ("script", "use plugins"),
-                ("script_id", "use plugins"),
-            ] {
+            for (member, instead) in [("script", "use plugins"), ("script_id", "use plugins")] {
                 if value.get(member).is_some() {
                     return Some(format!("`{member}` is not supported by this version of Usher: {instead}"));
                 }
@@ -28,6 +30,7 @@ pub fn unsupported(kind: Kind, value: &Value) -> Option<String> {
         Kind::Service => value.get("upstream").and_then(|below| upstream(below, "upstream.")),
         Kind::Ssl => ssl(value),
         Kind::Upstream => upstream(value, ""),
+        Kind::StreamRoute => value.get("upstream").and_then(|below| upstream(below, "upstream.")),
         _ => None,
     }
 }
@@ -41,25 +44,23 @@ fn ssl(value: &Value) -> Option<String> {
 }
 
 fn upstream(value: &Value, prefix: &str) -> Option<String> {
-    if value.get("discovery_type").is_some() || value.get("service_name").is_some() {
-        return Some(format!(
-            "`{prefix}discovery_type` is not supported by this version of Usher: list the `nodes`"
-        ));
-    }
-    if value.get("checks").is_some() {
-        return Some(format!(
-            "`{prefix}checks` is not supported by this version of Usher: a node that refuses is passed over by `retries`"
-        ));
-    }
     let text = |member: &str| value.get(member).and_then(Value::as_str);
-    if let Some(scheme) = text("scheme").filter(|scheme| !matches!(*scheme, "http" | "https")) {
+    if let Some(scheme) = text("scheme")
+        .filter(|scheme| !matches!(*scheme, "http" | "https" | "grpc" | "grpcs" | "tcp" | "tls" | "udp"))
+    {
         return Some(format!(
-            "`{prefix}scheme` \"{scheme}\" is not supported by this version of Usher: use \"http\" or \"https\""
+            "`{prefix}scheme` \"{scheme}\" is not supported by this version of Usher: use \"http\", \"https\", \"grpc\" or \"grpcs\", and \"tcp\", \"tls\" or \"udp\" for stream routes"
         ));
     }
-    if let Some(how) = text("type").filter(|how| *how != "roundrobin") {
+    if let Some(how) = text("type").filter(|how| !BALANCERS.contains(how)) {
         return Some(format!(
-            "`{prefix}type` \"{how}\" is not supported by this version of Usher: use \"roundrobin\""
+            "`{prefix}type` \"{how}\" is not known to Usher: use \"roundrobin\", \"chash\", \"least_conn\" or \"ewma\""
+        ));
+    }
+    if let Some(kind) = text("discovery_type").filter(|kind| !REGISTRIES.contains(kind)) {
+        return Some(format!(
+            "`{prefix}discovery_type` \"{kind}\" is not supported by this version of Usher: use \"dns\", \"consul\", \"consul_kv\", \
+             \"kubernetes\", \"nacos\" or \"eureka\", or list the `nodes`"
         ));
     }
     None

@@ -1,40 +1,31 @@
 //! Sealing anew with the newest key what an older one sealed, so that the older one can be thrown away.
 
-use std::collections::HashMap;
-
 use serde_json::Value;
 
 use super::{BadSeal, Keyring, is_sealed};
 
-/// A run of sealing anew. Equal sealed texts of one record become equal again, so that a history still fits the resources that it tells of.
+/// Sealing anew. Equal sealed texts of one record become equal again, also in another run after this one was broken off, so that a history still
+/// fits the resources that it tells of.
+#[derive(Clone, Copy)]
 pub struct Reseal<'k> {
     ring: &'k Keyring,
-    made: HashMap<String, String>,
 }
 
 impl<'k> Reseal<'k> {
-    /// A run with the first key of a ring.
+    /// With the first key of a ring.
     #[must_use]
-    pub fn new(ring: &'k Keyring) -> Self {
-        Self { ring, made: HashMap::new() }
+    pub const fn new(ring: &'k Keyring) -> Self {
+        Self { ring }
     }
 
     /// Seals anew inside a value of a record what an older key sealed, and says how many texts that were.
     ///
     /// # Errors
     /// The first text that no key of the ring opens; the value may be half done then and must not be used.
-    pub fn value(&mut self, record: &str, value: &mut Value) -> Result<usize, BadSeal> {
+    pub fn value(self, record: &str, value: &mut Value) -> Result<usize, BadSeal> {
         match value {
             Value::String(text) if is_sealed(text) && !self.ring.is_newest(text) => {
-                let fresh = match self.made.get(text.as_str()) {
-                    Some(made) => made.clone(),
-                    None => {
-                        let fresh = self.ring.seal(record, &self.ring.open(record, text)?)?;
-                        self.made.insert(text.clone(), fresh.clone());
-                        fresh
-                    }
-                };
-                *text = fresh;
+                *text = self.ring.reseal(record, text)?;
                 Ok(1)
             }
             Value::Array(items) => {

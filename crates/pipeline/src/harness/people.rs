@@ -22,9 +22,11 @@ impl People {
         plugin: &str,
         credential: ParsedCredential,
         labels: Map<String, Value>,
+        group: Option<&str>,
     ) {
         let custom_id = labels.get("custom_id").and_then(Value::as_str).map(Arc::from);
-        let consumer = Consumer { name: name.into(), custom_id, labels, ..Consumer::default() };
+        let group_id = group.map(Arc::from);
+        let consumer = Consumer { name: name.into(), group_id, custom_id, labels, ..Consumer::default() };
         let found = Found { consumer: Arc::new(consumer), credential: None, config: credential.config };
         self.found.borrow_mut().push((plugin.to_owned(), credential.unique, found));
     }

@@ -1,15 +1,14 @@
 //! What a user writes for `forward-auth`.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use usher_http1::head::Head;
 use usher_pipeline::env::Env;
 use usher_pipeline::plugin::BuildError;
 
+use crate::addresses;
 use crate::schema::{number, status, yes};
 
 /// Asks another service whether a request may pass.
@@ -95,23 +94,7 @@ impl Config {
     /// # Errors
     /// The member that can't be used.
     pub(super) fn check(&self, env: &Env<'_>) -> Result<(), BuildError> {
-        let (host, port) = authority(&self.uri).map_err(|reason| {
-            BuildError::new(format!(
-                "property \"uri\" validation failed: {:?} {reason}; write something like http://127.0.0.1:9000/auth",
-                self.uri
-            ))
-        })?;
-        if host.parse::<IpAddr>().is_ok() {
-            // Which addresses the gateway never calls is the proxy's to say: it judges this one as it judges a node's.
-            let node =
-                json!({ "type": "roundrobin", "nodes": [{ "host": host, "port": port, "weight": 1 }] });
-            env.target("forward-auth", &node).map_err(|error| {
-                BuildError::new(format!(
-                    "property \"uri\" validation failed: {:?} can't be called: {error}",
-                    self.uri
-                ))
-            })?;
-        }
+        addresses::check_url("uri", &self.uri, env)?;
         for (name, text) in self.extra_headers.iter().flatten() {
             // A value with variables is looked at again when they are known.
             if Head::empty().set("x", text).is_err() {
@@ -135,66 +118,5 @@ impl Config {
             }
         }
         Ok(())
-    }
-}
-
-/// Host and port of the service.
-fn authority(uri: &str) -> Result<(String, u16), &'static str> {
-    let lower = uri.to_ascii_lowercase();
-    let schemes = [("http://", 80), ("https://", 443)];
-    let known = schemes.iter().find_map(|(scheme, port)| Some((lower.strip_prefix(scheme)?, *port)));
-    let (rest, default_port) = known.ok_or("does not begin with http:// or https://")?;
-    if !uri.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("has a character that can't stand in a URI");
-    }
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.contains('@') {
-        return Err("has a user name in it, which belongs into extra_headers");
-    }
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
-        _ => (authority, None),
-    };
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    if host.is_empty() {
-        return Err("has no host");
-    }
-    let port = match port {
-        None => default_port,
-        Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or("has a port that is none")?,
-    };
-    Ok((host.to_owned(), port))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::authority;
-
-    #[test]
-    fn only_http_addresses_of_a_host_are_taken() {
-        for (uri, wanted) in [
-            ("http://a", Some(("a", 80))),
-            ("https://a.test/x/y?z=1:2", Some(("a.test", 443))),
-            ("https://a.test:8443?x", Some(("a.test", 8443))),
-            ("http://[::1]/", Some(("::1", 80))),
-            ("http://[::1]:9000/auth", Some(("::1", 9000))),
-            ("HTTP://A#b", Some(("a", 80))),
-            ("a.test/auth", None),
-            ("file:///etc/passwd", None),
-            ("gopher://a", None),
-            ("http://", None),
-            ("http:///x", None),
-            ("http://:80/", None),
-            ("http://[]/", None),
-            ("http://a:0/", None),
-            ("http://a:99999/", None),
-            ("http://a:b/", None),
-            ("http://user:secret@a/", None),
-            ("http://a/ b", None),
-            ("http://a\r\nX: y", None),
-        ] {
-            let found = authority(uri).ok();
-            assert_eq!(found.as_ref().map(|(host, port)| (host.as_str(), *port)), wanted, "{uri}");
-        }
     }
 }

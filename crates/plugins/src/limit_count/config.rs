@@ -1,10 +1,10 @@
 //! What a user writes for `limit-count`.
 
-use std::borrow::Cow;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::limit_key::Amount;
+use crate::redis_link::{Cluster, Sentinel, Single};
 use crate::schema::{one_of_required, status, yes};
 
 /// Admits a number of requests per key and time; either `count` and `time_window`, or `rules`.
@@ -37,7 +37,8 @@ pub(super) struct Config {
     /// The text of a rejection, sent as `{"error_msg": ...}`. Without it a rejection is the page of its status.
     #[schemars(length(min = 1))]
     pub(super) rejected_msg: Option<String>,
-    /// Where counters live. This version has `local`: in this process, exact over all its workers.
+    /// Where counters live. `local`: in this process, exact over all its workers. `redis`, `redis-cluster`, `redis-sentinel`: there, exact over all
+    /// gateways that use the same.
     #[serde(default)]
     pub(super) policy: Policy,
     /// Lets requests pass that can't be counted, instead of answering 500.
@@ -46,9 +47,16 @@ pub(super) struct Config {
     /// Sends `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` with every answer.
     #[serde(default = "yes")]
     pub(super) show_limit_quota_header: bool,
-    /// How often counters are brought together with Redis, in seconds; means nothing to the policy `local`.
+    /// Counts in this process and brings counters together with Redis every so many seconds, 0.1 or more, so that no request waits for it. Limits
+    /// are then exceeded by what other gateways admit in between. Only for fixed windows; -1 asks Redis with every request.
     #[serde(default = "never")]
     pub(super) sync_interval: f64,
+    #[serde(flatten)]
+    pub(super) redis: Single,
+    #[serde(flatten)]
+    pub(super) cluster: Cluster,
+    #[serde(flatten)]
+    pub(super) sentinel: Sentinel,
 }
 
 /// One of several limits.
@@ -70,31 +78,6 @@ fn remote_addr() -> String {
 
 const fn never() -> f64 {
     -1.0
-}
-
-/// A number, or a text that makes one.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "expected a whole number from 1 to 18446744073709551615, or a text with a variable that makes one"
-)]
-pub(super) enum Amount {
-    Fixed(u64),
-    Varying(String),
-}
-
-impl JsonSchema for Amount {
-    fn schema_name() -> Cow<'static, str> {
-        "Amount".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "oneOf": [{ "type": "integer", "exclusiveMinimum": 0 }, { "type": "string" }] })
-    }
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -124,40 +107,38 @@ pub(super) enum Policy {
     RedisSentinel,
 }
 
-impl Policy {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::Redis => "redis",
-            Self::RedisCluster => "redis-cluster",
-            Self::RedisSentinel => "redis-sentinel",
+/// What all uses of the plugin share.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Metadata {
+    /// The header that says how many requests a window admits.
+    #[serde(default = "limit_header")]
+    pub(super) limit_header: String,
+    /// The header that says how many requests are left.
+    #[serde(default = "remaining_header")]
+    pub(super) remaining_header: String,
+    /// The header that says in how many seconds there is room again.
+    #[serde(default = "reset_header")]
+    pub(super) reset_header: String,
+}
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Self {
+            limit_header: limit_header(),
+            remaining_header: remaining_header(),
+            reset_header: reset_header(),
         }
     }
 }
 
-/// What all uses of the plugin share.
-#[derive(JsonSchema)]
-#[expect(dead_code, reason = "only its schema is shown: this version has no plugin metadata")]
-pub(super) struct Metadata {
-    /// The header that says how many requests a window admits.
-    #[serde(default = "limit_header")]
-    limit_header: String,
-    /// The header that says how many requests are left.
-    #[serde(default = "remaining_header")]
-    remaining_header: String,
-    /// The header that says in how many seconds there is room again.
-    #[serde(default = "reset_header")]
-    reset_header: String,
-}
-
-pub(super) fn limit_header() -> String {
+fn limit_header() -> String {
     "X-RateLimit-Limit".to_owned()
 }
 
-pub(super) fn remaining_header() -> String {
+fn remaining_header() -> String {
     "X-RateLimit-Remaining".to_owned()
 }
 
-pub(super) fn reset_header() -> String {
+fn reset_header() -> String {
     "X-RateLimit-Reset".to_owned()
 }

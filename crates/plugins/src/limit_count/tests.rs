@@ -173,7 +173,6 @@ fn refuses_bodies_that_can_not_work() {
         (json!({ "count": 1, "time_window": 60, "rejected_code": 600 }), "expected 600 to be at most 599"),
         (json!({ "count": 1, "time_window": 60, "rejected_msg": "" }), "string too short"),
         (json!({ "count": 1, "time_window": 60, "key_type": "x" }), "matches none of the enum values"),
-        (json!({ "count": 1, "time_window": 60, "policy": "redis" }), "policy redis is not supported"),
         (
             json!({ "count": 1, "rules": [{ "count": 1, "time_window": 1, "key": "a" }] }),
             "count/time_window and rules",

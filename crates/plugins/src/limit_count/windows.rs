@@ -2,8 +2,16 @@
 //!
 //! No clock and no map here, so that every edge can be tested with plain numbers. Times are nanoseconds on a monotonic clock.
 
+use crate::keyed::State;
+
 /// Nanoseconds in a second.
 const SECOND: u64 = 1_000_000_000;
+
+impl State for Window {
+    fn is_over(&self, now: u64) -> bool {
+        now >= self.end().saturating_add(self.length)
+    }
+}
 
 /// How requests are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +57,6 @@ impl Window {
         Self { start: now, length: limit.window, used: 0, before: 0 }
     }
 
-    /// Whether nothing in it matters any more.
-    pub(super) const fn is_over(&self, now: u64) -> bool {
-        now >= self.end().saturating_add(self.length)
-    }
-
     const fn end(&self) -> u64 {
         self.start.saturating_add(self.length)
     }
@@ -76,7 +79,7 @@ impl Window {
     }
 
     fn take_sliding(&mut self, now: u64, limit: &Limit) -> Verdict {
-        if self.is_over(now) {
+        if State::is_over(self, now) {
             *self = Self::starting(now, limit);
         } else if now >= self.end() {
             *self = Self { start: self.end(), length: self.length, used: 0, before: self.used };

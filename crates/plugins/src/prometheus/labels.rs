@@ -72,6 +72,42 @@ impl Family {
     }
 }
 
+/// What one use of the plugin shows in labels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Shown {
+    /// Names stand for ids, where there are names.
+    pub(super) by_name: bool,
+    /// Labels whose values are left empty: a bit for each of a metric's own, by its place in [`Family::labels`].
+    hidden: [u16; Family::ALL.len()],
+}
+
+impl Shown {
+    /// All labels.
+    pub(super) fn new(by_name: bool) -> Self {
+        Self { by_name, ..Self::default() }
+    }
+
+    /// The same with these labels of this metric left empty. Labels that aren't there hide nothing.
+    pub(super) fn without(mut self, family: Family, labels: &[String]) -> Self {
+        let places =
+            labels.iter().filter_map(|label| family.labels().iter().position(|known| known == label));
+        if let Some(hidden) = self.hidden.get_mut(family as usize) {
+            *hidden |= places.fold(0, |bits, place| bits | 1_u16.checked_shl(place as u32).unwrap_or(0));
+        }
+        self
+    }
+
+    fn hides(self, family: Family, label: &str) -> bool {
+        let hidden = self.hidden.get(family as usize).copied().unwrap_or_default();
+        hidden != 0
+            && family
+                .labels()
+                .iter()
+                .position(|known| *known == label)
+                .is_some_and(|place| hidden >> place & 1 == 1)
+    }
+}
+
 /// A label that `extra_labels` adds.
 pub(super) struct Extra {
     /// Its name.
@@ -140,12 +176,13 @@ pub(super) struct Facts<'a> {
     request_type: &'static str,
     llm: &'static str,
     source: &'static str,
+    shown: Shown,
 }
 
 impl<'a> Facts<'a> {
     /// Of this exchange.
-    pub(super) fn of(exchange: &'a Exchange, prefer_name: bool) -> Self {
-        let named = |name: &'a str, id: &'a str| if prefer_name && !name.is_empty() { name } else { id };
+    pub(super) fn of(exchange: &'a Exchange, shown: Shown) -> Self {
+        let named = |name: &'a str, id: &'a str| if shown.by_name && !name.is_empty() { name } else { id };
         let route = exchange.route.as_deref();
         Self {
             route: route.map_or("", |route| named(&route.name, &route.id)),
@@ -157,6 +194,7 @@ impl<'a> Facts<'a> {
             request_type: "traditional_http",
             llm: "",
             source: Source::of(exchange).name(),
+            shown,
         }
     }
 
@@ -172,28 +210,32 @@ impl<'a> Facts<'a> {
             request_type: OTHER,
             llm: OTHER,
             source: OTHER,
+            shown: Shown::default(),
         }
     }
 
     /// The label set as it is written between the braces, without `type` and `le`.
     pub(super) fn labels(&self, family: Family, code: &str, extra: &[Extra], values: &[Vec<u8>]) -> String {
         let mut out = String::with_capacity(192);
+        let mut push = |name: &str, value: &str| {
+            push_label(&mut out, name, if self.shown.hides(family, name) { "" } else { value });
+        };
         if family == Family::Status {
-            push_label(&mut out, "code", code);
+            push("code", code);
         }
-        push_label(&mut out, "route", self.route);
+        push("route", self.route);
         if family == Family::Status {
-            push_label(&mut out, "matched_uri", self.matched_uri);
-            push_label(&mut out, "matched_host", self.matched_host);
+            push("matched_uri", self.matched_uri);
+            push("matched_host", self.matched_host);
         }
-        push_label(&mut out, "service", self.service);
-        push_label(&mut out, "consumer", self.consumer);
-        push_label(&mut out, "node", &self.node);
-        push_label(&mut out, "request_type", self.request_type);
-        push_label(&mut out, "request_llm_model", self.llm);
-        push_label(&mut out, "llm_model", self.llm);
+        push("service", self.service);
+        push("consumer", self.consumer);
+        push("node", &self.node);
+        push("request_type", self.request_type);
+        push("request_llm_model", self.llm);
+        push("llm_model", self.llm);
         if family == Family::Status {
-            push_label(&mut out, "response_source", self.source);
+            push("response_source", self.source);
         }
         for (at, extra) in extra.iter().enumerate() {
             let value = values.get(at).map_or(OTHER.into(), |value| String::from_utf8_lossy(value));

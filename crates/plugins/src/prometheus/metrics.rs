@@ -9,7 +9,7 @@ use usher_pipeline::env::Process;
 use usher_pipeline::exchange::Exchange;
 
 use super::cells::{Cell, LatencyLayout};
-use super::labels::{Facts, Family, OTHER};
+use super::labels::{Facts, Family, OTHER, Shown};
 use super::series::{Found, Series, Table};
 use super::settings::Settings;
 use super::stripe::{Counting, Stripe};
@@ -61,12 +61,12 @@ impl Metrics {
     }
 
     /// Counts a finished exchange.
-    pub(super) fn count(&self, exchange: &Exchange, prefer_name: bool) {
+    pub(super) fn count(&self, exchange: &Exchange, shown: Shown) {
         let index = exchange.worker().index() % STRIPES;
         let Some(stripe) = self.stripes.get(index) else { return };
         let now = exchange.worker().now();
         let now_ms = self.since_epoch_ms(now);
-        stripe.count(&Counting { metrics: self, stripe: index, exchange, prefer_name, now, now_ms });
+        stripe.count(&Counting { metrics: self, stripe: index, exchange, shown, now, now_ms });
     }
 
     /// Milliseconds since the first call.

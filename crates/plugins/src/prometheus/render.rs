@@ -3,14 +3,19 @@
 use std::sync::OnceLock;
 
 use usher_model::compat::{APISIX_VERSION, Behaviour};
+use usher_pipeline::cause::Causes;
 use usher_pipeline::env::Process;
 
 use super::cells::Kind;
+use super::front;
 use super::labels::Family;
 use super::metrics::Metrics;
 use super::stripe::{EGRESS, INGRESS};
 use super::text::{Millis, Text, Type, push_label};
 use crate::proxy_cache::Zones;
+
+/// Nodes that are told of; more would be more than a scrape should carry.
+const MOST_NODES: usize = 10_000;
 
 /// All metrics, families in the order of the alphabet.
 pub(super) fn render(metrics: &Metrics, process: &Process) -> String {
@@ -32,7 +37,10 @@ pub(super) fn render(metrics: &Metrics, process: &Process) -> String {
     );
     text.sample("nginx_metric_errors_total", &[], beyond);
     node_info(process, &mut text);
+    own_answers(process, &mut text);
     cache_zones(process, &mut text);
+    upstream_status(process, &mut text);
+    front::render(process, &mut text);
     text.finish()
 }
 
@@ -73,6 +81,25 @@ fn latency(metrics: &Metrics, text: &mut Text<'_>) {
             text.sample("http_latency_sum", &[&kind, one.labels()], Millis(*sum_us));
             text.sample("http_latency_count", &[&kind, one.labels()], count);
         }
+    }
+}
+
+/// How often the gateway answered by itself, and why. Nothing is written before that happened once.
+fn own_answers(process: &Process, text: &mut Text<'_>) {
+    let causes = process.permanent(Causes::KEY, Causes::default);
+    let mut counted = causes.counted().peekable();
+    if counted.peek().is_none() {
+        return;
+    }
+    text.describe(
+        "own_answers_total",
+        Type::Counter,
+        "Requests that the gateway answered by itself, by cause and by who failed",
+    );
+    for (what, count) in counted {
+        let cause = format!("cause=\"{}\"", what.name());
+        let failed_by = format!("failed_by=\"{}\"", what.who().name());
+        text.sample("own_answers_total", &[&cause, &failed_by], count);
     }
 }
 
@@ -120,6 +147,23 @@ fn cache_zones(process: &Process, text: &mut Text<'_>) {
     );
     for (labels, _, free) in &sizes {
         text.sample("shared_dict_free_space_bytes", &[labels], free);
+    }
+}
+
+/// Nodes of upstreams that have health checks and were used: 1 for those that get requests.
+fn upstream_status(process: &Process, text: &mut Text<'_>) {
+    let all = process.targets().health();
+    if all.is_empty() {
+        return;
+    }
+    text.describe("upstream_status", Type::Gauge, "Whether health checks find a node of an upstream healthy");
+    let nodes = all.iter().flat_map(|upstream| upstream.nodes.iter().map(move |node| (upstream, node)));
+    for (upstream, node) in nodes.take(MOST_NODES) {
+        let mut labels = String::new();
+        push_label(&mut labels, "name", &upstream.name);
+        push_label(&mut labels, "ip", &node.ip);
+        push_label(&mut labels, "port", &node.port.to_string());
+        text.sample("upstream_status", &[&labels], u64::from(node.is_up()));
     }
 }
 

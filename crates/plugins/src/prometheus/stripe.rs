@@ -15,7 +15,7 @@ use usher_pipeline::consumer::Consumer;
 use usher_pipeline::exchange::{Exchange, RouteFacts};
 
 use super::cells::{Cell, Kind};
-use super::labels::{Facts, Family, Source, node_of, write_extra};
+use super::labels::{Facts, Family, Shown, Source, node_of, write_extra};
 use super::metrics::Metrics;
 
 /// How many cells a worker remembers; then it forgets all and asks the table again.
@@ -49,7 +49,7 @@ struct Key {
     consumer: usize,
     node: u128,
     source: Option<Source>,
-    prefer_name: bool,
+    shown: Shown,
     extra: Vec<u8>,
 }
 
@@ -102,8 +102,8 @@ pub(super) struct Counting<'a> {
     pub(super) stripe: usize,
     /// The exchange.
     pub(super) exchange: &'a Exchange,
-    /// Whether names stand for ids.
-    pub(super) prefer_name: bool,
+    /// What its labels say.
+    pub(super) shown: Shown,
     /// When it ended.
     pub(super) now: Instant,
     /// The same in milliseconds since the first exchange.
@@ -122,7 +122,7 @@ impl Counting<'_> {
                 value
             })
             .collect();
-        let labels = Facts::of(self.exchange, self.prefer_name).labels(family, code, extra, &values);
+        let labels = Facts::of(self.exchange, self.shown).labels(family, code, extra, &values);
         self.metrics.cell(family, &labels, self.stripe, self.now_ms)
     }
 
@@ -169,7 +169,7 @@ impl Key {
             IpAddr::V6(node) => node.to_bits(),
         });
         self.source = Some(Source::of(exchange));
-        self.prefer_name = one.prefer_name;
+        self.shown = one.shown;
         self.extra.clear();
         for extra in one.metrics.settings.extra_labels() {
             write_extra(exchange, extra, &mut self.extra);

@@ -8,14 +8,17 @@ use std::time::{Duration, Instant};
 use futures_util::future::LocalBoxFuture;
 use serde_json::{Map, Value, json};
 use usher_model::compat::{Behaviour, Compat};
+use usher_model::live::{HealthCounters, NodeHealth, UpstreamHealth};
 use usher_pipeline::compile::Pipeline;
 use usher_pipeline::consumer::Nobody;
-use usher_pipeline::env::{Env, Process, Target, Targets};
+use usher_pipeline::env::{Env, Metadata, Process, Target, Targets};
 use usher_pipeline::exchange::{AnsweredBy, Exchange, RouteFacts};
-use usher_pipeline::harness::{Harness, harness, try_harness_with};
+use usher_pipeline::harness::{Harness, harness, try_harness_knowing, try_harness_with};
 use usher_pipeline::plugin::BuildError;
 use usher_pipeline::registry::Registry;
 use usher_pipeline::reply::Reply;
+use usher_pipeline::shelf::Shelf;
+use usher_pipeline::spec::Answers;
 use usher_pipeline::worker::{Answer, Call, FetchError, Worker};
 
 use super::{PLUGIN, render};
@@ -168,11 +171,34 @@ fn requests_latencies_and_bytes_are_counted_by_apisix_names() {
 }
 
 #[test]
+fn labels_that_the_metadata_disables_are_left_empty() {
+    let mut known = Metadata::default();
+    let disabled =
+        json!({ "http_status": ["node", "matched_uri", "nobody"], "bandwidth": ["route"], "llm_x": ["a"] });
+    known.set("prometheus", Some(json!({ "disabled_labels": disabled })));
+    let bodies = Map::from_iter([("prometheus".to_owned(), json!({}))]);
+    let mut bench = try_harness_knowing(&[&PLUGIN], &bodies, known).unwrap();
+    bench.get("/a");
+    let names: Vec<String> = scrape(&bench).into_keys().collect();
+    let with =
+        |start: &str, part: &str| names.iter().any(|name| name.starts_with(start) && name.contains(part));
+    for (metric, part) in [
+        ("apisix_http_status{", "matched_uri=\"\""),
+        ("apisix_http_status{", "route=\"1\""),
+        ("apisix_bandwidth{", "route=\"\""),
+        ("apisix_http_latency_count{", "route=\"1\""),
+    ] {
+        assert!(with(metric, part), "{metric} {part} {names:#?}");
+    }
+}
+
+#[test]
 fn a_scrape_without_any_request_is_a_good_text() {
     let bench = harness(&PLUGIN, json!({}));
     assert_eq!(value(&scrape(&bench), "apisix_http_requests_total"), 0.0);
     let endpoint = &PLUGIN.endpoints[0];
-    let reply = (endpoint.answer)(bench.process());
+    let Answers::Now(answer) = endpoint.answer else { panic!("metrics need no request") };
+    let reply = answer(bench.process());
     assert_eq!(endpoint.uri, "/apisix/prometheus/metrics");
     assert_eq!(reply.head.get_str("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
 }
@@ -189,10 +215,35 @@ impl Targets for NoTargets {
     fn target(&self, _: &str, _: &Value, _: Compat) -> Result<Arc<dyn Target>, String> {
         Err("there are none here".into())
     }
+
+    fn health(&self) -> Vec<UpstreamHealth> {
+        let node = |port: u16, status: &str| NodeHealth {
+            ip: "10.1.0.1".to_owned(),
+            port,
+            hostname: "a.test".to_owned(),
+            status: status.to_owned(),
+            counter: HealthCounters::default(),
+        };
+        vec![UpstreamHealth {
+            name: "/apisix/upstreams/1".to_owned(),
+            kind: "http".to_owned(),
+            nodes: vec![node(80, "mostly_healthy"), node(81, "unhealthy")],
+            changes: Vec::new(),
+        }]
+    }
+}
+
+#[test]
+fn nodes_that_are_checked_are_told_of() {
+    let samples = Gateway::new(json!({}), Compat::NONE).samples();
+    let of = |port: u16| {
+        format!("apisix_upstream_status{{name=\"/apisix/upstreams/1\",ip=\"10.1.0.1\",port=\"{port}\"}}")
+    };
+    assert_eq!((value(&samples, &of(80)), value(&samples, &of(81))), (1.0, 0.0));
 }
 
 /// A worker with a number.
-struct Numbered(usize, Instant);
+struct Numbered(usize, Instant, Shelf);
 
 impl Worker for Numbered {
     fn index(&self) -> usize {
@@ -218,6 +269,10 @@ impl Worker for Numbered {
     fn spawn(&self, _: LocalBoxFuture<'static, ()>) -> bool {
         false
     }
+
+    fn shelf(&self) -> &Shelf {
+        &self.2
+    }
 }
 
 impl Gateway {
@@ -235,7 +290,7 @@ impl Gateway {
     }
 
     fn exchange(&self, worker: usize, now: Instant, route: &RouteFacts, status: u16) -> Exchange {
-        let mut exchange = Exchange::new(Rc::new(Numbered(worker, now)), Rc::new(Nobody));
+        let mut exchange = Exchange::new(Rc::new(Numbered(worker, now, Shelf::default())), Rc::new(Nobody));
         exchange.route = Some(Arc::new(RouteFacts {
             id: Arc::clone(&route.id),
             name: Arc::clone(&route.name),

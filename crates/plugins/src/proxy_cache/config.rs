@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::schema::{number, yes};
 
-/// Keeps answers and gives them again. This version keeps them in memory.
+/// Keeps answers and gives them again.
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Config {
-    /// `memory`: answers live in a memory zone of this process. `disk`, APISIX's default, is not part of this version.
+    /// `disk`: answers lie in a folder and outlive the process. `memory`: they live in a memory zone of it.
     #[serde(default)]
     pub(super) cache_strategy: Strategy,
-    /// The zone, one of `apisix.proxy_cache.zones` in `config.yaml`; `memory_cache` is there by default.
+    /// The zone, one of `apisix.proxy_cache.zones` in `config.yaml`; `disk_cache_one` and, for the memory strategy, `memory_cache` are there by default.
     #[serde(default = "disk_cache_one")]
     #[schemars(length(min = 1, max = 100))]
     pub(super) cache_zone: String,
@@ -28,7 +28,8 @@ pub(super) struct Config {
     #[serde(default = "statuses_by_default")]
     #[schemars(schema_with = "statuses")]
     pub(super) cache_http_status: Vec<u16>,
-    /// How long an answer is kept, in seconds, where `cache_control` doesn't say otherwise.
+    /// How long an answer is kept in memory, in seconds, where `cache_control` doesn't say otherwise. On disk it is kept as long as it says itself, and
+    /// for `apisix.proxy_cache.cache_ttl` where it says nothing.
     #[serde(default = "number::<300>")]
     #[schemars(range(min = 1))]
     pub(super) cache_ttl: u64,

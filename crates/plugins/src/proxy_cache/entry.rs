@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use usher_http1::head::Head;
 
+use super::disk::Stay;
+
 /// How many answers are kept under one key; the oldest makes room.
 pub(super) const MAX_VARIANTS: usize = 16;
 /// What an answer weighs beside its texts, in bytes.
@@ -28,12 +30,29 @@ pub(super) struct Kind {
     pub(super) body: Option<Box<[u8]>>,
 }
 
+/// A body that is kept.
+pub(super) enum Kept {
+    /// In memory.
+    Memory(Bytes),
+    /// On disk.
+    Disk(Stay),
+}
+
+impl Kept {
+    fn length(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::Disk(stay) => usize::try_from(stay.length()).unwrap_or(usize::MAX),
+        }
+    }
+}
+
 /// An answer that is kept.
 pub(super) struct Stored {
     /// Status and fields, without those of one connection.
     pub(super) head: Head,
     /// The whole body.
-    pub(super) body: Bytes,
+    pub(super) body: Kept,
     /// What it is told apart by.
     pub(super) kind: Kind,
     /// The fields of the request that it varies by, in order, with the values that it was made for.
@@ -59,12 +78,16 @@ impl Stored {
         self.ttl.checked_sub(now.saturating_duration_since(self.stored)).filter(|left| !left.is_zero())
     }
 
-    /// Its size in memory, in bytes.
+    /// Its size, in bytes: what it takes in memory, and its body wherever that is.
     pub(super) fn weight(&self) -> usize {
+        self.weight_without_body().saturating_add(self.body.length())
+    }
+
+    fn weight_without_body(&self) -> usize {
         let head: usize = self.head.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
         let vary: usize =
             self.vary.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Vec::len) + 48).sum();
-        OVERHEAD + head + vary + self.body.len()
+        OVERHEAD + head + vary
     }
 
     fn answers(&self, kind: &Kind, request: &Head) -> bool {
@@ -118,12 +141,30 @@ impl Resource {
         Self { variants, unkept_until: None }
     }
 
+    /// The same with an answer of an earlier process; `None` where a newer one has its place.
+    pub(super) fn with_restored(&self, stored: Arc<Stored>) -> Option<Self> {
+        let now = stored.stored;
+        let is_older = |known: &Arc<Stored>| {
+            stored.replaces(known) && known.left_at(now).is_some() && known.age_at(now) <= stored.age
+        };
+        let is_full = self.variants.len() >= MAX_VARIANTS;
+        if is_full || self.variants.iter().any(is_older) {
+            return None;
+        }
+        Some(Self { unkept_until: self.unkept_until, ..self.with(stored) })
+    }
+
     /// The same with a note that answers can't be kept until then.
     pub(super) fn unkept(&self, until: Instant) -> Self {
         Self { variants: self.variants.clone(), unkept_until: Some(until) }
     }
 
-    /// Its size in memory, in bytes.
+    /// What of it lies in memory where its bodies don't, in bytes.
+    pub(super) fn weight_in_memory(&self) -> usize {
+        64 + self.variants.iter().map(|stored| stored.weight_without_body()).sum::<usize>()
+    }
+
+    /// Its size, in bytes.
     pub(super) fn weight(&self) -> usize {
         64 + self.variants.iter().map(|stored| stored.weight()).sum::<usize>()
     }
@@ -137,7 +178,7 @@ mod tests {
     use bytes::Bytes;
     use usher_http1::head::Head;
 
-    use super::{Kind, MAX_VARIANTS, Resource, Stored, value_of};
+    use super::{Kept, Kind, MAX_VARIANTS, Resource, Stored, value_of};
 
     fn kind(route: &str) -> Kind {
         Kind { route: route.into(), body: None }
@@ -146,7 +187,7 @@ mod tests {
     fn stored(route: &str, vary: &[(&str, &str)], now: Instant) -> Arc<Stored> {
         Arc::new(Stored {
             head: Head::response(200),
-            body: Bytes::from_static(b"0123456789"),
+            body: Kept::Memory(Bytes::from_static(b"0123456789")),
             kind: kind(route),
             vary: vary
                 .iter()

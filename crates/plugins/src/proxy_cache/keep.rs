@@ -9,7 +9,7 @@ use usher_pipeline::body::BodyStep;
 use usher_pipeline::exchange::{AnsweredBy, Exchange};
 use usher_pipeline::plugin::Flow;
 
-use super::entry::{Stored, value_of};
+use super::entry::{Kept, Stored, value_of};
 use super::fill::{Fill, Place};
 use super::key::any_is_set;
 use super::rules::Terms;
@@ -100,7 +100,7 @@ fn without_body(exchange: &Exchange, plan: &Plan, terms: Terms, now: Instant) ->
     head.drop_hop_by_hop();
     Some(Stored {
         head,
-        body: Bytes::new(),
+        body: Kept::Memory(Bytes::new()),
         kind: plan.kind.clone(),
         vary,
         for_everybody: terms.for_everybody,

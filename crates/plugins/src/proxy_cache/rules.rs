@@ -80,6 +80,8 @@ pub(super) struct Rules {
     pub(super) statuses: Vec<u16>,
     pub(super) ttl: Duration,
     pub(super) cache_control: bool,
+    /// What an answer says of its own time counts more than `ttl`, where it says anything.
+    pub(super) prefers_own: bool,
     pub(super) set_cookie: bool,
 }
 
@@ -118,7 +120,8 @@ impl Rules {
             return None;
         }
         let age = age_of(answer);
-        let ttl = if self.cache_control {
+        let says = said.s_maxage.is_some() || said.max_age.is_some() || answer.contains("expires");
+        let ttl = if self.cache_control || (self.prefers_own && says) {
             lifetime(answer, &said, unix_secs).saturating_sub(age)
         } else {
             self.ttl
@@ -206,6 +209,7 @@ mod tests {
             statuses: vec![200, 206, 302, 304],
             ttl: Duration::from_secs(300),
             cache_control,
+            prefers_own: false,
             set_cookie: false,
         }
     }

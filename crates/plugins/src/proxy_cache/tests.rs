@@ -11,6 +11,7 @@ use usher_pipeline::reply::Reply;
 
 use super::PLUGIN;
 
+mod disk;
 mod waiting;
 
 type Fields = &'static [(&'static str, &'static str)];
@@ -380,10 +381,6 @@ fn an_answer_without_a_body_is_kept_too() {
 #[test]
 fn bodies_that_can_not_work_are_refused_by_name() {
     for (config, wanted) in [
-        (
-            json!({}),
-            "cache_strategy disk is not supported by this version of Usher; set cache_strategy to memory, and set cache_zone to a memory zone: memory_cache",
-        ),
         (json!({ "cache_strategy": "memory" }), "invalid or empty cache_zone for cache_strategy: memory"),
         (body(&json!({ "cache_zone": "x" })), "cache_zone x not found"),
         (

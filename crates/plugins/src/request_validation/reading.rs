@@ -13,18 +13,18 @@ const MAX_DEPTH: usize = 64;
 const MAX_FIELDS: usize = 1000;
 
 /// A body, understood.
-pub(super) struct Read {
+pub(crate) struct Read {
     /// What the schema is applied to.
-    pub(super) value: Value,
+    pub(crate) value: Value,
     /// The same, written anew.
-    pub(super) written: Vec<u8>,
+    pub(crate) written: Vec<u8>,
 }
 
 /// Reads JSON. Of members that come twice the last one counts, and is the only one that is written.
 ///
 /// # Errors
 /// The sentence that the client reads.
-pub(super) fn json(body: &[u8]) -> Result<Read, String> {
+pub(crate) fn json(body: &[u8]) -> Result<Read, String> {
     let value: Value =
         serde_json::from_slice(body).map_err(|error| format!("the body is no JSON: {error}"))?;
     if depth(&value) > MAX_DEPTH {
@@ -84,7 +84,7 @@ fn behind_string(text: &[u8]) -> &[u8] {
 ///
 /// # Errors
 /// The sentence that the client reads.
-pub(super) fn form(body: &[u8]) -> Result<Read, String> {
+pub(crate) fn form(body: &[u8]) -> Result<Read, String> {
     let mut members = Map::new();
     let mut written = String::with_capacity(body.len());
     for (at, field) in body.split(|byte| *byte == b'&').filter(|field| !field.is_empty()).enumerate() {
@@ -109,7 +109,7 @@ pub(super) fn form(body: &[u8]) -> Result<Read, String> {
 }
 
 /// Adds a member; one that comes several times is a list.
-pub(super) fn add(members: &mut Map<String, Value>, name: String, value: Value) {
+pub(crate) fn add(members: &mut Map<String, Value>, name: String, value: Value) {
     match members.get_mut(&name) {
         Some(Value::Array(several)) => several.push(value),
         Some(one) => *one = Value::Array(vec![one.take(), value]),
@@ -123,7 +123,7 @@ pub(super) fn add(members: &mut Map<String, Value>, name: String, value: Value) 
 ///
 /// # Errors
 /// What the text does wrong.
-pub(super) fn percent_decoded(text: &[u8], plus: u8) -> Result<String, &'static str> {
+pub(crate) fn percent_decoded(text: &[u8], plus: u8) -> Result<String, &'static str> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((byte, after)) = rest.split_first() {

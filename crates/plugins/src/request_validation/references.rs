@@ -18,7 +18,7 @@ const SAME_VALUE: [&str; 8] = ["allOf", "anyOf", "oneOf", "not", "if", "then", "
 ///
 /// # Errors
 /// What is wrong with the first bad one, or that the schema is too large.
-pub(super) fn check(schema: &Value) -> Result<(), String> {
+pub(crate) fn check(schema: &Value) -> Result<(), String> {
     let mut targets = vec!["#".to_owned()];
     let mut parts = 0;
     collect(schema, &mut targets, &mut parts);

@@ -12,14 +12,14 @@ use super::references;
 const MAX_SENTENCE: usize = 500;
 
 /// A schema that bodies have to fit.
-pub(super) struct Rules(Checker);
+pub(crate) struct Rules(Checker);
 
 impl Rules {
     /// Compiles a schema; draft 7 unless it says otherwise.
     ///
     /// # Errors
     /// The schema breaks its own rules, or refers to another document.
-    pub(super) fn new(member: &str, schema: Map<String, Value>) -> Result<Self, BuildError> {
+    pub(crate) fn new(member: &str, schema: Map<String, Value>) -> Result<Self, BuildError> {
         let refused =
             |error: String| BuildError::new(format!("property \"{member}\" can't be used: {error}"));
         let mut schema = schema;
@@ -33,7 +33,7 @@ impl Rules {
     ///
     /// # Errors
     /// The sentence that the client reads.
-    pub(super) fn check(&self, value: &Value) -> Result<(), String> {
+    pub(crate) fn check(&self, value: &Value) -> Result<(), String> {
         self.0.check_foreign(value).map_err(|violation| {
             let mut sentence = violation.sentence;
             if let Some((end, _)) = sentence.char_indices().nth(MAX_SENTENCE) {
@@ -45,7 +45,7 @@ impl Rules {
 }
 
 /// A schema that a request's header fields have to fit.
-pub(super) struct HeaderRules {
+pub(crate) struct HeaderRules {
     rules: Rules,
     /// Names in lower case, with the spelling in which the schema has them.
     spellings: Vec<(String, String)>,
@@ -56,7 +56,7 @@ impl HeaderRules {
     ///
     /// # Errors
     /// As for [`Rules::new`].
-    pub(super) fn new(schema: Map<String, Value>) -> Result<Self, BuildError> {
+    pub(crate) fn new(schema: Map<String, Value>) -> Result<Self, BuildError> {
         let mut spellings = Vec::new();
         collect_names(&schema, &mut spellings);
         Ok(Self { rules: Rules::new("header_schema", schema)?, spellings })
@@ -66,7 +66,7 @@ impl HeaderRules {
     ///
     /// # Errors
     /// The sentence that the client reads.
-    pub(super) fn check(&self, head: &Head) -> Result<(), String> {
+    pub(crate) fn check(&self, head: &Head) -> Result<(), String> {
         let mut fields = Map::new();
         for (name, value) in head.iter() {
             let mut spelled = false;

@@ -1,12 +1,11 @@
 //! What a user writes for `traffic-split`.
 
-use std::borrow::Cow;
-use std::sync::Arc;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use usher_model::kind::Kind;
+
+use crate::schema::Id;
 
 /// Spreads a route's requests over several upstreams.
 #[derive(Clone, PartialEq, Deserialize, JsonSchema)]
@@ -59,41 +58,4 @@ const fn one() -> u32 {
 
 fn upstream(_: &mut SchemaGenerator) -> Schema {
     Schema::try_from(usher_model::schema::schema(Kind::Upstream).clone()).unwrap_or_default()
-}
-
-/// An object's id: a text, or a number that stands for its text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected a text, or a whole number from 1 to 18446744073709551615")]
-pub(super) enum Id {
-    Text(Arc<str>),
-    Number(u64),
-}
-
-impl Id {
-    /// The id as it stands in the object's key.
-    pub(super) fn text(&self) -> Arc<str> {
-        match self {
-            Self::Text(text) => Arc::clone(text),
-            Self::Number(number) => number.to_string().into(),
-        }
-    }
-}
-
-impl JsonSchema for Id {
-    fn schema_name() -> Cow<'static, str> {
-        "Id".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "anyOf": [
-                { "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[a-zA-Z0-9-_.]+$" },
-                { "type": "integer", "minimum": 1 },
-            ]
-        })
-    }
 }

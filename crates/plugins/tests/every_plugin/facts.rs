@@ -142,48 +142,6 @@ pub(crate) const FACTS: &[Facts] = &[
         ],
     },
     Facts {
-        name: "limit-count",
-        priority: 1002,
-        phases: "A",
-        also: &[("header_filter", "the quota headers go on the answer, which isn't there before")],
-        fields: r#"
-            .                       | object         |     | {"oneOf": [{"required": ["count", "time_window"]}, {"required": ["rules"]}]}
-            count                   | integer/string |     | {"exclusiveMinimum": 0}
-            time_window             | integer/string |     | {"exclusiveMinimum": 0}
-            window_type             | string         | "fixed" | {"enum": ["fixed", "sliding"]}
-            rules                   | array          |
-            rules[]                 | object         |
-            rules[].count           | integer/string | !   | {"exclusiveMinimum": 0}
-            rules[].time_window     | integer/string | !   | {"exclusiveMinimum": 0}
-            rules[].key             | string         | !
-            rules[].header_prefix   | string         |
-            group                   | string         |
-            key                     | string         | "remote_addr"
-            key_type                | string         | "var" | {"enum": ["var", "var_combination", "constant"]}
-            rejected_code           | integer        | 503 | {"minimum": 200, "maximum": 599}
-            rejected_msg            | string         |     | {"minLength": 1}
-            policy                  | string         | "local" | {"enum": ["local", "redis", "redis-cluster", "redis-sentinel"]}
-            allow_degradation       | boolean        | false
-            show_limit_quota_header | boolean        | true
-            sync_interval           | number         | -1
-        "#,
-        refused: &[
-            (r#"{"time_window": 60}"#, "value should match only one schema, but matches none"),
-            (
-                r#"{"count": 0, "time_window": 60}"#,
-                "property \"count\" validation failed: value should match only one schema, but matches none",
-            ),
-            (
-                r#"{"count": 1, "time_window": 60, "rejected_code": 199}"#,
-                "property \"rejected_code\" validation failed: expected 199 to be at least 200",
-            ),
-            (
-                r#"{"count": 1, "time_window": 60, "policy": "redis", "redis_host": "a.test"}"#,
-                "policy redis is not supported...",
-            ),
-        ],
-    },
-    Facts {
         name: "prometheus",
         priority: 500,
         phases: "L",
@@ -371,6 +329,46 @@ pub(crate) const FACTS: &[Facts] = &[
                 r#"{"vars": [["status", "=", 1]]}"#,
                 "failed to validate the 'vars' expression: invalid operator '='",
             ),
+        ],
+    },
+    Facts {
+        name: "serverless-post-function",
+        priority: -2000,
+        phases: "R A P H B L",
+        also: &[],
+        fields: r#"
+            phase       | string | "access" | {"enum": ["rewrite", "access", "header_filter", "body_filter", "log", "before_proxy"]}
+            functions   | array  | !        | {"minItems": 1}
+            functions[] | string |
+        "#,
+        refused: &[
+            (r#"{}"#, "property \"functions\" is required"),
+            (
+                r#"{"functions": []}"#,
+                "property \"functions\" validation failed: expect array to have at least 1 items",
+            ),
+            (r#"{"functions": ["return 1"]}"#, "only accept Lua function, the input code type is number"),
+            (r#"{"functions": ["return function("]}"#, "failed to loadstring: functions[0]:1: ..."),
+        ],
+    },
+    Facts {
+        name: "serverless-pre-function",
+        priority: 10000,
+        phases: "R A P H B L",
+        also: &[],
+        fields: r#"
+            phase       | string | "access" | {"enum": ["rewrite", "access", "header_filter", "body_filter", "log", "before_proxy"]}
+            functions   | array  | !        | {"minItems": 1}
+            functions[] | string |
+        "#,
+        refused: &[
+            (r#"{}"#, "property \"functions\" is required"),
+            (
+                r#"{"functions": []}"#,
+                "property \"functions\" validation failed: expect array to have at least 1 items",
+            ),
+            (r#"{"functions": ["return 1"]}"#, "only accept Lua function, the input code type is number"),
+            (r#"{"functions": ["return function("]}"#, "failed to loadstring: functions[0]:1: ..."),
         ],
     },
     Facts {

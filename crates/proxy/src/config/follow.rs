@@ -13,15 +13,18 @@ use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use usher_model::kind::PREFIX;
 use usher_model::seal::Keyring;
+use usher_pipeline::cause::Causes;
 use usher_pipeline::env::{Metadata, Process};
+use usher_pipeline::front::Front;
 use usher_pipeline::registry::Registry;
 use usher_store::{Batch, Listing, Revision, Store, StoreError, WatchError};
 
 use super::secrets::{Outcome, Secrets};
 use super::shared::Parts;
+use super::ssl::{Common, expiry};
 use super::traffic::AllTraffic;
 use super::workshop::{Certificates, Tools, Workshop};
-use super::{Shared, Snapshot};
+use super::{Keeper, Shared, Snapshot};
 use crate::StartError;
 use crate::options::Options;
 
@@ -56,10 +59,13 @@ pub(crate) async fn start(
     process: Arc<Process>,
     store: Arc<dyn Store>,
     keyring: Arc<Keyring>,
+    keeper: Arc<Keeper>,
 ) -> Result<(Arc<Shared>, Follower), StartError> {
     let own: Arc<[_]> = options.forbidden.as_slice().into();
     let workers = options.workers.max(1);
     let traffic = Arc::new(AllTraffic::new(workers));
+    let front = Front::of(&process);
+    let causes = process.permanent(Causes::KEY, Causes::default);
     let tools = Tools {
         registry: Arc::clone(&registry),
         process,
@@ -69,6 +75,8 @@ pub(crate) async fn start(
         secrets: Secrets::default(),
         metadata: Metadata::default(),
         certificates: Certificates::default(),
+        keeper,
+        tls: Common::new(&options.tls, options.http2),
     };
     let mut workshop = Box::new(Workshop::new(tools, Arc::clone(&traffic)));
     let listing = list(&*store).await?;
@@ -94,9 +102,11 @@ pub(crate) async fn start(
         workers,
         registry,
         own,
+        front: Arc::clone(&front),
+        causes,
     });
     let stop = CancellationToken::new();
-    let following = Following { store, snapshot, in_force, look_ups };
+    let following = Following { store, snapshot, in_force, look_ups, front };
     let task = tokio::spawn({
         let stop = stop.clone();
         async move {
@@ -124,6 +134,7 @@ struct Following {
     snapshot: Arc<ArcSwap<Snapshot>>,
     in_force: watch::Sender<u64>,
     look_ups: LookUps,
+    front: Arc<Front>,
 }
 
 /// Secrets that are being looked up. Dropped, they end.
@@ -164,6 +175,8 @@ impl Following {
     /// Follows every transaction of the store, also those that touch no resource: they come into force too, and somebody may wait for them.
     async fn follow(mut self, mut workshop: Box<Workshop>, mut revision: Revision) {
         let mut watch = self.store.watch("", revision + 1);
+        let mut looks = tokio::time::interval(expiry::EVERY);
+        let mut reminder = expiry::Reminder::default();
         loop {
             self.look_ups.start(&mut workshop);
             let next_jobs = workshop.next_jobs();
@@ -171,6 +184,10 @@ impl Following {
                 batch = watch.next() => Woken::Store(batch),
                 outcomes = self.look_ups.next() => Woken::Secrets(outcomes),
                 () = due(next_jobs) => Woken::Due,
+                _ = looks.tick() => {
+                    reminder.look(&self.front);
+                    Woken::Due
+                }
             };
             let built = match woken {
                 Woken::Due => continue,

@@ -4,14 +4,17 @@
 //! host pattern has an index of paths of its own, and routes without a host another one, which is asked last.
 
 mod condition;
+mod parameters;
 mod path;
 mod rule;
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 use usher_model::variables::Variables;
+use usher_pipeline::exchange::Exchange;
 
 use super::route::Route;
 use super::tree::{Slot, Tree};
@@ -19,7 +22,8 @@ use crate::options::RouterMode;
 
 pub(super) use condition::Conditions;
 use condition::HostPattern;
-use path::{Glob, PathPattern};
+pub(crate) use condition::filter;
+use path::{PathPattern, Shape};
 use rule::Methods;
 pub(super) use rule::{Rule, hosts_of};
 
@@ -35,6 +39,34 @@ pub(crate) struct Asked<'a> {
     pub(crate) client: IpAddr,
     /// For conditions over variables.
     pub(crate) variables: &'a dyn Variables,
+    /// What is known of the body.
+    pub(crate) body: BodyWord,
+    /// Set where the answer hangs on the body, which has to be read first; what was found then is no route.
+    pub(crate) wanted: Cell<bool>,
+}
+
+impl<'a> Asked<'a> {
+    /// What a request asks for, with this path.
+    pub(crate) fn of(exchange: &'a Exchange, path: &'a str, body: BodyWord) -> Self {
+        Self {
+            host: exchange.request.host(),
+            path,
+            method: exchange.request.method(),
+            client: exchange.client.ip(),
+            variables: exchange,
+            body,
+            wanted: Cell::new(false),
+        }
+    }
+}
+
+/// Whether variables of the body can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyWord {
+    /// It hasn't been read.
+    Unread,
+    /// It was read as far as it ever will be.
+    Read,
 }
 
 /// The index of all routes that are served. Cheap to clone; a change copies only what leads to it.
@@ -43,7 +75,7 @@ pub(super) struct Router {
     mode: RouterMode,
     /// By host pattern, read backwards so that wildcards are prefixes.
     hosts: Tree<Paths>,
-    /// The routes that take any host, and in [`RouterMode::Uri`] all routes.
+    /// The routes that take any host, and in the modes that look at the path first all routes.
     anywhere: Paths,
 }
 
@@ -63,7 +95,7 @@ pub(crate) struct Candidate {
     pub(crate) uri: Arc<str>,
     methods: Methods,
     /// For patterns with a wildcard in the middle: the whole path has to fit it.
-    glob: Option<Arc<Glob>>,
+    shape: Option<Arc<Shape>>,
     conditions: Option<Arc<Conditions>>,
     priority: i64,
     order: u64,
@@ -74,10 +106,16 @@ impl Router {
         Self { mode, hosts: Tree::default(), anywhere: Tree::default() }
     }
 
-    /// The route that a request takes.
-    pub(super) fn route(&self, asked: &Asked<'_>) -> Option<&Arc<Route>> {
+    /// The path pattern, and with it the route, that a request takes.
+    pub(super) fn take(&self, asked: &Asked<'_>) -> Option<&Candidate> {
         let method = Methods::bit(asked.method);
-        self.find(asked, |candidate| candidate.admits(asked, method)).map(|candidate| &candidate.route)
+        self.find(asked, |candidate| candidate.admits(asked, method))
+    }
+
+    /// The route that a request takes.
+    #[cfg(test)]
+    pub(super) fn route(&self, asked: &Asked<'_>) -> Option<&Arc<Route>> {
+        self.take(asked).map(|candidate| &candidate.route)
     }
 
     /// The first candidate that is admitted, asked in the order in which routes are tried.
@@ -116,12 +154,12 @@ impl Router {
     /// Takes up a route. One that was in it before has to be taken out first.
     pub(super) fn insert(&mut self, route: &Arc<Route>) {
         for uri in &route.rule.uris {
-            let path = PathPattern::of(uri);
+            let path = PathPattern::of(uri, self.mode);
             let candidate = Candidate {
                 route: Arc::clone(route),
                 uri: Arc::clone(uri),
                 methods: route.rule.methods,
-                glob: path.glob.map(Arc::new),
+                shape: path.shape.map(Arc::new),
                 conditions: route.rule.conditions.clone(),
                 priority: route.rule.priority,
                 order: route.rule.order,
@@ -135,7 +173,7 @@ impl Router {
     /// Takes out a route.
     pub(super) fn remove(&mut self, route: &Route) {
         for uri in &route.rule.uris {
-            let path = PathPattern::of(uri);
+            let path = PathPattern::of(uri, self.mode);
             self.change(&route.rule, path.slot, &path.text, &|found| {
                 let Some(candidates) = found else { return };
                 candidates.0.retain(|candidate| candidate.order != route.rule.order);
@@ -148,7 +186,7 @@ impl Router {
 
     /// Changes the candidates of one path, for every host that the rule names.
     fn change(&mut self, rule: &Rule, slot: Slot, path: &str, change: &dyn Fn(&mut Option<Candidates>)) {
-        if rule.hosts.is_empty() || self.mode == RouterMode::Uri {
+        if rule.hosts.is_empty() || self.mode != RouterMode::HostUri {
             return self.anywhere.change(slot, path.as_bytes(), change);
         }
         for host in &rule.hosts {
@@ -181,8 +219,15 @@ impl Candidates {
 impl Candidate {
     fn admits(&self, asked: &Asked<'_>, method: Methods) -> bool {
         self.methods.admit(method)
-            && self.glob.as_ref().is_none_or(|glob| glob.matches(asked.path))
-            && self.conditions.as_ref().is_none_or(|conditions| conditions.admit(asked))
+            && self.shape.as_ref().is_none_or(|shape| shape.matches(asked.path))
+            && self.conditions.as_ref().is_none_or(|conditions| conditions.admit(asked, &self.route.facts.id))
+    }
+
+    /// Calls for every part of the path that the pattern names, with the name and the part as it stands in the path.
+    pub(crate) fn each_parameter(&self, path: &str, mut see: impl FnMut(&str, &str)) {
+        if let Some(shape) = &self.shape {
+            shape.each_parameter(path, &mut see);
+        }
     }
 
     /// Why the route isn't taken, in the order in which its conditions are looked at; `None` where it is.
@@ -196,8 +241,7 @@ impl Candidate {
 
     /// Why the path doesn't fit, if it doesn't.
     pub(crate) fn path_refusal(&self, asked: &Asked<'_>) -> Option<String> {
-        (!PathPattern::of(&self.uri).matches(asked.path))
-            .then(|| format!("path is {}, wanted {}", asked.path, self.uri))
+        (!self.pattern().matches(asked.path)).then(|| format!("path is {}, wanted {}", asked.path, self.uri))
     }
 
     /// Why the host doesn't fit, if it doesn't. Looks at the route's own hosts, whatever the mode.
@@ -208,7 +252,16 @@ impl Candidate {
 
     /// How many bytes at the beginning of the path the pattern has in common with it.
     pub(crate) fn nearness(&self, path: &str) -> usize {
-        PathPattern::of(&self.uri).text.bytes().zip(path.bytes()).take_while(|(a, b)| a == b).count()
+        self.pattern().text.bytes().zip(path.bytes()).take_while(|(a, b)| a == b).count()
+    }
+
+    fn pattern(&self) -> PathPattern<'_> {
+        // Only a pattern with parameters was read in the mode that knows them; all others are the same in every mode.
+        let mode = match self.shape.as_deref() {
+            Some(Shape::Parameters(_)) => RouterMode::UriWithParameter,
+            _ => RouterMode::Uri,
+        };
+        PathPattern::of(&self.uri, mode)
     }
 }
 

@@ -5,7 +5,6 @@
 
 mod aws;
 mod gcp;
-mod http;
 mod manager;
 mod member;
 mod vault;

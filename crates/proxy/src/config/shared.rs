@@ -6,12 +6,15 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use moka::sync::Cache;
 use tokio::sync::watch;
+use usher_pipeline::cause::Causes;
 use usher_pipeline::compile::Pipeline;
 use usher_pipeline::consumer::Consumer;
+use usher_pipeline::front::Front;
 use usher_pipeline::registry::Registry;
 
 use super::traffic::AllTraffic;
 use super::{Snapshot, Traffic};
+use crate::engine::{Ring, Watches};
 
 /// Pairs of route and consumer kept at most; a pair that is not there is laid together anew, which costs microseconds.
 const MOST_OVERLAYS: u64 = 8192;
@@ -25,6 +28,10 @@ pub(crate) struct Shared {
     overlays: Cache<Overlay, Arc<Pipeline>>,
     registry: Arc<Registry>,
     own: Arc<[SocketAddr]>,
+    front: Arc<Front>,
+    rings: Box<[Arc<Ring>]>,
+    causes: Arc<Causes>,
+    watches: Arc<Watches>,
 }
 
 /// A build of a route, and one of a consumer.
@@ -42,6 +49,8 @@ pub(super) struct Parts {
     pub(super) workers: usize,
     pub(super) registry: Arc<Registry>,
     pub(super) own: Arc<[SocketAddr]>,
+    pub(super) front: Arc<Front>,
+    pub(super) causes: Arc<Causes>,
 }
 
 impl Shared {
@@ -54,6 +63,10 @@ impl Shared {
             overlays: Cache::new(MOST_OVERLAYS),
             registry: parts.registry,
             own: parts.own,
+            front: parts.front,
+            rings: (0..parts.workers.max(1)).map(|_| Arc::default()).collect(),
+            causes: parts.causes,
+            watches: Arc::default(),
         }
     }
 
@@ -82,9 +95,34 @@ impl Shared {
         &self.traffic
     }
 
+    /// The last requests of this worker.
+    pub(crate) fn ring(&self, worker: usize) -> Arc<Ring> {
+        self.rings.get(worker).map(Arc::clone).unwrap_or_default()
+    }
+
+    /// The last requests of each worker.
+    pub(crate) fn rings(&self) -> &[Arc<Ring>] {
+        &self.rings
+    }
+
+    /// How often the gateway had to answer by itself, by cause.
+    pub(crate) fn causes(&self) -> &Causes {
+        &self.causes
+    }
+
+    /// The requests that somebody watches.
+    pub(crate) const fn watches(&self) -> &Arc<Watches> {
+        &self.watches
+    }
+
     /// All plugins there are.
     pub(crate) const fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// What is counted in front of every request.
+    pub(crate) fn front(&self) -> &Front {
+        &self.front
     }
 
     /// Usher's own other listeners, for `config::forbidden`.

@@ -20,10 +20,13 @@ use usher_pipeline::spec::{Credential, Spec};
 use usher_store::memory::Memory;
 use usher_store::{Store as _, Transaction};
 
-use super::{Asked, Follower, Route, Shared};
+use super::{Asked, BodyWord, Follower, Keeper, Route, Shared, Ways};
+use crate::discover::Discovery;
 use crate::engine::Serving;
-use crate::live::{LiveProxy, exchange};
+use crate::live::{LiveProxy, Parts, exchange};
 use crate::options::Options;
+use crate::resolve::{Asker, Resolver};
+use crate::series::Series;
 
 /// A proxy without an engine, on a store in memory.
 pub(crate) struct Trial {
@@ -45,9 +48,25 @@ impl Trial {
 
     async fn over(options: Options, store: Arc<Memory>, keyring: Arc<Keyring>) -> Self {
         let kept: Arc<Memory> = Arc::clone(&store);
+        let keeper = Arc::<Keeper>::default();
+        let resolver = Arc::new(Resolver::new(Asker::System));
+        let own: Arc<[std::net::SocketAddr]> = Arc::from([]);
+        let runtime = tokio::runtime::Handle::current();
+        let discovery = Arc::new(Discovery::new(&options.discovery, &resolver, &own, runtime).unwrap());
+        keeper.begin(Ways { discovery: Arc::clone(&discovery), checks: options.health_checks });
         let (shared, follower) =
-            super::start(&options, registry(), process(), kept, Arc::clone(&keyring)).await.unwrap();
-        let live = LiveProxy::new(Arc::clone(&shared), Vec::new(), Serving::new(0));
+            super::start(&options, registry(), process(), kept, Arc::clone(&keyring), Arc::clone(&keeper))
+                .await
+                .unwrap();
+        let parts = Parts {
+            shared: Arc::clone(&shared),
+            listeners: std::sync::RwLock::default(),
+            serving: Serving::new(0),
+            keeper,
+            discovery,
+            series: Arc::new(Series::open(None, Arc::default())),
+        };
+        let live = LiveProxy::new(parts);
         Self { store, keyring, shared, live, follower }
     }
 
@@ -78,14 +97,8 @@ impl Trial {
     pub(crate) fn taken(&self, path: &str) -> Option<Arc<Route>> {
         let exchange =
             exchange(&Sketch { method: "GET".into(), target: path.into(), ..Sketch::default() }).unwrap();
-        let asked = Asked {
-            host: "",
-            path: exchange.request.path(),
-            method: "GET",
-            client: exchange.client.ip(),
-            variables: &exchange,
-        };
-        self.shared.current().route(&asked).cloned()
+        let asked = Asked::of(&exchange, exchange.request.path(), BodyWord::Read);
+        self.shared.current().take(&asked).map(|candidate| Arc::clone(&candidate.route))
     }
 
     /// What the plugins `mark-a` and `mark-b` say on the route that a GET of this path takes.

@@ -1,22 +1,37 @@
-//! An upstream, ready to be used: its nodes checked, its TLS settings made, and the turn of its nodes shared by all workers.
+//! An upstream, ready to be used: its nodes checked, its TLS settings made, and what is known of its nodes shared by all workers.
 
 mod balance;
+mod checked;
+mod health;
+mod kept;
+mod key;
+mod members;
+mod node;
 mod tls;
 
 use std::any::Any;
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use usher_model::compat::{Behaviour, Compat};
 use usher_model::kind::Kind;
 use usher_model::resource::{self, Scheme};
 use usher_model::schema::unsupported;
+use usher_model::variables::Variables;
 use usher_pipeline::env::Target;
 
 use super::workshop::Certificates;
-use balance::Balance;
+pub(crate) use balance::{Fleet, Pick};
+pub(crate) use checked::Checked;
+pub(crate) use health::Sign;
+pub(crate) use kept::{Keeper, Ways};
+use key::Key;
+use members::{Members, Plan};
+pub(crate) use node::Flight;
+use tls::Protocol;
 
 /// An upstream. Kept as the very same object over every edit that isn't its own, so that the turn of its nodes goes on.
 pub(crate) struct Upstream {
@@ -24,11 +39,13 @@ pub(crate) struct Upstream {
     pub(crate) name: Arc<str>,
     /// What was written.
     pub(crate) spec: resource::Upstream,
-    /// TLS towards the nodes; `Some` exactly for https.
+    /// TLS towards the nodes; `Some` exactly for https and tls.
     pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
     /// Equal only where scheme, TLS settings and host rules are equal: connections are shared between such upstreams.
     pub(crate) pool: u64,
-    balance: Balance,
+    members: Arc<Members>,
+    key: Key,
+    checked: Option<Arc<Checked>>,
 }
 
 /// Where an upstream is built.
@@ -40,7 +57,12 @@ pub(crate) struct Place<'a> {
     pub(crate) own: &'a [SocketAddr],
     /// Certificates to be shown, by their ids; `None` where none can be named.
     pub(crate) certificates: Option<&'a Certificates>,
+    /// What is remembered of upstreams.
+    pub(crate) keeper: &'a Keeper,
 }
+
+/// The longest that a request waits for the first word of a registry.
+const FIRST_WORD: Duration = Duration::from_secs(5);
 
 impl Upstream {
     /// An upstream of its value, whose secrets are open.
@@ -73,30 +95,128 @@ impl Upstream {
         }
         let verify = spec.tls.verify.unwrap_or_else(|| !place.compat.has(Behaviour::UnverifiedUpstreams));
         let tls = match spec.scheme {
-            Scheme::Http => None,
-            Scheme::Https => Some(tls::client(&spec.tls, verify)?),
+            Scheme::Http | Scheme::Grpc | Scheme::Tcp | Scheme::Udp => None,
+            Scheme::Https => Some(tls::client(&spec.tls, verify, Protocol::Http1)?),
+            Scheme::Grpcs => Some(tls::client(&spec.tls, verify, Protocol::Http2)?),
+            Scheme::Tls => Some(tls::bare(&*tls::client(&spec.tls, verify, Protocol::Http1)?)),
         };
+        if spec.scheme.is_stream()
+            && let Some(node) = spec.nodes.iter().find(|node| node.port.is_none())
+        {
+            let scheme = spec.scheme.as_str();
+            return Err(format!(
+                "the node {} has no port, and {scheme} has no usual one; give it one",
+                node.host
+            ));
+        }
         let pool = pool(&spec, verify);
-        let balance = Balance::of(&spec.nodes);
-        Ok(Self { name, spec, tls, pool, balance })
+        let kept = place.keeper.of(&name);
+        let checks = spec.checks.take().filter(|_| place.keeper.checks_are_on());
+        let plan = Plan {
+            kept: Arc::clone(&kept),
+            balancer: spec.balancer,
+            port: spec.scheme.port(),
+            checked: checks.is_some(),
+        };
+        let members = Arc::new(members(&name, &mut spec, place.keeper, plan));
+        let checked =
+            checks.map(|checks| checked(&name, &spec, checks, Arc::clone(&members), kept)).transpose()?;
+        if let Some(checked) = &checked {
+            place.keeper.add(checked);
+        }
+        let key = Key::of(&spec);
+        Ok(Self { name, spec, tls, pool, members, key, checked })
     }
 
-    /// How many nodes one request may try: one and the retries, each node once at most; 0 where no node is in use.
-    pub(crate) fn tries(&self) -> usize {
-        let usable = self.balance.usable();
-        let retries = self.spec.retries.map_or(usable.saturating_sub(1), |retries| retries as usize);
-        retries.saturating_add(1).min(usable)
+    /// The nodes as they are now.
+    pub(crate) fn fleet(&self) -> Arc<Fleet> {
+        self.members.fleet()
     }
 
-    /// The node whose turn it is, as an index into `spec.nodes`: of the highest priority that has one left which is in use and not in `tried`.
-    pub(crate) fn choose(&self, tried: &[usize]) -> Option<usize> {
-        self.balance.choose(tried)
+    /// Whether these still are its nodes.
+    pub(crate) fn is_current(&self, fleet: &Fleet) -> bool {
+        self.members.is_current(fleet)
     }
 
-    /// The node that [`Upstream::choose`] would give a first try, without taking its turn.
-    pub(crate) fn next(&self) -> Option<usize> {
-        self.balance.next()
+    /// Whether its nodes are known: a registry that was only just asked may not have answered.
+    pub(crate) fn is_known(&self) -> bool {
+        self.members.is_known()
     }
+
+    /// Waits until they are known, but not for long.
+    pub(crate) async fn wait_until_known(&self) {
+        self.members.wait(FIRST_WORD).await;
+    }
+
+    /// The place of a request's key, for [`Pick`].
+    pub(crate) fn place(&self, variables: &dyn Variables) -> u32 {
+        self.key.place(variables)
+    }
+
+    /// A request is about to use it.
+    pub(crate) fn want(&self) {
+        if let Some(checked) = &self.checked {
+            checked.want();
+        }
+    }
+
+    /// A node answered with this status.
+    pub(crate) fn answered(&self, fleet: &Fleet, node: usize, status: u16) {
+        match &self.checked {
+            Some(checked) => checked.answered(fleet, node, status),
+            None => fleet.did_well(node),
+        }
+    }
+
+    /// A node gave no answer.
+    pub(crate) fn failed(&self, fleet: &Fleet, node: usize, timed_out: bool, now: Instant) {
+        match &self.checked {
+            Some(checked) => checked.failed(fleet, node, timed_out),
+            None if fleet.failed(node, now) => {
+                let host = fleet.nodes().get(node).map(|node| node.host.as_str());
+                tracing::warn!(
+                    upstream = &*self.name,
+                    node = host,
+                    "a node failed three times in a row and is passed over for a while"
+                );
+            }
+            None => {}
+        }
+    }
+}
+
+/// Where the nodes come from.
+fn members(name: &Arc<str>, spec: &mut resource::Upstream, keeper: &Keeper, plan: Plan) -> Members {
+    let (Some(kind), Some(service)) = (&spec.discovery_type, &spec.service_name) else {
+        return Members::written(std::mem::take(&mut spec.nodes), plan);
+    };
+    match keeper.discovery().map(|discovery| discovery.service(kind, service, &spec.discovery_args)) {
+        Some(Ok(service)) => Members::found(service, plan),
+        Some(Err(reason)) => {
+            tracing::warn!(upstream = &**name, service, reason, "an upstream has no nodes");
+            Members::written(Vec::new(), plan)
+        }
+        // Only looked at, by whoever checks a plugin's body before anything runs.
+        None => Members::written(Vec::new(), plan),
+    }
+}
+
+fn checked(
+    name: &Arc<str>,
+    spec: &resource::Upstream,
+    checks: resource::Checks,
+    members: Arc<Members>,
+    kept: Arc<kept::Kept>,
+) -> Result<Arc<Checked>, String> {
+    let tls = match checks.active.kind {
+        resource::CheckKind::Https => {
+            Some(tls::client(&spec.tls, checks.active.https_verify_certificate, Protocol::Http1)?)
+        }
+        _ => None,
+    };
+    let host = spec.upstream_host.clone().filter(|_| spec.pass_host == resource::PassHost::Rewrite);
+    let name = Arc::clone(name);
+    Ok(Arc::new(Checked::new(checked::Parts { name, checks, host, tls, members, kept })))
 }
 
 impl Target for Upstream {
@@ -110,7 +230,15 @@ impl Target for Upstream {
 /// # Errors
 /// The system has no roots to verify by.
 pub(crate) fn client_tls(verify: bool) -> Result<Arc<rustls::ClientConfig>, String> {
-    tls::client(&resource::UpstreamTls::default(), verify)
+    tls::client(&resource::UpstreamTls::default(), verify, Protocol::Http1)
+}
+
+/// TLS towards a server that these authorities vouch for, without a certificate of our own.
+///
+/// # Errors
+/// There is none among them.
+pub(crate) fn client_tls_by(roots: rustls::RootCertStore) -> Result<Arc<rustls::ClientConfig>, String> {
+    tls::client_of(roots)
 }
 
 /// The hash that tells pools apart. Its key is random, so that nobody can write two upstreams that share one by force.
@@ -118,7 +246,7 @@ fn pool(spec: &resource::Upstream, verify: bool) -> u64 {
     static KEYED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     let mut hasher = KEYED.build_hasher();
     spec.scheme.as_str().hash(&mut hasher);
-    if spec.scheme == Scheme::Https {
+    if spec.scheme.is_tls() {
         verify.hash(&mut hasher);
         spec.tls.client_cert.hash(&mut hasher);
         spec.tls.client_key.hash(&mut hasher);

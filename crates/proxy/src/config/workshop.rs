@@ -12,6 +12,8 @@ mod leaning;
 mod refusal;
 mod routes;
 mod services;
+mod ssls;
+mod streams;
 mod tools;
 mod work;
 
@@ -38,6 +40,8 @@ use groups::Groups;
 use leaning::{Base, Leaning};
 use routes::Routes;
 use services::Bases;
+use ssls::Ssls;
+use streams::Streams;
 pub(super) use tools::Tools;
 use work::Work;
 
@@ -51,6 +55,8 @@ pub(super) struct Workshop {
     leaning: Leaning,
     router: Router,
     upstreams: Tree<Arc<Upstream>>,
+    ssls: Ssls,
+    streams: Streams,
     people: People,
     crowd: Crowd,
     bases: Bases,
@@ -98,6 +104,8 @@ impl Workshop {
             keyed: RandomState::new(),
             leaning: Leaning::default(),
             upstreams: Tree::default(),
+            ssls: Ssls::default(),
+            streams: Streams::default(),
             people: People::default(),
             crowd: Crowd::default(),
             bases: Bases::default(),
@@ -164,6 +172,7 @@ impl Workshop {
                     self.move_people(people);
                 }
                 Kind::Route => self.move_route(&moved),
+                Kind::StreamRoute => self.move_stream_route(&moved),
                 _ => {
                     self.move_first(&moved, revision);
                     self.rebuild(&Base::Object(moved.key), revision, &mut work);
@@ -192,6 +201,7 @@ impl Workshop {
             Kind::Ssl => self.move_ssl(moved, value),
             Kind::Secret => self.move_manager(moved, value, revision),
             Kind::PluginMetadata => self.move_metadata(moved, value),
+            Kind::Proto => self.move_proto(moved, value),
             Kind::Upstream => self.move_upstream(moved, value),
             Kind::GlobalRule => self.move_global_rule(moved, value),
             Kind::ConsumerGroup => self.move_group(moved, value),
@@ -215,6 +225,8 @@ impl Workshop {
         shrink(&mut self.known);
         self.leaning.shrink();
         self.crowd.shrink();
+        self.ssls.shrink();
+        self.streams.shrink();
         self.routes.shrink();
         self.traffic.shrink();
     }
@@ -224,6 +236,9 @@ impl Workshop {
             revision,
             router: self.router.clone(),
             upstreams: self.upstreams.clone(),
+            ssls: self.ssls.served(),
+            mutual: self.ssls.is_any_mutual(),
+            streams: self.streams.served(),
             people: self.people.clone(),
             global_rules: Arc::clone(&self.global_rules_in_order),
             problems: self.problems.clone(),

@@ -88,6 +88,12 @@ impl Alarm {
         }
     }
 
+    /// Ends this wait at once.
+    pub(super) fn ring(&self, wait: Wait) {
+        self.rang.set(self.rang.get() | bit(wait));
+        self.wake();
+    }
+
     /// Ends every wait at once.
     fn ring_all(&self) {
         self.rang.set(u8::MAX);

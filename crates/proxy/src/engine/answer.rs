@@ -1,17 +1,20 @@
 //! Makes the answer's head, whoever gave the answer, and sees it to the client.
 
-use usher_http1::encode::{ResponseExtras, encode_response, takes_chunks};
+use usher_http1::encode::{ResponseExtras, takes_chunks};
 use usher_http1::head::{Head, Version, is_name};
-use usher_http1::reject::Reject;
+use usher_http1::reject::{Reject, page};
 use usher_http1::request::Framing;
 use usher_pipeline::body::{Body, BodySteps};
+use usher_pipeline::cause::What;
 use usher_pipeline::exchange::AnsweredBy;
 use usher_pipeline::plugin::Flow;
 use usher_pipeline::reply::Reply;
 
 use super::client::Unread;
+use super::connect::NoLink;
 use super::course::{Course, Next};
-use super::errors::{Failure, dress};
+use super::errors::{Failure, Trouble, dress, dress_for_grpc};
+use super::http2::is_grpc;
 use super::ingress::nominates_others;
 use super::local::Local;
 use super::relay::{Relay, Relayed, Source};
@@ -29,7 +32,14 @@ pub(super) async fn answer(course: &mut Course<'_>, outcome: Result<(), Failure>
         Err(failure) => {
             tell(course, &failure);
             must_close = matches!(failure, Failure::Body(..));
-            let Some(reply) = failure.reply() else { return Next::Cut };
+            if let Some((what, retry_safe)) = cause(course, &failure) {
+                course.note(what, retry_safe);
+            }
+            let is_said = failure.is_said();
+            let Some(mut reply) = failure.reply() else { return Next::Cut };
+            if is_said {
+                reply = course.plugins.exit(&mut course.state.exchange, reply);
+            }
             replace(course, reply)
         }
     };
@@ -43,10 +53,15 @@ async fn refuse(course: &mut Course<'_>, reject: &Reject) -> Next {
     tracing::debug!(peer = %course.client.peer, status = reject.status, reason = reject.reason, "refused a request");
     course.route = None;
     course.answered = true;
+    course.note(refusal(reject), true);
     let state = &mut *course.state;
     state.exchange.answer.clear();
     state.exchange.answer.set_status(reject.status);
     state.exchange.answered_by = AnsweredBy::Gateway;
+    let client = course.client;
+    if client.is_stream() {
+        return refuse_stream(course, reject).await;
+    }
     let mut answer = reject.answer(&settings.server, settings.product);
     let head = memchr::memmem::find(&answer, b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
     if course.is_head {
@@ -54,7 +69,6 @@ async fn refuse(course: &mut Course<'_>, reject: &Reject) -> Next {
     }
     state.body_bytes = answer.len().saturating_sub(head) as u64;
     state.down.write(|text| text.extend_from_slice(&answer));
-    let client = course.client;
     let down = &mut state.down;
     match std::future::poll_fn(|context| client.poll_send(context, down)).await {
         Ok(()) => Next::Linger,
@@ -62,12 +76,93 @@ async fn refuse(course: &mut Course<'_>, reject: &Reject) -> Next {
     }
 }
 
+/// The same on a stream, whose connection goes on.
+async fn refuse_stream(course: &mut Course<'_>, reject: &Reject) -> Next {
+    let local = &course.client.local;
+    let page = page(reject.status, local.settings.product);
+    let state = &mut *course.state;
+    let answer = &mut state.exchange.answer;
+    sign(answer, local);
+    set(answer, "Content-Type", "text/html; charset=utf-8");
+    let framing = Framing::Length(page.len() as u64);
+    let extras = ResponseExtras { framing, close: false, keep_alive_1_0: false, websocket: false };
+    course.client.put_head(&mut state.down, answer, extras);
+    if !course.is_head {
+        state.body_bytes = page.len() as u64;
+        state.down.push(page.into());
+    }
+    course.client.end_body(Head::empty());
+    let down = &mut state.down;
+    match std::future::poll_fn(|context| course.client.poll_send(context, down)).await {
+        Ok(()) => Next::Keep,
+        Err(_) => Next::Cut,
+    }
+}
+
+/// Why a head or a body is refused before anybody saw it.
+const fn refusal(reject: &Reject) -> What {
+    match reject.status {
+        408 => What::SlowHead,
+        413 => What::BodyTooLarge,
+        _ => What::Malformed,
+    }
+}
+
+/// Why an answer is the gateway's own, and whether the request may be sent again; `None` for what is no failure.
+fn cause(course: &Course<'_>, failure: &Failure) -> Option<(What, bool)> {
+    let unsent = course.state.exchange.upstream.statuses.is_empty();
+    Some(match failure {
+        Failure::Reply(reply) if reply.head.status() < 400 => return None,
+        Failure::Reply(_) if course.route.is_some_and(|route| route.refused.is_some()) => {
+            (What::RouteUnusable, true)
+        }
+        Failure::Reply(reply) if reply.head.status() == 500 => (What::PluginFailed, unsent),
+        Failure::Reply(_) => (What::Plugin, unsent),
+        Failure::Refused(reject) => (refusal(reject), true),
+        Failure::Body(error, status) => (
+            match (error, status) {
+                (_, 413) => What::BodyTooLarge,
+                (_, 408) => What::BodyTooSlow,
+                _ => What::BodyMalformed,
+            },
+            unsent,
+        ),
+        Failure::GrpcByHttp1 => (What::Malformed, true),
+        Failure::Circle => (What::Loop, true),
+        Failure::Overload => (What::Overload, true),
+        Failure::NotFound => (What::NoRoute, true),
+        Failure::NoUpstream => (What::NoUpstream, true),
+        Failure::UnknownUpstream(_) => (What::UnknownUpstream, true),
+        Failure::NoNode => (What::NoNode, true),
+        Failure::RetriesTimedOut => (What::RetriesTimedOut, false),
+        Failure::ClientGone => (What::ClientGone, false),
+        Failure::Upstream(trouble) => match trouble {
+            Trouble::NoLink(NoLink::TimedOut(_)) => (What::ConnectTimeout, true),
+            Trouble::NoLink(_) => (What::ConnectRefused, true),
+            Trouble::Refused => (What::Broken, true),
+            Trouble::Broken(_) | Trouble::Reset(_) => (What::Broken, false),
+            Trouble::Closed => (What::ClosedEarly, false),
+            Trouble::SendTimedOut => (What::SendTimeout, false),
+            Trouble::ReadTimedOut => (What::ReadTimeout, false),
+            Trouble::Malformed(_)
+            | Trouble::TooManyInterims(_)
+            | Trouble::Switched
+            | Trouble::NotSwitched
+            | Trouble::NotAccepted => (What::BadAnswer, false),
+        },
+    })
+}
+
 /// Says in the log what the client learns only as a status. Nodes that failed were told of when they did.
 fn tell(course: &Course<'_>, failure: &Failure) {
     let local = &course.client.local;
     let route = course.route.map(|route| &*route.facts.id);
     let upstream = match failure {
-        Failure::NoNode => None,
+        Failure::NoNode
+        | Failure::NoUpstream
+        | Failure::RetriesTimedOut
+        | Failure::Circle
+        | Failure::Overload => None,
         Failure::UnknownUpstream(id) => Some(&**id),
         Failure::Body(error, status) => {
             return tracing::debug!(route, %error, status, "a request's body was refused");
@@ -75,14 +170,19 @@ fn tell(course: &Course<'_>, failure: &Failure) {
         _ => return,
     };
     if let Some(silent) = local.complaints.unserved.speak(local.clock.ms()) {
-        tracing::warn!(route, upstream, silent, "a request's upstream is not there, or has no node in use");
+        let cause = cause(course, failure).map(|(what, _)| what.sentence());
+        tracing::warn!(route, upstream, silent, cause, "a request was not sent to an upstream");
     }
 }
 
 /// Puts an answer of the gateway's in the place of whatever was there.
 fn replace(course: &mut Course<'_>, mut reply: Reply) -> Source {
-    dress(&mut reply, course.client.local.settings.product);
     let exchange = &mut course.state.exchange;
+    if course.client.is_stream() && is_grpc(&exchange.request.head) {
+        dress_for_grpc(&mut reply);
+    } else {
+        dress(&mut reply, course.client.local.settings.product);
+    }
     exchange.answered_by = AnsweredBy::Gateway;
     exchange.answer = reply.head;
     match reply.body {
@@ -95,19 +195,29 @@ fn replace(course: &mut Course<'_>, mut reply: Reply) -> Source {
 /// Gives the head what every answer has, and lets the plugins see it.
 fn filter_head(course: &mut Course<'_>, source: Source) -> Source {
     sign(&mut course.state.exchange.answer, &course.client.local);
+    let always = course.client.local.settings.show_upstream_status;
     let exchange = &mut course.state.exchange;
-    if exchange.upstream.statuses.last().is_some_and(|status| *status >= 500) {
+    if exchange.upstream.statuses.last().is_some_and(|status| always || *status >= 500) {
         let all: Vec<String> = exchange.upstream.statuses.iter().map(u16::to_string).collect();
         set(&mut exchange.answer, "X-APISIX-Upstream-Status", &all.join(", "));
     }
-    match course.plugins.header_filter(exchange) {
+    let source = match course.plugins.header_filter(exchange) {
         Flow::Continue => source,
         Flow::Reply(reply) => {
             let source = replace(course, *reply);
+            course.note(What::Plugin, false);
             sign(&mut course.state.exchange.answer, &course.client.local);
             source
         }
+    };
+    let exchange = &mut course.state.exchange;
+    // A request that is watched is answered as any other.
+    if course.client.local.settings.debug
+        && let Some(ran) = exchange.ran()
+    {
+        set(&mut exchange.answer, "Apisix-Plugins", &ran);
     }
+    source
 }
 
 /// `Server` is ours, `Date` is the upstream's where it has one, and nginx's own control fields go no further.
@@ -178,14 +288,16 @@ async fn send(course: &mut Course<'_>, source: Source, must_close: bool) -> Next
         // The length that the upstream said is that of another body.
         framing = Framing::UntilClose;
     }
-    if framing == Framing::Chunked && !takes_chunks(version) {
+    if framing == Framing::Chunked && (client.is_stream() || !takes_chunks(version)) {
+        // Streams have an end of their own, and know no chunks.
         framing = Framing::UntilClose;
     }
     let unread = client.unread();
     let close = !course.wants.keep_alive
         || course.last
         || must_close
-        || client.local.is_draining()
+        || client.is_leaving()
+        || client.local.pressure.closes()
         || (framing == Framing::UntilClose && !bodiless)
         || unread == Unread::Much;
     let extras = ResponseExtras {
@@ -195,7 +307,10 @@ async fn send(course: &mut Course<'_>, source: Source, must_close: bool) -> Next
         websocket: switching,
     };
     let state = &mut *course.state;
-    state.down.write(|text| encode_response(text, &state.exchange.answer, extras));
+    if switching && client.is_stream() {
+        websocket::open_stream(&mut state.exchange.answer);
+    }
+    client.put_head(&mut state.down, &state.exchange.answer, extras);
     course.answered = true;
 
     let mut relay = Relay::new(client, state, whole, steps, framing, bodiless && !switching);

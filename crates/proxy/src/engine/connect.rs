@@ -31,6 +31,9 @@ pub(super) enum NoLink {
     /// The other side refused, or can't be reached.
     #[error("{0} did not take the connection: {1}")]
     Refused(SocketAddr, Arc<io::Error>),
+    /// It took the connection, but didn't begin to speak HTTP/2.
+    #[error("{0} does not speak HTTP/2: {1}")]
+    Silent(SocketAddr, Arc<io::Error>),
     /// TLS failed, also because of a certificate that isn't trusted.
     #[error("TLS with {0} failed: {1}")]
     Tls(SocketAddr, Arc<io::Error>),
@@ -64,7 +67,8 @@ async fn dial(local: &Local, endpoint: &Endpoint, host: Option<Rc<str>>) -> Resu
         Some(tls) => {
             let name = server_name(tls, host.as_deref(), address)?;
             let stream = tls.connector.connect(name, stream).await;
-            Socket::Tls(Box::new(stream.map_err(|error| NoLink::Tls(address, Arc::new(error)))?))
+            let stream = stream.map_err(|error| NoLink::Tls(address, Arc::new(error)))?;
+            Socket::Tls(Box::new(stream.into()))
         }
     };
     Ok(Link::new(socket, address, host))
@@ -93,11 +97,30 @@ async fn reach(local: &Local, endpoint: &Endpoint) -> Result<(TcpStream, SocketA
     Err(failed)
 }
 
-async fn open(local: &Local, ip: IpAddr, port: u16) -> Result<(TcpStream, SocketAddr), NoLink> {
-    let address = SocketAddr::new(ip, port);
-    if let Some(reason) = forbidden(address, local.shared.own_listeners()) {
-        return Err(NoLink::Forbidden(address, reason));
+/// The address of a node that datagrams are sent to: one of its name's, judged as for a connection.
+///
+/// # Errors
+/// [`NoLink`].
+pub(super) async fn address(local: &Local, endpoint: &Endpoint) -> Result<SocketAddr, NoLink> {
+    let ip = match &endpoint.place {
+        Place::Address(ip) => *ip,
+        Place::Name(name) => {
+            let addresses = name.addresses(local.clock.now()).await.map_err(NoLink::Unknown)?;
+            *addresses.first().ok_or_else(|| NoLink::Unknown("it has no address".into()))?
+        }
+    };
+    judged(local, SocketAddr::new(ip, endpoint.port))
+}
+
+fn judged(local: &Local, address: SocketAddr) -> Result<SocketAddr, NoLink> {
+    match forbidden(address, local.shared.own_listeners()) {
+        Some(reason) => Err(NoLink::Forbidden(address, reason)),
+        None => Ok(address),
     }
+}
+
+async fn open(local: &Local, ip: IpAddr, port: u16) -> Result<(TcpStream, SocketAddr), NoLink> {
+    let address = judged(local, SocketAddr::new(ip, port))?;
     let stream = TcpStream::connect(address).await;
     Ok((stream.map_err(|error| NoLink::Refused(address, Arc::new(error)))?, address))
 }

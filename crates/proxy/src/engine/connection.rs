@@ -1,4 +1,4 @@
-//! A client's connection from its first byte to its end: one request after the other.
+//! A client's connection from its first byte to its end: one request after the other, or the streams of HTTP/2.
 
 use std::future::{Future as _, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,11 +10,17 @@ use usher_http1::reject::Reject;
 
 use super::client::Client;
 use super::course::{self, Next};
+use super::http2;
 use super::local::Seat;
 
-/// Serves a connection to its end. A panic on its way costs this connection alone: its client is answered with 500 where nothing was said yet.
+/// Serves a connection to its end.
 pub(super) async fn run(client: Rc<Client>, seat: Seat) {
     let _seat = seat;
+    guarded(client).await;
+}
+
+/// Serves a connection to its end. A panic on its way costs this connection alone: its client is answered with 500 where nothing was said yet.
+pub(super) async fn guarded(client: Rc<Client>) {
     let mut served = pin!(serve(&client));
     let mut woken = false;
     poll_fn(|context| {
@@ -41,7 +47,11 @@ async fn serve(client: &Rc<Client>) {
     let mut served = 0;
     loop {
         if !client.wait(served).await {
-            return;
+            return client.close().await;
+        }
+        if served == 0 && settings.http2 && client.is_http2().await {
+            // Boxed: it is large beside everything that a connection of HTTP/1 holds.
+            return Box::pin(http2::serve(client)).await;
         }
         let mut state = local.lend_state();
         let head = client.head(&mut state.exchange.request.head).await;
@@ -57,7 +67,8 @@ async fn serve(client: &Rc<Client>) {
         local.give_back(state);
         match next {
             Next::Keep => {}
-            Next::Close | Next::Cut => return,
+            Next::Close => return client.close().await,
+            Next::Cut => return,
             Next::Linger => return client.linger().await,
         }
     }

@@ -7,21 +7,24 @@ use std::sync::Arc;
 use usher_http1::reject::Reject;
 use usher_http1::request::{Framing, RequestHead, Upgrade};
 use usher_pipeline::body::Body;
+use usher_pipeline::cause::{Cause, What};
 use usher_pipeline::exchange::{AnsweredBy, Choice};
 use usher_pipeline::plugin::Flow;
 use usher_pipeline::reply::Reply;
 
+use super::access_log::Finished;
 use super::answer;
 use super::client::{Client, NoHead};
 use super::errors::Failure;
 use super::forward;
-use super::ingress::split_host;
+use super::ingress::{Ingress, split_host};
 use super::nodes::Chosen;
 use super::path;
 use super::plugins::Plugins;
+use super::proof;
 use super::state::State;
 use super::view::View;
-use crate::config::{Origin, Route, Upstream};
+use crate::config::{Asked, BodyWord, Origin, Route, Upstream};
 
 /// What becomes of the connection behind an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub(super) struct Course<'a> {
     pub(super) state: &'a mut State,
     /// Whether the client asked for a head alone, whatever plugins made of its method.
     pub(super) is_head: bool,
+    /// Whether the client speaks gRPC by HTTP/1, before any plugin changed that.
+    pub(super) wants_grpc: bool,
     /// Whether an answer's head was made.
     pub(super) answered: bool,
     /// Whether plugins have seen the request.
@@ -97,8 +102,14 @@ impl<'a> Course<'a> {
     ) -> Self {
         state.begin(&view.directory);
         state.exchange.client = client.peer;
+        state.exchange.peer = client.peer;
+        state.exchange.is_inner = client.is_inner;
+        if client.local.settings.debug || client.local.shared.watches().has(client.peer) {
+            state.exchange.note_runs();
+        }
         state.exchange.server_port = client.server_port;
-        state.exchange.request.tls = false;
+        state.exchange.request.tls = client.secured.is_some();
+        state.exchange.secured.clone_from(&client.secured);
         let plugins = Plugins::new(view.snapshot.global_rules());
         Self {
             client,
@@ -109,6 +120,7 @@ impl<'a> Course<'a> {
             plugins,
             state,
             is_head: false,
+            wants_grpc: false,
             answered: false,
             seen: false,
             ended: false,
@@ -117,10 +129,14 @@ impl<'a> Course<'a> {
 
     async fn way_in(&mut self) -> Result<(), Failure> {
         self.settle()?;
+        if let Some(proof) = self.client.local.settings.proofs.of_path(self.state.exchange.request.path()) {
+            return Err(Reply::text(200, "application/octet-stream", proof.as_bytes().to_vec()).into());
+        }
+        proof::check(self)?;
         let local = &self.client.local;
         local.retries.earn(local.clock.ms());
         self.seen = true;
-        self.find_route();
+        self.find_route().await?;
         if !self.plugins.are_idle_on_the_way_in() {
             let exchange = &mut self.state.exchange;
             if let Flow::Reply(reply) = self.plugins.way_in(exchange, self.route, &local.shared).await {
@@ -168,16 +184,26 @@ impl<'a> Course<'a> {
         let exchange = &mut state.exchange;
         // Taken out, so that its texts can be read while the request is refilled.
         let head = std::mem::take(&mut exchange.request.head);
-        let settled = refill(&head, state);
+        let settled = refill(&head, state, client.local.settings.paths.like_servlet);
         let exchange = &mut state.exchange;
         exchange.request.head = head;
         self.is_head = exchange.request.method() == "HEAD";
         settled.map_err(Failure::Refused)?;
         client.local.ingress.settle(client, exchange, &mut state.said, &state.authority);
+        self.wants_grpc = self.wants.framing != Framing::None
+            && !client.is_stream()
+            && super::http2::is_grpc(&exchange.request.head);
+        let circles = Ingress::runs_in_a_circle(&state.said);
         // Before any answer: what is left of the body must never be taken for the next request.
         let body = client.open_body(&self.wants);
         exchange.request.body =
             body.map_err(|bad| Failure::Refused(Reject { status: bad.status, reason: bad.reason }))?;
+        if circles {
+            return Err(Failure::Circle);
+        }
+        if client.local.pressure.refuses() {
+            return Err(Failure::Overload);
+        }
         if self.wants.asterisk {
             return Err(Reply::new(200).with("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS").into());
         }
@@ -188,20 +214,44 @@ impl<'a> Course<'a> {
         Ok(())
     }
 
-    fn find_route(&mut self) {
-        let exchange = &mut self.state.exchange;
-        let asked = crate::config::Asked {
-            host: exchange.request.host(),
-            path: exchange.request.path(),
-            method: exchange.request.method(),
-            client: exchange.client.ip(),
-            variables: exchange,
-        };
-        self.route = self.view.snapshot.route(&asked);
-        if let Some(route) = self.route {
-            exchange.route = Some(Arc::clone(&route.facts));
-            self.plugins.take_route(route);
+    /// Finds the route. Where the body decides, and only there, it is read first.
+    async fn find_route(&mut self) -> Result<(), Failure> {
+        if self.take_route(BodyWord::Unread) {
+            let read = self.state.exchange.read_for_variables().await;
+            read.map_err(|error| {
+                let status = error.status();
+                Failure::body(error, status)
+            })?;
+            self.take_route(BodyWord::Read);
         }
+        Ok(())
+    }
+
+    /// Takes the route, unless the body has to be read for it: then it says so.
+    fn take_route(&mut self, body: BodyWord) -> bool {
+        let exchange = &mut self.state.exchange;
+        let path = self.client.local.settings.routed(exchange.request.path());
+        let asked = Asked::of(exchange, path, body);
+        let found = self.view.snapshot.take(&asked);
+        if asked.wanted.get() {
+            return true;
+        }
+        let Some(candidate) = found else { return false };
+        let mut parameters = Vec::new();
+        candidate.each_parameter(path, |name, part| parameters.push((name.to_owned(), part.to_owned())));
+        for (name, part) in parameters {
+            exchange.set_parameter(&name, &part);
+        }
+        let route = &candidate.route;
+        self.route = Some(route);
+        exchange.route = Some(Arc::clone(&route.facts));
+        self.plugins.take_route(route);
+        false
+    }
+
+    /// Says why the answer is the gateway's own.
+    pub(super) fn note(&mut self, what: What, retry_safe: bool) {
+        self.state.exchange.cause = Some(Cause { what, retry_safe });
     }
 
     /// The last of a request: plugins, counters and the log see how it went. Runs once, also when the task is dropped.
@@ -217,6 +267,11 @@ impl<'a> Course<'a> {
             // 499 is nginx's number for a client that left before it had an answer.
             exchange.answer.set_status(if std::thread::panicking() { 500 } else { 499 });
             exchange.answered_by = AnsweredBy::Gateway;
+            let what = if std::thread::panicking() { What::Panic } else { What::ClientGone };
+            exchange.cause = Some(Cause { what, retry_safe: false });
+        }
+        if let Some(cause) = exchange.cause {
+            local.shared.causes().count(cause.what);
         }
         exchange.times.received_bytes = self.client.received();
         exchange.times.sent_bytes = state.down.written();
@@ -231,8 +286,19 @@ impl<'a> Course<'a> {
         let traffic = self.route.map_or_else(|| local.shared.not_found(), |route| &route.traffic);
         traffic.count(local.index, exchange.answer.status());
         if let Some(lines) = &local.lines {
-            lines.add(exchange, &local.clock);
+            lines.add(Finished::Exchange(exchange), &local.clock);
         }
+        if let Some(flight) = state.flight.take()
+            && let Some(at) = exchange.times.upstream_end
+        {
+            flight.answered(at);
+        }
+        let now = local.clock.unix();
+        local.recent.note(exchange, now);
+        if exchange.trail().is_some() {
+            local.shared.watches().tell(self.client.peer, exchange, now);
+        }
+        local.tally.note(exchange, now);
         exchange.request.body = Body::Empty;
         state.far.cut();
     }
@@ -245,7 +311,7 @@ impl Drop for Course<'_> {
 }
 
 /// Path, query, host and port of a head, made canonical.
-fn refill(head: &usher_http1::head::Head, state: &mut State) -> Result<(), Reject> {
+fn refill(head: &usher_http1::head::Head, state: &mut State, like_servlet: bool) -> Result<(), Reject> {
     let authority = head.get_str("host").unwrap_or_default();
     let (host, port) = split_host(authority);
     let host = host.strip_suffix('.').unwrap_or(host);
@@ -263,6 +329,11 @@ fn refill(head: &usher_http1::head::Head, state: &mut State) -> Result<(), Rejec
     };
     let is_new = rewritten.as_ref().is_ok_and(|new| *new);
     let path = if is_new { &state.path } else { path };
+    if like_servlet && rewritten.is_ok() && path.contains(';') {
+        let bare = path::without_parameters(path).map_err(|reason| Reject { status: 400, reason })?;
+        state.exchange.request.refill(&bare, query, true, host, port);
+        return Ok(());
+    }
     state.exchange.request.refill(path, query, is_new, host, port);
     rewritten.map(drop)
 }

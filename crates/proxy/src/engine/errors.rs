@@ -19,6 +19,12 @@ pub(super) enum Failure {
     Refused(Reject),
     /// The client's body broke off, was malformed, too large or too slow: the status.
     Body(BodyError, u16),
+    /// gRPC by a protocol that can't carry its trailers.
+    GrpcByHttp1,
+    /// The request came through here too often.
+    Circle,
+    /// The gateway is short of memory.
+    Overload,
     /// No route.
     NotFound,
     /// The route has no upstream and no plugin chose one.
@@ -53,6 +59,12 @@ pub(super) enum Trouble {
     /// It took too long to answer.
     #[error("it did not answer in time")]
     ReadTimedOut,
+    /// It said that it did nothing of the request.
+    #[error("it took no more requests on this connection, and did nothing of this one")]
+    Refused,
+    /// It gave the request up.
+    #[error("it reset the stream: {0}")]
+    Reset(h2::Reason),
     /// It answered against the rules.
     #[error(transparent)]
     Malformed(#[from] BadResponse),
@@ -62,6 +74,12 @@ pub(super) enum Trouble {
     /// It changed the protocol though nobody had asked for it.
     #[error("it switched to a protocol that nobody had asked for")]
     Switched,
+    /// It answered a request for a WebSocket as if there had been none.
+    #[error("it did not open the WebSocket that it was asked for, but said that all is well")]
+    NotSwitched,
+    /// It opened a WebSocket without having read what it was asked.
+    #[error("its Sec-WebSocket-Accept doesn't fit the key")]
+    NotAccepted,
 }
 
 impl Trouble {
@@ -75,7 +93,14 @@ impl Trouble {
 
     /// Whether another node may do better. One that answers against the rules is the upstream's own fault, wherever it runs.
     pub(super) const fn may_be_retried(&self) -> bool {
-        !matches!(self, Self::Malformed(_) | Self::TooManyInterims(_) | Self::Switched)
+        !matches!(
+            self,
+            Self::Malformed(_)
+                | Self::TooManyInterims(_)
+                | Self::Switched
+                | Self::NotSwitched
+                | Self::NotAccepted
+        )
     }
 }
 
@@ -88,12 +113,27 @@ impl Failure {
         }
     }
 
+    /// Whether a plugin or the gateway says this of its own accord, so that `exit` phases see it. What goes wrong on a connection is no such word:
+    /// in APISIX nginx makes the answer then.
+    pub(super) const fn is_said(&self) -> bool {
+        matches!(
+            self,
+            Self::Reply(_) | Self::NotFound | Self::NoUpstream | Self::NoNode | Self::UnknownUpstream(_)
+        )
+    }
+
     /// The answer; `None` where nobody is there to read one.
     pub(super) fn reply(self) -> Option<Reply> {
         Some(match self {
             Self::Reply(reply) => *reply,
             Self::Refused(reject) => Reply::new(reject.status),
             Self::Body(_, status) => Reply::new(status),
+            Self::GrpcByHttp1 => Reply::error_msg(
+                505,
+                "gRPC needs HTTP/2: this request came by HTTP/1, which can't carry the status of a call",
+            ),
+            Self::Circle => Reply::new(508),
+            Self::Overload => Reply::new(503),
             Self::NotFound => Reply::error_msg(404, "404 Route Not Found"),
             Self::NoUpstream | Self::NoNode => Reply::new(503),
             Self::UnknownUpstream(_) | Self::RetriesTimedOut => Reply::new(502),
@@ -106,13 +146,45 @@ impl Failure {
 /// Gives a bare answer of the gateway's the HTML page of its status, as nginx makes one.
 pub(super) fn dress(reply: &mut Reply, product: &str) {
     let status = reply.head.status();
-    let bare = matches!(reply.body, Body::Empty) && status >= 300 && status != 304;
-    if !bare {
+    if !is_bare(reply) {
         return;
     }
     reply.body = Body::Full(reject::page(status, product).into());
     if let Err(error) = reply.head.set("Content-Type", "text/html; charset=utf-8") {
         tracing::debug!(%error, "left out the type of a page");
+    }
+}
+
+fn is_bare(reply: &Reply) -> bool {
+    let status = reply.head.status();
+    matches!(reply.body, Body::Empty) && status >= 300 && status != 304
+}
+
+/// Gives a bare answer of the gateway's the form of a gRPC answer that is trailers alone. The status of HTTP stays what it is for every other client,
+/// so that logs and monitors agree; clients of gRPC go by `grpc-status` where there is one.
+pub(super) fn dress_for_grpc(reply: &mut Reply) {
+    if !is_bare(reply) {
+        return;
+    }
+    let status = reply.head.status();
+    // As gRPC's own mapping of HTTP's statuses has it; time that ran out is told from an upstream that is away.
+    let code = match status {
+        400 | 431 | 500 => "13",
+        401 => "16",
+        403 => "7",
+        404 => "12",
+        408 | 504 => "4",
+        413 => "8",
+        429 | 502 | 503 => "14",
+        _ => "2",
+    };
+    let message = format!("{status} {}", usher_http1::reason::phrase(status));
+    for (name, value) in
+        [("Content-Type", "application/grpc"), ("grpc-status", code), ("grpc-message", &message)]
+    {
+        if let Err(error) = reply.head.set(name, value) {
+            tracing::debug!(%error, name, "left out a field of an answer");
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use super::local::Local;
 use super::nodes::{Endpoint, Place, Tls};
 use super::outbound::Outbound;
 use super::pool::Link;
+use super::socket::Socket;
 use crate::config;
 
 /// Interim answers that are read over.
@@ -65,7 +66,7 @@ async fn fetch_from(local: &Local, call: &Call, target: &Target<'_>) -> Result<A
 }
 
 /// Why there is no answer on a connection.
-enum Broken {
+pub(super) enum Broken {
     /// Nothing was heard before it broke.
     Stale(io::Error),
     /// It broke later.
@@ -76,7 +77,11 @@ enum Broken {
 
 impl Broken {
     fn told(self, target: &Target<'_>) -> FetchError {
-        let peer = target.peer();
+        self.by(target.peer())
+    }
+
+    /// The same of this peer.
+    pub(super) fn by(self, peer: String) -> FetchError {
         match self {
             Self::Stale(error) | Self::Cut(error) => {
                 FetchError::Unreachable { peer, reason: error.to_string() }
@@ -108,6 +113,7 @@ fn endpoint(local: &Local, target: &Target<'_>, verify: bool) -> Result<Endpoint
         authority: target.authority().into(),
         tls,
         idle: local.nodes.idle(pool, target.host, target.port, KeepalivePool::default()),
+        trunk: None,
     })
 }
 
@@ -145,8 +151,8 @@ async fn ask(
 
     let mut buffer = local.buffers.large();
     let mut answer = Head::empty();
-    let received = receive_head(local, &mut link, &mut buffer, &mut answer, &call.method).await?;
-    let body = receive_body(local, &mut link, &mut buffer, received, call.max_answer_bytes).await?;
+    let received = receive_head(local, &mut link.socket, &mut buffer, &mut answer, &call.method).await?;
+    let body = receive_body(local, &mut link.socket, &mut buffer, received, call.max_answer_bytes).await?;
     if received.keep_alive && buffer.is_empty() {
         endpoint.idle.put(link, local.clock.ms());
     } else {
@@ -157,9 +163,9 @@ async fn ask(
     Ok(Answer { head: answer, body: body.freeze() })
 }
 
-async fn receive_head(
+pub(super) async fn receive_head(
     local: &Local,
-    link: &mut Link,
+    socket: &mut Socket,
     buffer: &mut BytesMut,
     answer: &mut Head,
     method: &str,
@@ -178,7 +184,7 @@ async fn receive_head(
             None => {
                 let nothing_yet = buffer.is_empty() && interims == 0;
                 let broken = |error| if nothing_yet { Broken::Stale(error) } else { Broken::Cut(error) };
-                if fill(local, link, buffer).await.map_err(broken)? == 0 {
+                if fill(local, socket, buffer).await.map_err(broken)? == 0 {
                     return Err(broken(io::ErrorKind::UnexpectedEof.into()));
                 }
             }
@@ -186,9 +192,9 @@ async fn receive_head(
     }
 }
 
-async fn receive_body(
+pub(super) async fn receive_body(
     local: &Local,
-    link: &mut Link,
+    socket: &mut Socket,
     buffer: &mut BytesMut,
     head: ResponseHead,
     most: u64,
@@ -205,7 +211,7 @@ async fn receive_body(
             BodyEvent::Data(piece) if (body.len() + piece.len()) as u64 > most => return Err(too_large()),
             BodyEvent::Data(piece) => body.extend_from_slice(&piece),
             BodyEvent::NeedMore => {
-                if fill(local, link, buffer).await.map_err(Broken::Cut)? == 0 {
+                if fill(local, socket, buffer).await.map_err(Broken::Cut)? == 0 {
                     decoder.eof().map_err(|bad| Broken::Bad(bad.to_string()))?;
                 }
             }
@@ -213,7 +219,7 @@ async fn receive_body(
     }
 }
 
-async fn fill(local: &Local, link: &mut Link, buffer: &mut BytesMut) -> io::Result<usize> {
+async fn fill(local: &Local, socket: &mut Socket, buffer: &mut BytesMut) -> io::Result<usize> {
     local.buffers.make_room(buffer, LARGE);
-    std::future::poll_fn(|context| link.socket.poll_fill(context, buffer)).await
+    std::future::poll_fn(|context| socket.poll_fill(context, buffer)).await
 }

@@ -1,6 +1,7 @@
 //! Sends a request to one of an upstream's nodes and reads the head of its answer, trying others where that is safe.
 
 mod attempt;
+mod call;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use usher_http1::request::{Framing, Upgrade};
 use usher_model::resource::{PassHost, Timeouts};
 use usher_pipeline::body::{Body, BodySteps};
 use usher_pipeline::plugin::Flow;
+use usher_pipeline::request::Request;
 
 use self::attempt::{Attempt, Miss};
 use super::connect::connect;
@@ -21,7 +23,7 @@ use super::settings::CONNECT_WITH_OTHERS;
 use super::state::State;
 use super::upload::Upload;
 use super::websocket;
-use crate::config::Upstream;
+use crate::config::{Pick, Upstream};
 
 /// A body that is no longer than this is waited for before a node is: many clients send it apart from its head, and what is there as a whole leaves
 /// with one write and can be sent again.
@@ -31,6 +33,8 @@ const GATHERED: u64 = 16 << 10;
 struct Terms {
     timeouts: Timeouts,
     websocket: bool,
+    /// Whether the client asks for a WebSocket by a stream of HTTP/2.
+    extended: bool,
     /// Whether doing it twice is the same as doing it once (RFC 9110, section 9.2.2).
     idempotent: bool,
 }
@@ -43,21 +47,38 @@ pub(super) async fn forward(course: &mut Course<'_>, chosen: Chosen<'_>) -> Resu
     let upstream = chosen.upstream();
     let client = course.client;
     let local = &client.local;
-    let most = upstream.tries();
+    if upstream.spec.scheme.is_stream() {
+        return Err(Failure::NoUpstream);
+    }
+    if !upstream.is_known() {
+        // Boxed: it happens once in the life of an upstream.
+        Box::pin(upstream.wait_until_known()).await;
+        local.clock.turn();
+    }
+    let nodes = local.nodes.of(chosen, &local.resolver);
+    let fleet = &*nodes.fleet;
+    let most = fleet.tries(upstream.spec.retries);
     if most == 0 {
         return Err(Failure::NoNode);
     }
-    let nodes = local.nodes.of(chosen, &local.resolver);
+    upstream.want();
     let own = course.route.and_then(|route| route.timeouts);
     let exchange = &mut course.state.exchange;
+    let asks = course.wants.upgrade == Upgrade::WebSocket;
     let terms = Terms {
         timeouts: own.or(upstream.spec.timeout).unwrap_or_default(),
-        websocket: course.wants.upgrade == Upgrade::WebSocket
-            && course.route.is_some_and(|route| route.websocket),
+        websocket: asks && course.route.is_some_and(|route| route.websocket),
+        extended: asks && client.is_stream(),
         idempotent: is_idempotent(exchange.request.method()),
     };
     if terms.websocket {
+        if terms.extended {
+            websocket::put_key(&mut exchange.request.head);
+        }
         websocket::check(&exchange.request.head)?;
+    }
+    if course.wants_grpc && upstream.spec.scheme.is_grpc() {
+        return Err(Failure::GrpcByHttp1);
     }
     let body = &mut exchange.request.body;
     if matches!(body, Body::Stream(_)) && body.known_length().is_some_and(|length| length <= GATHERED) {
@@ -75,21 +96,31 @@ pub(super) async fn forward(course: &mut Course<'_>, chosen: Chosen<'_>) -> Resu
     let start = local.clock.now();
     exchange.times.upstream_start = Some(start);
     exchange.upstream.scheme = upstream.spec.scheme.as_str();
+    let place = upstream.place(&course.state.exchange);
     let mut failed = None;
-    while let Some(index) = upstream.choose(&course.state.tried) {
-        let Some(endpoint) = nodes.get(index) else { break };
+    while let Some(index) = fleet.choose(&Pick { place, tried: &course.state.tried, now: local.clock.now() })
+    {
+        let Some(endpoint) = nodes.endpoints.get(index) else { break };
         let state = &mut *course.state;
         state.tried.push(index);
+        state.flight = fleet.begin(index, local.clock.now());
         name_host(state, upstream, endpoint, idle);
         if !idle && let Flow::Reply(reply) = course.plugins.before_proxy(&mut state.exchange).await {
             return Err(Failure::Reply(reply));
         }
         let others = state.tried.len() < most;
         let miss = match try_node(course, endpoint, &terms, others).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                upstream.answered(fleet, index, course.state.exchange.answer.status());
+                return Ok(());
+            }
             Err(Stop::Failure(failure)) => return Err(failure),
             Err(Stop::Miss(miss)) => miss,
         };
+        if let Some(flight) = course.state.flight.take() {
+            flight.failed(local.clock.now());
+        }
+        upstream.failed(fleet, index, miss.trouble.status() == 504, local.clock.now());
         course.state.exchange.upstream.statuses.push(miss.trouble.status());
         let again =
             others && miss.trouble.may_be_retried() && terms.may_repeat(&miss, &course.state.far.upload);
@@ -140,6 +171,9 @@ async fn try_node(
     terms: &Terms,
     others: bool,
 ) -> Result<(), Stop> {
+    if let Some(trunk) = &endpoint.trunk {
+        return call::try_node(course, endpoint, trunk, terms, others).await;
+    }
     let client = course.client;
     let local = &client.local;
     let certain = !terms.idempotent || !course.state.far.upload.is_repeatable();
@@ -153,15 +187,11 @@ async fn try_node(
         let link = match kept.take() {
             Some(link) => link,
             None => {
-                let connect_within = if others {
-                    terms.timeouts.connect.min(CONNECT_WITH_OTHERS)
-                } else {
-                    terms.timeouts.connect
-                };
+                let within = connect_within(terms, others);
                 let missed =
                     |error| Stop::Miss(Miss { trouble: Trouble::NoLink(error), sent: false, heard: false });
                 // Boxed: it is rare, and large beside everything else of a request.
-                Box::pin(connect(local, endpoint, followed.clone(), connect_within)).await.map_err(missed)?
+                Box::pin(connect(local, endpoint, followed.clone(), within)).await.map_err(missed)?
             }
         };
         let state = &mut *course.state;
@@ -195,6 +225,12 @@ async fn try_node(
             }
         }
     }
+}
+
+/// How long connecting may take.
+fn connect_within(terms: &Terms, others: bool) -> Duration {
+    let most = terms.timeouts.connect;
+    if others { most.min(CONNECT_WITH_OTHERS) } else { most }
 }
 
 /// Sets the `Host` that this node sees (data plane contract, section 6.4).
@@ -233,18 +269,24 @@ fn followed_name(course: &Course<'_>, endpoint: &Endpoint) -> Option<Rc<str>> {
 }
 
 fn write_head(state: &mut State, framing: Framing, websocket: bool) {
-    let request = &state.exchange.request;
-    let target = request.is_rewritten().then(|| {
-        state.target.clear();
-        state.target.push_str(request.path());
-        if let Some(query) = request.query() {
-            state.target.push('?');
-            state.target.push_str(query);
-        }
-        state.target.as_str()
-    });
+    let State { exchange, up, target, .. } = state;
+    let request = &exchange.request;
+    let target = target_of(request, target);
     let extras = RequestExtras { framing, target, websocket, close: false };
-    state.up.write(|text| encode_request(text, &request.head, extras));
+    up.write(|text| encode_request(text, &request.head, extras));
+}
+
+/// The target, where it isn't the head's own; written into `text`.
+fn target_of<'a>(request: &Request, text: &'a mut String) -> Option<&'a str> {
+    request.is_rewritten().then(|| {
+        text.clear();
+        text.push_str(request.path());
+        if let Some(query) = request.query() {
+            text.push('?');
+            text.push_str(query);
+        }
+        text.as_str()
+    })
 }
 
 fn is_idempotent(method: &str) -> bool {

@@ -54,6 +54,9 @@ enum Guarded {
     Connection,
 }
 
+/// Hops over the same neighbour after which a request is no longer handed on (reliability row HO-5).
+const MOST_HOPS: usize = 10;
+
 const FORWARDING: [(&str, Guarded); 11] = [
     ("expect", Guarded::Expect),
     ("connection", Guarded::Connection),
@@ -127,6 +130,19 @@ impl Ingress {
         self.tell(client, exchange, said, authority);
     }
 
+    /// Whether a request came through this gateway so often that it runs in a circle: its last ten hops are one and the same. Looked at only where
+    /// the chain of hops is long enough for that. Where clients are trusted by address and this one isn't, the chain begins anew at each hop, and
+    /// a circle is ended by the bound on connections.
+    pub(super) fn runs_in_a_circle(said: &Said) -> bool {
+        // An address has two characters at least, and a comma behind it.
+        if said.forwarded_for.len() < MOST_HOPS * 3 {
+            return false;
+        }
+        let mut hops = said.forwarded_for.rsplit(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        let Some(last) = hops.next() else { return false };
+        hops.take_while(|hop| *hop == last).take(MOST_HOPS - 1).count() == MOST_HOPS - 1
+    }
+
     fn guarded(&self, name: &[u8]) -> Option<Guarded> {
         let known = FORWARDING.iter().find(|(known, _)| is_spelled(name, known)).map(|(_, guarded)| *guarded);
         known.or_else(|| {
@@ -177,9 +193,9 @@ impl Ingress {
         let head = &mut exchange.request.head;
         // Host was checked by the decoder, addresses and numbers are ours, and forwarded values were field values before.
         let refused = |error| tracing::debug!(%error, "left out a forwarding header");
-        if !trusted && !chained && is_peer && port.is_none() && scheme == "http" {
+        if !trusted && !chained && is_peer && port.is_none() {
             let mut told = client.told.borrow_mut();
-            told.about(client, authority);
+            told.about(client, scheme, authority);
             return head.append_all(&told.fields).unwrap_or_else(refused);
         }
         let mut put = |name: &str, value: &[u8]| head.append(name, value).unwrap_or_else(refused);
@@ -218,7 +234,7 @@ pub(super) struct Told {
 
 impl Told {
     /// Makes it anew where it is about another host.
-    fn about(&mut self, client: &Client, authority: &str) {
+    fn about(&mut self, client: &Client, scheme: &str, authority: &str) {
         if !self.fields.is_empty() && self.authority == authority {
             return;
         }
@@ -229,7 +245,7 @@ impl Told {
         for (name, value) in [
             ("X-Real-IP", &*client.peer_text),
             ("X-Forwarded-For", &client.peer_text),
-            ("X-Forwarded-Proto", "http"),
+            ("X-Forwarded-Proto", scheme),
             ("X-Forwarded-Host", authority),
             ("X-Forwarded-Port", &port),
         ] {

@@ -1,32 +1,44 @@
 //! What all connections of one worker share, and nobody else: its clock, buffers, pools, view of the configuration. And the worker as plugins see it.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::{LocalBoxFuture, ready};
 use tokio::sync::Notify;
-use usher_pipeline::worker::{Answer, Call, FetchError, Worker};
+use usher_pipeline::shelf::Shelf;
+use usher_pipeline::worker::{Answer, Call, FetchError, InnerCall, Peer, Stream, Worker};
 
 use super::access_log::Lines;
 use super::alarm::Alarms;
 use super::budget::Budget;
 use super::buffers::Buffers;
+use super::calls;
+use super::clients::{Clients, Place};
 use super::clock::Clock;
 use super::fetch;
 use super::ingress::Ingress;
+use super::inner;
 use super::nodes::Nodes;
-use super::resolve::Resolver;
+use super::pressure::Pressure;
+use super::recent::Ring;
 use super::settings::Settings;
 use super::state::State;
 use super::throttle::Throttle;
+use super::tls::Handshakes;
 use super::view::{View, Views};
 use crate::config::Shared;
+use crate::resolve::Resolver;
+use crate::series::{Desk, Tally};
 
 /// Tasks of plugins that may run behind requests.
 const MOST_TASKS: usize = 1024;
+/// Tasks of plugins that end with the worker.
+const MOST_ATTENDED: usize = 1024;
 /// States that are kept for the next exchanges.
 const MOST_STATES: usize = 256;
 
@@ -42,7 +54,16 @@ pub(super) struct Local {
     pub(super) nodes: Nodes,
     pub(super) resolver: Arc<Resolver>,
     pub(super) retries: Budget,
+    pub(super) handshakes: Handshakes,
     pub(super) lines: Option<Lines>,
+    /// Those of connections of stream routes.
+    pub(super) stream_lines: Option<Lines>,
+    pub(super) recent: Arc<Ring>,
+    /// What is counted for the time series.
+    pub(super) tally: Tally,
+    pub(super) pressure: Arc<Pressure>,
+    /// Connections by client, where they are bounded.
+    pub(super) clients: Option<Arc<Clients>>,
     pub(super) complaints: Complaints,
     /// Rings when the worker stops taking connections.
     pub(super) stop: Notify,
@@ -53,7 +74,10 @@ pub(super) struct Local {
     states: RefCell<Vec<Box<State>>>,
     connections: Cell<usize>,
     tasks: Cell<usize>,
+    attended: Rc<Cell<usize>>,
+    shelf: Shelf,
     draining: Cell<bool>,
+    hurries: Cell<bool>,
     me: Weak<Self>,
 }
 
@@ -66,6 +90,12 @@ pub(super) struct Complaints {
     pub(super) unserved: Throttle,
     /// An answer that broke off.
     pub(super) bodies: Throttle,
+    /// A connection that no stream route takes.
+    pub(super) streams: Throttle,
+    /// A load balancer that didn't say where its client is.
+    pub(super) balancers: Throttle,
+    /// A handshake that failed.
+    pub(super) handshakes: Throttle,
 }
 
 /// What a worker is made of.
@@ -76,13 +106,20 @@ pub(super) struct Parts {
     pub(super) ingress: Ingress,
     pub(super) resolver: Arc<Resolver>,
     pub(super) lines: Option<Lines>,
+    pub(super) stream_lines: Option<Lines>,
+    pub(super) pressure: Arc<Pressure>,
+    pub(super) clients: Option<Arc<Clients>>,
+    pub(super) desk: Arc<Desk>,
 }
 
 impl Local {
     pub(super) fn new(parts: Parts) -> Rc<Self> {
+        let handshakes = Handshakes::new(parts.settings.handshakes);
         Rc::new_cyclic(|me| Self {
             index: parts.index,
             views: Views::new(&parts.shared),
+            recent: parts.shared.ring(parts.index),
+            tally: Tally::new(parts.desk),
             shared: parts.shared,
             settings: parts.settings,
             clock: Clock::new(),
@@ -92,14 +129,21 @@ impl Local {
             nodes: Nodes::default(),
             resolver: parts.resolver,
             retries: Budget::default(),
+            handshakes,
             lines: parts.lines,
+            stream_lines: parts.stream_lines,
+            pressure: parts.pressure,
+            clients: parts.clients,
             complaints: Complaints::default(),
             stop: Notify::new(),
             ended: Notify::new(),
             states: RefCell::default(),
             connections: Cell::new(0),
             tasks: Cell::new(0),
+            attended: Rc::default(),
+            shelf: Shelf::default(),
             draining: Cell::new(false),
+            hurries: Cell::new(false),
             me: me.clone(),
         })
     }
@@ -134,13 +178,17 @@ impl Local {
     }
 
     /// A place for one more connection, until it is dropped; `None` when there are too many.
-    pub(super) fn seat(self: &Rc<Self>) -> Option<Seat> {
+    pub(super) fn seat(self: &Rc<Self>, client: IpAddr) -> Option<Seat> {
         let taken = self.connections.get();
         if taken >= self.settings.connections {
             return None;
         }
+        let place = match &self.clients {
+            Some(clients) => Some(clients.admit(client)?),
+            None => None,
+        };
         self.connections.set(taken + 1);
-        Some(Seat(Rc::clone(self)))
+        Some(Seat(Rc::clone(self), place))
     }
 
     /// Whether the worker is stopping: connections end behind their requests.
@@ -148,9 +196,15 @@ impl Local {
         self.draining.get()
     }
 
-    /// Begins to stop.
-    pub(super) fn drain(&self) {
+    /// Whether connections that are idle end at once, because nobody will listen here any more.
+    pub(super) fn hurries(&self) -> bool {
+        self.hurries.get()
+    }
+
+    /// Begins to stop; in a hurry where nobody else goes on listening.
+    pub(super) fn drain(&self, hurries: bool) {
         self.draining.set(true);
+        self.hurries.set(hurries);
         self.stop.notify_waiters();
         self.alarms.wake_all();
     }
@@ -160,15 +214,21 @@ impl Local {
         self.connections.get() == 0 && self.tasks.get() == 0
     }
 
+    /// Hands lines over to the logs.
+    pub(super) fn hand_over_lines(&self) {
+        self.lines.iter().chain(&self.stream_lines).for_each(Lines::hand_over);
+    }
+
     /// Lets go of everything that refers back to the worker.
     pub(super) fn clear(&self) {
         self.states.borrow_mut().clear();
+        self.shelf.clear();
         self.nodes.clear();
     }
 }
 
 /// A connection's place among the worker's.
-pub(super) struct Seat(Rc<Local>);
+pub(super) struct Seat(Rc<Local>, #[expect(dead_code, reason = "given back when the seat is")] Option<Place>);
 
 impl Drop for Seat {
     fn drop(&mut self) {
@@ -183,6 +243,14 @@ impl Drop for Task {
     fn drop(&mut self) {
         self.0.tasks.set(self.0.tasks.get() - 1);
         self.0.ended.notify_one();
+    }
+}
+
+struct Attended(Rc<Cell<usize>>);
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 
@@ -202,11 +270,14 @@ impl Worker for Local {
     fn fetch(&self, call: Call) -> LocalBoxFuture<'static, Result<Answer, FetchError>> {
         match self.me.upgrade() {
             Some(local) => fetch::fetch(local, call).boxed_local(),
-            None => ready(Err(FetchError::Unreachable {
-                peer: call.url,
-                reason: "the worker is stopping".to_owned(),
-            }))
-            .boxed_local(),
+            None => ready(Err(stopped(call.url))).boxed_local(),
+        }
+    }
+
+    fn fetch_inside(&self, call: InnerCall) -> LocalBoxFuture<'static, Result<Answer, FetchError>> {
+        match self.me.upgrade() {
+            Some(local) => inner::fetch(local, call).boxed_local(),
+            None => ready(Err(stopped("the gateway itself".to_owned()))).boxed_local(),
         }
     }
 
@@ -226,4 +297,51 @@ impl Worker for Local {
         }));
         true
     }
+
+    fn attend(&self, task: LocalBoxFuture<'static, ()>) -> bool {
+        if self.attended.get() >= MOST_ATTENDED {
+            return false;
+        }
+        self.attended.set(self.attended.get() + 1);
+        let attended = Attended(Rc::clone(&self.attended));
+        drop(tokio::task::spawn_local(async move {
+            let _attended = attended;
+            task.await;
+        }));
+        true
+    }
+
+    fn stopping(&self) -> LocalBoxFuture<'static, ()> {
+        let Some(local) = self.me.upgrade() else { return ready(()).boxed_local() };
+        async move {
+            // Begun before the look, so that an end in between is not missed.
+            let stop = local.stop.notified();
+            if !local.is_draining() {
+                stop.await;
+            }
+        }
+        .boxed_local()
+    }
+
+    fn connect(&self, peer: Peer) -> LocalBoxFuture<'static, Result<Box<dyn Stream>, FetchError>> {
+        match self.me.upgrade() {
+            Some(local) => calls::open(local, peer).boxed_local(),
+            None => ready(Err(stopped(peer.to_string()))).boxed_local(),
+        }
+    }
+
+    fn send_datagram(&self, peer: Peer, bytes: Bytes) -> LocalBoxFuture<'static, Result<(), FetchError>> {
+        match self.me.upgrade() {
+            Some(local) => calls::send_datagram(local, peer, bytes).boxed_local(),
+            None => ready(Err(stopped(peer.to_string()))).boxed_local(),
+        }
+    }
+
+    fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+}
+
+fn stopped(peer: String) -> FetchError {
+    FetchError::Unreachable { peer, reason: "the worker is stopping".to_owned() }
 }

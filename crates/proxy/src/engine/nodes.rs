@@ -10,12 +10,13 @@ use std::time::Instant;
 
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
-use usher_model::resource::{PassHost, Scheme};
+use usher_model::resource::{Node, PassHost, Scheme};
 use usher_pipeline::env::Target;
 
+use super::http2::Trunk;
 use super::pool::Idle;
-use super::resolve::{Name, Resolver};
-use crate::config::Upstream;
+use crate::config::{Fleet, Upstream};
+use crate::resolve::{Name, Resolver};
 
 /// An upstream in whichever way a request came by it.
 #[derive(Clone, Copy)]
@@ -43,6 +44,8 @@ pub(super) struct Endpoint {
     pub(super) authority: Box<str>,
     pub(super) tls: Option<Tls>,
     pub(super) idle: Rc<Idle>,
+    /// The connections of HTTP/2 to it, where it is spoken to by that.
+    pub(super) trunk: Option<Rc<Trunk>>,
 }
 
 /// Where a node is.
@@ -78,12 +81,21 @@ pub(super) struct Nodes {
     /// By the upstream's place in memory, which is its identity as long as somebody holds it; the weak reference keeps the place taken.
     known: RefCell<HashMap<usize, Known, BuildHasherDefault<Address>>>,
     idle: RefCell<HashMap<Key, Rc<Idle>>>,
+    trunks: RefCell<HashMap<Key, Rc<Trunk>>>,
     all_idle: Rc<Cell<usize>>,
 }
 
 struct Known {
     alive: Alive,
-    nodes: Rc<[Endpoint]>,
+    nodes: Rc<Members>,
+}
+
+/// The nodes of an upstream as they were when they were last looked at.
+pub(super) struct Members {
+    /// Which of them is next.
+    pub(super) fleet: Arc<Fleet>,
+    /// In the order of the fleet's nodes.
+    pub(super) endpoints: Box<[Endpoint]>,
 }
 
 enum Alive {
@@ -100,16 +112,22 @@ struct Key {
 }
 
 impl Nodes {
-    /// The nodes of this upstream, in the order of its `spec.nodes`.
-    pub(super) fn of(&self, chosen: Chosen<'_>, resolver: &Resolver) -> Rc<[Endpoint]> {
-        let place = std::ptr::from_ref(chosen.upstream()) as usize;
-        if let Some(known) = self.known.borrow().get(&place) {
+    /// The nodes of this upstream as they are now.
+    pub(super) fn of(&self, chosen: Chosen<'_>, resolver: &Resolver) -> Rc<Members> {
+        let upstream = chosen.upstream();
+        let place = std::ptr::from_ref(upstream) as usize;
+        if let Some(known) = self.known.borrow().get(&place)
+            && upstream.is_current(&known.nodes.fleet)
+        {
             return Rc::clone(&known.nodes);
         }
-        let upstream = chosen.upstream();
-        let nodes: Rc<[Endpoint]> = (0..upstream.spec.nodes.len())
-            .filter_map(|index| self.endpoint(upstream, index, resolver))
+        let fleet = upstream.fleet();
+        let endpoints = fleet
+            .nodes()
+            .iter()
+            .map(|node| self.endpoint(upstream, node, fleet.port(node), resolver))
             .collect();
+        let nodes = Rc::new(Members { fleet, endpoints });
         let alive = match chosen {
             Chosen::Configured(upstream) => Alive::Configured(Arc::downgrade(upstream)),
             Chosen::Inline(target, _) => Alive::Inline(Arc::downgrade(target)),
@@ -118,12 +136,10 @@ impl Nodes {
         nodes
     }
 
-    fn endpoint(&self, upstream: &Upstream, index: usize, resolver: &Resolver) -> Option<Endpoint> {
+    fn endpoint(&self, upstream: &Upstream, node: &Node, port: u16, resolver: &Resolver) -> Endpoint {
         let spec = &upstream.spec;
-        let node = spec.nodes.get(index)?;
-        let port = node.port.unwrap_or_else(|| spec.scheme.port());
         let address = node.host.parse::<IpAddr>().ok();
-        let tls = upstream.tls.as_ref().filter(|_| spec.scheme == Scheme::Https).map(|config| {
+        let tls = upstream.tls.as_ref().map(|config| {
             let written = match (&spec.upstream_host, spec.pass_host) {
                 (Some(host), PassHost::Rewrite) => super::ingress::split_host(host).0,
                 _ => &node.host,
@@ -134,13 +150,31 @@ impl Nodes {
                 follows_host: address.is_some() && spec.pass_host == PassHost::Pass,
             }
         });
-        Some(Endpoint {
+        Endpoint {
             place: address.map_or_else(|| Place::Name(resolver.name(&node.host)), Place::Address),
             port,
             authority: authority(&node.host, port, spec.scheme).into(),
             tls,
             idle: self.idle(upstream.pool, &node.host, port, spec.keepalive_pool),
-        })
+            trunk: spec
+                .scheme
+                .is_grpc()
+                .then(|| self.trunk(upstream.pool, &node.host, port, spec.keepalive_pool)),
+        }
+    }
+
+    fn trunk(
+        &self,
+        pool: u64,
+        host: &str,
+        port: u16,
+        rules: usher_model::resource::KeepalivePool,
+    ) -> Rc<Trunk> {
+        let key = Key { pool, host: host.into(), port };
+        let mut all = self.trunks.borrow_mut();
+        let trunk = all.entry(key).or_insert_with(|| Rc::new(Trunk::new(rules)));
+        trunk.keep_by(rules);
+        Rc::clone(trunk)
     }
 
     /// The idle connections of one node.
@@ -168,12 +202,17 @@ impl Nodes {
             idle.sweep(now_ms);
             Rc::strong_count(idle) > 1 || !idle.is_empty()
         });
+        self.trunks.borrow_mut().retain(|_, trunk| {
+            trunk.sweep(now_ms);
+            Rc::strong_count(trunk) > 1 || !trunk.is_empty()
+        });
     }
 
     /// Closes everything.
     pub(super) fn clear(&self) {
         self.known.borrow_mut().clear();
         self.idle.borrow_mut().clear();
+        self.trunks.borrow_mut().clear();
     }
 }
 

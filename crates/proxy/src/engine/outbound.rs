@@ -140,6 +140,26 @@ impl Outbound {
         Poll::Ready(Ok(()))
     }
 
+    /// Takes up to so many bytes from the front, for a sender that frames them by itself.
+    pub(super) fn take(&mut self, most: usize) -> Option<Bytes> {
+        let taken = match self.parts.front_mut()? {
+            Part::Text(length) => {
+                let now = most.min(*length);
+                let text = self.text.get(self.text_at..self.text_at + now).unwrap_or_default();
+                Bytes::copy_from_slice(text)
+            }
+            Part::Data(data) => data.slice(..most.min(data.len())),
+        };
+        self.written += taken.len() as u64;
+        self.forget(taken.len());
+        Some(taken)
+    }
+
+    /// Counts bytes that were sent beside the queue.
+    pub(super) const fn note(&mut self, count: usize) {
+        self.written += count as u64;
+    }
+
     /// Points at the first parts.
     fn point<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES]) -> usize {
         let mut text_at = self.text_at;

@@ -25,6 +25,18 @@ pub(crate) fn canonical(path: &str, out: &mut String) -> Result<bool, BadPath> {
     Ok(true)
 }
 
+/// A canonical path without the `;parameters` of its segments, canonical again: a segment may have been nothing else.
+///
+/// # Errors
+/// [`BadPath`].
+pub(super) fn without_parameters(path: &str) -> Result<String, BadPath> {
+    let bare: Vec<&str> =
+        path.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect();
+    let bare = bare.join("/");
+    let mut out = String::new();
+    Ok(if canonical(&bare, &mut out)? { out } else { bare })
+}
+
 /// No escape, no empty segment and none that begins with a dot: nearly every path there is.
 fn is_plain(path: &[u8]) -> bool {
     // All pairs of neighbours are looked at without a branch, so that many fit into one instruction.
@@ -165,6 +177,19 @@ mod tests {
             let once = of(path).unwrap_or_else(|bad| panic!("{path} was refused: {bad}"));
             assert_eq!(once, wanted, "{path}");
             assert_eq!(of(&once).as_deref(), Ok(wanted), "{path} twice");
+        }
+    }
+
+    #[test]
+    fn parameters_of_segments_are_taken_out() {
+        for (path, wanted) in [
+            ("/admin;x=1", "/admin"),
+            ("/a;b/c;d=e;f/", "/a/c/"),
+            ("/a/;x/b", "/a/b"),
+            ("/;x", "/"),
+            ("/a%3Bx", "/a%3Bx"),
+        ] {
+            assert_eq!(super::without_parameters(path).as_deref(), Ok(wanted), "{path}");
         }
     }
 

@@ -6,6 +6,7 @@ use usher_pipeline::body::BodySteps;
 use usher_pipeline::compile::Pipeline;
 use usher_pipeline::exchange::Exchange;
 use usher_pipeline::plugin::Flow;
+use usher_pipeline::reply::Reply;
 
 use crate::config::{GlobalRule, Route, Shared};
 
@@ -54,6 +55,11 @@ impl<'a> Plugins<'a> {
         route: Option<&Arc<Route>>,
         shared: &Shared,
     ) -> Flow {
+        if self.all().any(Pipeline::reads_body)
+            && let Err(error) = exchange.read_for_variables().await
+        {
+            return Reply::new(error.status()).into();
+        }
         if let Flow::Reply(reply) = self.rewrite(exchange).await {
             return Flow::Reply(reply);
         }
@@ -61,6 +67,11 @@ impl<'a> Plugins<'a> {
             && !consumer.pipeline.is_neutral()
         {
             let overlaid = route.with_consumer(&Arc::clone(consumer), shared);
+            if overlaid.reads_body()
+                && let Err(error) = exchange.read_for_variables().await
+            {
+                return Reply::new(error.status()).into();
+            }
             let flow = overlaid.rewrite_fresh(exchange).await;
             self.overlaid = Some(overlaid);
             if let Flow::Reply(reply) = flow {
@@ -107,10 +118,22 @@ impl<'a> Plugins<'a> {
         }
     }
 
-    /// The finished exchange.
+    /// An answer of the gateway's own.
+    pub(super) fn exit(&self, exchange: &mut Exchange, reply: Reply) -> Reply {
+        self.all().fold(reply, |reply, pipeline| pipeline.exit(exchange, reply))
+    }
+
+    /// The finished exchange. What one plugin takes out of it no other one logs.
     pub(super) fn log(&self, exchange: &mut Exchange) {
         for pipeline in self.all() {
-            pipeline.log(exchange);
+            pipeline.mask(exchange);
+        }
+        let own = self.own();
+        for rule in self.rules {
+            rule.pipeline.log_beside(own, exchange);
+        }
+        if let Some(own) = own {
+            own.log(exchange);
         }
     }
 

@@ -101,10 +101,10 @@ impl Source {
                 Ok(Some(Piece::Data(bytes)))
             }
             Self::Stream(_) => Ok(None),
-            Self::Upstream => match far.decoder.decode(&mut far.buffer) {
-                Ok(BodyEvent::Data(piece)) => Ok(Some(Piece::Data(piece))),
-                Ok(BodyEvent::End) => Ok(Some(Piece::End(far.decoder.trailers()))),
-                Ok(BodyEvent::NeedMore) => Ok(None),
+            Self::Upstream => match far.next() {
+                Ok((BodyEvent::Data(piece), _)) => Ok(Some(Piece::Data(piece))),
+                Ok((BodyEvent::End, trailers)) => Ok(Some(Piece::End(trailers))),
+                Ok((BodyEvent::NeedMore, _)) => Ok(None),
                 Err(bad) => Err(BodyError::Malformed(bad.reason)),
             },
         }
@@ -224,7 +224,7 @@ impl<'a> Relay<'a> {
 
     /// A small piece that goes on as it is.
     fn copy_small(&mut self) -> bool {
-        let Far { decoder, buffer, .. } = &mut *self.far;
+        let Far { decoder, buffer, call: None, .. } = &mut *self.far else { return false };
         let (down, framing) = (&mut *self.down, self.framing);
         let (mut copied, owed) = (0, &mut self.owed);
         let taken = decoder.copy_small(buffer, COPIED_BELOW, |piece| {
@@ -275,13 +275,20 @@ impl<'a> Relay<'a> {
         }
         if self.framing == Framing::Chunked {
             self.down.write(|text| encode_last_chunk(text, Some(&trailers)));
+        } else if !self.is_tunnel() {
+            self.client.end_body(trailers);
         }
         self.gathered = true;
-        if matches!(self.source, Source::Upstream) && !self.far.head.switching {
+        if matches!(self.source, Source::Upstream) && !self.is_tunnel() {
             self.exchange.times.upstream_end = Some(self.client.local.clock.now());
             self.far.finish(self.client);
         }
         Ok(())
+    }
+
+    /// Whether a tunnel follows the head.
+    fn is_tunnel(&self) -> bool {
+        matches!(self.source, Source::Upstream) && self.far.head.switching
     }
 
     fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyError>> {

@@ -1,5 +1,6 @@
 //! The options as the workers use them: durations as milliseconds, names made once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use usher_http1::head::Head;
@@ -7,13 +8,16 @@ use usher_http1::limits::Limits;
 use usher_model::compat::Behaviour;
 
 use super::clock::millis;
-use crate::options::Options;
+use crate::options::{Options, PathRules};
+use crate::proofs::Proofs;
 
 /// Connecting takes at most this long while another node is left to try.
 pub(super) const CONNECT_WITH_OTHERS: Duration = Duration::from_secs(5);
 
 /// What every worker goes by.
 pub(super) struct Settings {
+    /// Whether clients may speak HTTP/2.
+    pub(super) http2: bool,
     pub(super) head: Limits,
     pub(super) answers: Limits,
     pub(super) head_ms: u64,
@@ -25,12 +29,26 @@ pub(super) struct Settings {
     pub(super) body_bytes: Option<u64>,
     /// Connections of clients that one worker takes.
     pub(super) connections: usize,
+    /// From a connection's first byte to the end of its handshake.
+    pub(super) handshake_ms: u64,
+    /// Handshakes that one worker has under way.
+    pub(super) handshakes: usize,
+    /// Whether upstreams of stream routes are told where the client is, by the PROXY protocol.
+    pub(super) greets_upstreams: bool,
+    /// The name that clients without SNI are taken to ask for.
+    pub(super) fallback_sni: Option<Box<str>>,
+    pub(super) proofs: Arc<Proofs>,
     /// The `Server` of every answer.
     pub(super) server: Box<str>,
     /// The same as a field.
     pub(super) signature: Head,
     /// The name at the foot of HTML pages.
     pub(super) product: &'static str,
+    pub(super) paths: PathRules,
+    /// Whether every answer says the upstream's status.
+    pub(super) show_upstream_status: bool,
+    /// Whether every answer says which plugins ran.
+    pub(super) debug: bool,
 }
 
 impl Settings {
@@ -38,6 +56,7 @@ impl Settings {
         let (patience, bounds) = (&options.patience, &options.bounds);
         let connections = bounds.connections.min(for_clients(files)).div_ceil(workers).max(1);
         Self {
+            http2: options.http2,
             head: options.head.clone(),
             answers: Limits::for_answers(),
             head_ms: millis(patience.head),
@@ -48,10 +67,28 @@ impl Settings {
             requests: bounds.requests_per_connection,
             body_bytes: bounds.body_bytes,
             connections,
+            handshake_ms: millis(options.tls.handshake),
+            handshakes: options.tls.handshakes.div_ceil(workers).max(1),
+            greets_upstreams: options.streams.proxy_protocol_to_upstreams,
+            proofs: Arc::clone(&options.proofs),
+            fallback_sni: options.tls.fallback_sni.as_deref().map(Into::into),
             server: options.server.as_str().into(),
             signature: signature(&options.server),
+            paths: options.paths,
+            show_upstream_status: options.show_upstream_status,
+            debug: options.debug,
             product: if options.compat.has(Behaviour::ApisixNames) { "openresty" } else { "usher" },
         }
+    }
+}
+
+impl Settings {
+    /// The path that routes see.
+    pub(super) fn routed<'a>(&self, path: &'a str) -> &'a str {
+        if !self.paths.delete_tail_slash || path.len() < 2 {
+            return path;
+        }
+        path.strip_suffix('/').unwrap_or(path)
     }
 }
 

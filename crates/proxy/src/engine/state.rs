@@ -12,6 +12,7 @@ use usher_pipeline::worker::Worker;
 use super::far::Far;
 use super::ingress::Said;
 use super::outbound::Outbound;
+use crate::config::Flight;
 
 /// Text beyond this isn't kept for the next exchange.
 const KEPT_TEXT: usize = 256 << 10;
@@ -36,6 +37,8 @@ pub(super) struct State {
     pub(super) target: String,
     /// The nodes that were tried.
     pub(super) tried: SmallVec<[usize; 8]>,
+    /// The try that is under way, where the choice of nodes goes by such.
+    pub(super) flight: Option<Flight>,
     /// Bytes of the answer's body that were handed to `down`.
     pub(super) body_bytes: u64,
 }
@@ -52,6 +55,7 @@ impl State {
             authority: String::new(),
             target: String::new(),
             tried: SmallVec::new(),
+            flight: None,
             body_bytes: 0,
         })
     }
@@ -62,6 +66,7 @@ impl State {
         self.down.clear();
         self.up.clear();
         self.tried.clear();
+        self.flight = None;
         self.body_bytes = 0;
     }
 

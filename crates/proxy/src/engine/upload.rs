@@ -12,6 +12,7 @@ use usher_pipeline::body::{Body, BodyError, BodySteps};
 use super::alarm::Wait;
 use super::client::Client;
 use super::clock::millis;
+use super::http2::Call;
 use super::outbound::Outbound;
 use super::socket::Socket;
 
@@ -23,6 +24,8 @@ const GATHERED: usize = 4 << 10;
 pub(super) struct Upload {
     steps: BodySteps,
     chunked: bool,
+    /// What a call sends behind it.
+    trailers: Option<Head>,
     /// Bytes that were announced and are still to come.
     owed: Option<u64>,
     /// Whether the first piece was asked for: from then on the body can't be sent again.
@@ -33,6 +36,14 @@ pub(super) struct Upload {
     done: bool,
     /// Why the upstream takes no more of it. It may have answered before it closed.
     broken: Option<io::Error>,
+}
+
+/// What a body is sent by.
+pub(super) enum Way<'a> {
+    /// A connection of HTTP/1.
+    Socket(&'a mut Socket),
+    /// A call over HTTP/2.
+    Call(&'a mut Call),
 }
 
 /// Why a body can't be sent to its end.
@@ -67,10 +78,11 @@ impl Upload {
 
     /// Begins to send the body anew, and says how it is framed. A whole body is put into the queue behind its head by [`Upload::poll`].
     pub(super) fn begin(&mut self, body: &Body) -> Framing {
-        let length = if self.steps.is_empty() { body.known_length() } else { None };
+        let length = if self.steps.keep_length() { body.known_length() } else { None };
         self.owed = length;
         self.chunked = length.is_none();
         self.gathered = false;
+        self.trailers = None;
         self.done = false;
         self.broken = None;
         match length {
@@ -78,6 +90,14 @@ impl Upload {
             Some(length) => Framing::Length(length),
             None => Framing::Chunked,
         }
+    }
+
+    /// The same for a call, which frames its pieces by itself.
+    pub(super) fn begin_call(&mut self, body: &Body) -> Framing {
+        let framing = self.begin(body);
+        self.chunked = false;
+        // Trailers may come behind a body of no bytes.
+        if matches!(body, Body::Stream(_)) && framing == Framing::None { Framing::Chunked } else { framing }
     }
 
     /// Whether the body can be sent once more.
@@ -112,7 +132,7 @@ impl Upload {
         client: &Client,
         body: &mut Body,
         up: &mut Outbound,
-        socket: &mut Socket,
+        way: &mut Way<'_>,
         patience: Duration,
     ) -> Poll<Result<(), Cut>> {
         if self.is_over() {
@@ -121,7 +141,16 @@ impl Upload {
         loop {
             self.gather(context, client, body, up).map_err(Cut::Body)?;
             let before = up.written();
-            match up.poll_send(context, socket) {
+            let sent = match way {
+                Way::Socket(socket) => up.poll_send(context, *socket),
+                Way::Call(call) => {
+                    if self.gathered {
+                        call.outlet.end(self.trailers.take());
+                    }
+                    call.outlet.poll_send(context, up)
+                }
+            };
+            match sent {
                 Poll::Ready(Ok(())) => client.alarm.disarm(Wait::UpstreamWrite),
                 Poll::Ready(Err(error)) => {
                     client.alarm.disarm(Wait::UpstreamWrite);
@@ -197,6 +226,8 @@ impl Upload {
                     }
                     if self.chunked {
                         up.write(|text| encode_last_chunk(text, Some(&trailers)));
+                    } else {
+                        self.trailers = Some(trailers);
                     }
                     self.gathered = true;
                 }

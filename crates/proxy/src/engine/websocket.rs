@@ -4,6 +4,9 @@ mod frames;
 mod permit;
 mod tunnel;
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use usher_http1::head::Head;
 use usher_pipeline::reply::Reply;
 
@@ -26,6 +29,29 @@ pub(super) fn check(head: &Head) -> Result<(), Failure> {
         return Err(Reply::new(426).with("Sec-WebSocket-Version", "13").into());
     }
     Ok(())
+}
+
+/// Gives a WebSocket over HTTP/2 (RFC 8441) the key that HTTP/1 asks for.
+pub(super) fn put_key(head: &mut Head) {
+    let key = BASE64_STANDARD.encode(fastrand::u128(..).to_be_bytes());
+    if let Err(error) = head.set("Sec-WebSocket-Key", key) {
+        tracing::debug!(%error, "left out the key of a WebSocket");
+    }
+}
+
+/// Whether an upstream's word fits the key that it was asked with.
+pub(super) fn is_accepted(asked: &Head, answer: &Head) -> bool {
+    let Some(key) = asked.get("sec-websocket-key") else { return false };
+    // The name is RFC 6455's, section 1.3; the digest proves nothing but that somebody knows the protocol.
+    let text = [key, b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat();
+    let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, &text);
+    only(answer, "sec-websocket-accept") == Some(BASE64_STANDARD.encode(digest).as_bytes())
+}
+
+/// The answer's head as a stream of HTTP/2 says it: 200, and nothing about a key that its client never saw.
+pub(super) fn open_stream(answer: &mut Head) {
+    answer.set_status(200);
+    answer.remove("sec-websocket-accept");
 }
 
 /// The value of a field that has to be there once: of two, the upstream might take the other one.

@@ -1,12 +1,14 @@
 //! Why a request takes the route it takes: asked of the very index that serves requests.
 
 use std::cmp::Reverse;
+use std::time::Instant;
 
 use usher_model::live::{Explanation, PassedOver, RouteName, Sketch, UpstreamName};
 use usher_pipeline::compile::Pipeline;
+use usher_pipeline::exchange::Exchange;
 
 use super::sketch;
-use crate::config::{Asked, Candidate, Origin, Refused, Snapshot, Upstream};
+use crate::config::{Asked, Candidate, Fleet, Origin, Pick, Refused, Snapshot};
 
 /// Routes passed over that are told of at most.
 const MOST_PASSED_OVER: usize = 10;
@@ -38,7 +40,7 @@ pub(super) fn explain(snapshot: &Snapshot, request: &Sketch) -> Explanation {
                 Some(refused) => explanation.answer = Some(refusal(refused)),
                 None => {
                     explanation.plugins.extend(plugins(&candidate.route.pipeline));
-                    let (upstream, answer) = destination(snapshot, &candidate.route.upstream);
+                    let (upstream, answer) = destination(snapshot, &candidate.route.upstream, &exchange);
                     (explanation.upstream, explanation.answer) = (upstream, answer);
                 }
             }
@@ -119,7 +121,11 @@ fn refusal(refused: &Refused) -> String {
 }
 
 /// Where a request goes, or what the gateway answers by itself.
-fn destination(snapshot: &Snapshot, origin: &Origin) -> (Option<UpstreamName>, Option<String>) {
+fn destination(
+    snapshot: &Snapshot,
+    origin: &Origin,
+    exchange: &Exchange,
+) -> (Option<UpstreamName>, Option<String>) {
     let (id, upstream) = match origin {
         Origin::None => {
             let answer =
@@ -132,18 +138,24 @@ fn destination(snapshot: &Snapshot, origin: &Origin) -> (Option<UpstreamName>, O
             None => return (None, Some(format!("502 Bad Gateway: the upstream {id} does not exist"))),
         },
     };
-    let answer = (upstream.tries() == 0).then(|| {
-        "503 Service Temporarily Unavailable: no node of the upstream has a weight above 0".to_owned()
+    let fleet = upstream.fleet();
+    let answer = (fleet.tries(None) == 0).then(|| {
+        let what = if upstream.spec.discovery_type.is_some() {
+            "no node of the upstream was discovered"
+        } else {
+            "no node of the upstream has a weight above 0"
+        };
+        format!("503 Service Temporarily Unavailable: {what}")
     });
-    let nodes = nodes(upstream);
-    let next = upstream.next().and_then(|index| nodes.get(index)).map(|(address, _)| address.clone());
+    let nodes = nodes(&fleet);
+    let pick = Pick { place: upstream.place(exchange), tried: &[], now: Instant::now() };
+    let next = fleet.next(&pick).and_then(|index| nodes.get(index)).map(|(address, _)| address.clone());
     (Some(UpstreamName { id, nodes, next }), answer)
 }
 
-fn nodes(upstream: &Upstream) -> Vec<(String, u32)> {
-    let port = upstream.spec.scheme.port();
+fn nodes(fleet: &Fleet) -> Vec<(String, u32)> {
     let node = |node: &usher_model::resource::Node| {
-        let port = node.port.unwrap_or(port);
+        let port = fleet.port(node);
         let address = if node.host.contains(':') {
             format!("[{}]:{port}", node.host)
         } else {
@@ -151,5 +163,5 @@ fn nodes(upstream: &Upstream) -> Vec<(String, u32)> {
         };
         (address, node.weight)
     };
-    upstream.spec.nodes.iter().map(node).collect()
+    fleet.nodes().iter().map(node).collect()
 }

@@ -10,16 +10,17 @@ use usher_http1::head::Head;
 use usher_model::live::Sketch;
 use usher_pipeline::consumer::Nobody;
 use usher_pipeline::exchange::Exchange;
+use usher_pipeline::shelf::Shelf;
 use usher_pipeline::worker::{Answer, Call, FetchError, Worker};
 
-use crate::config::Asked;
+use crate::config::{Asked, BodyWord};
 
 /// The exchange that this request would be. Its variables are those of a real one.
 ///
 /// # Errors
 /// Why the gateway would refuse the path.
 pub(crate) fn exchange(sketch: &Sketch) -> Result<Exchange, &'static str> {
-    let mut exchange = Exchange::new(Rc::new(Bystander), Rc::new(Nobody));
+    let mut exchange = Exchange::new(Rc::new(Bystander::default()), Rc::new(Nobody));
     let client = sketch.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     exchange.client = SocketAddr::new(client, 0);
     let (path, query) = match sketch.target.split_once('?') {
@@ -46,17 +47,12 @@ pub(crate) fn exchange(sketch: &Sketch) -> Result<Exchange, &'static str> {
 
 /// What routes look at of it.
 pub(super) fn asked(exchange: &Exchange) -> Asked<'_> {
-    Asked {
-        host: exchange.request.host(),
-        path: exchange.request.path(),
-        method: exchange.request.method(),
-        client: exchange.client.ip(),
-        variables: exchange,
-    }
+    Asked::of(exchange, exchange.request.path(), BodyWord::Read)
 }
 
 /// A worker that only looks on: it has the time, and does nothing.
-struct Bystander;
+#[derive(Default)]
+struct Bystander(Shelf);
 
 impl Worker for Bystander {
     fn index(&self) -> usize {
@@ -83,5 +79,9 @@ impl Worker for Bystander {
 
     fn spawn(&self, _: LocalBoxFuture<'static, ()>) -> bool {
         false
+    }
+
+    fn shelf(&self) -> &Shelf {
+        &self.0
     }
 }

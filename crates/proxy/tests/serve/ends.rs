@@ -166,7 +166,7 @@ fn every_request_has_its_line_in_the_access_log() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
     let origin = Origin::fixed("ok");
-    let log = AccessLog { path: Some(path.clone()), format: None };
+    let log = AccessLog { path: Some(path.clone()), ..AccessLog::default() };
     let first = gateway(Options { access_log: Some(log), ..options() }, &origin);
     first.send("GET", "/x?y=1", "User-Agent: a\"b\r\nReferer: http://r.test/\r\n", b"");
     first.drain(Duration::from_secs(5)).join().unwrap();
@@ -180,6 +180,7 @@ fn every_request_has_its_line_in_the_access_log() {
     let log = AccessLog {
         path: Some(path.clone()),
         format: Some("$remote_addr $status $request_method $uri".to_owned()),
+        ..AccessLog::default()
     };
     let second = gateway(Options { access_log: Some(log), ..options() }, &origin);
     second.get("/a");
@@ -198,7 +199,7 @@ fn what_was_no_request_is_logged_as_none_with_what_was_sent() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
     let format = "\"$request\" $server_protocol $status $body_bytes_sent $bytes_sent $request_length";
-    let log = AccessLog { path: Some(path.clone()), format: Some(format.to_owned()) };
+    let log = AccessLog { path: Some(path.clone()), format: Some(format.to_owned()), ..AccessLog::default() };
     let gateway = gateway(Options { access_log: Some(log), ..options() }, &Origin::fixed("ok"));
     let mut wanted = String::new();
     for (sent, line) in [

@@ -70,7 +70,19 @@ impl Origin {
 
     /// Hands over each connection as it is.
     pub(crate) fn raw(serve: impl Fn(usize, TcpStream, &Mutex<Vec<Seen>>) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), serve)
+    }
+
+    /// Answers 200 with this body on a listener that is there already.
+    pub(crate) fn fixed_on(listener: TcpListener, body: &'static str) -> Self {
+        let act: Arc<Act> = Arc::new(move |_, stream| stream.write_all(&answer(200, &[], body)).is_ok());
+        Self::on(listener, move |connection, stream, seen| serve(connection, stream, &act, seen))
+    }
+
+    fn on(
+        listener: TcpListener,
+        serve: impl Fn(usize, TcpStream, &Mutex<Vec<Seen>>) + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let connections = Arc::new(AtomicUsize::new(0));
@@ -84,6 +96,11 @@ impl Origin {
             }
         });
         origin
+    }
+
+    /// Where nobody listens.
+    pub(crate) fn nowhere() -> Self {
+        Self { address: nobody(), seen: Arc::default(), connections: Arc::default() }
     }
 
     /// Answers 200 with this body.

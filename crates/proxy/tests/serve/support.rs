@@ -17,12 +17,20 @@ use usher_proxy::options::Options;
 use usher_store::memory::Memory;
 use usher_store::{Store, Transaction};
 
-use crate::origin::{field, read_chunks, read_head};
+use crate::origin::{BufReadAll, field, read_chunks, read_head};
 use crate::trial;
 
 /// A running proxy.
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
+    /// Where it speaks TLS, if it does.
+    pub(crate) secure: Option<SocketAddr>,
+    /// Where load balancers come to, if they do.
+    pub(crate) balanced: Option<SocketAddr>,
+    /// Where stream routes take connections.
+    pub(crate) streams: Vec<SocketAddr>,
+    /// Where they take datagrams.
+    pub(crate) datagrams: Vec<SocketAddr>,
     runtime: Runtime,
     proxy: Option<Proxy>,
     live: Arc<dyn Live>,
@@ -50,8 +58,12 @@ impl Gateway {
         let kept: Arc<Memory> = Arc::clone(&store);
         let proxy = runtime.block_on(Proxy::start(options, registry, process, kept, keyring)).unwrap();
         let address = proxy.addresses()[0];
+        let secure = proxy.tls_addresses().first().copied();
         let live = proxy.live();
-        let gateway = Self { address, runtime, proxy: Some(proxy), live, store };
+        let balanced = proxy.balancer_addresses().first().copied();
+        let (streams, datagrams) = (proxy.stream_addresses(), proxy.datagram_addresses());
+        let gateway =
+            Self { address, secure, balanced, streams, datagrams, runtime, proxy: Some(proxy), live, store };
         gateway.put(objects);
         gateway
     }
@@ -88,8 +100,22 @@ impl Gateway {
         assert_eq!(self.live.problems(), []);
     }
 
+    /// Writes an object that can't be used; says what is wrong with it.
+    pub(crate) fn put_wrong(&self, key: &str, value: &Value) -> Vec<String> {
+        let transaction = Transaction::default().put(format!("/apisix/{key}"), value.to_string());
+        self.runtime.block_on(async {
+            let revision = self.store.commit(transaction).await.unwrap().revision;
+            self.live.wait_in_force(revision, Duration::from_secs(20)).await.unwrap();
+        });
+        self.live.problems().into_iter().map(|problem| problem.reason).collect()
+    }
+
     pub(crate) fn live(&self) -> &Arc<dyn Live> {
         &self.live
+    }
+
+    pub(crate) fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().unwrap()
     }
 
     pub(crate) fn connect(&self) -> Client {
@@ -140,6 +166,30 @@ impl Answer {
     }
 }
 
+/// The next answer to a request of this method.
+pub(crate) fn read_answer(reader: &mut impl BufReadAll, method: &str) -> Option<Answer> {
+    let head = read_head(reader)?;
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let mut answer = Answer { status, head, ..Answer::default() };
+    if method == "HEAD" || matches!(status, 100..=199 | 204 | 304) {
+        return Some(answer);
+    }
+    let length = answer.field("content-length").map(|length| length.parse().unwrap());
+    match (length, answer.field("transfer-encoding")) {
+        (Some(length), None) => {
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).ok()?;
+            answer.body = body;
+        }
+        (None, Some("chunked")) => (answer.body, answer.trailers) = read_chunks(reader)?,
+        (None, None) => {
+            reader.read_to_end(&mut answer.body).ok()?;
+        }
+        framing => panic!("framed as {framing:?}"),
+    }
+    Some(answer)
+}
+
 /// A client's connection.
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
@@ -176,26 +226,7 @@ impl Client {
 
     /// The next answer to a request of this method; interim ones are answers too.
     pub(crate) fn answer_to(&mut self, method: &str) -> Option<Answer> {
-        let head = read_head(&mut self.reader)?;
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let mut answer = Answer { status, head, ..Answer::default() };
-        if method == "HEAD" || matches!(status, 100..=199 | 204 | 304) {
-            return Some(answer);
-        }
-        let length = answer.field("content-length").map(|length| length.parse().unwrap());
-        match (length, answer.field("transfer-encoding")) {
-            (Some(length), None) => {
-                let mut body = vec![0; length];
-                self.reader.read_exact(&mut body).ok()?;
-                answer.body = body;
-            }
-            (None, Some("chunked")) => (answer.body, answer.trailers) = read_chunks(&mut self.reader)?,
-            (None, None) => {
-                self.reader.read_to_end(&mut answer.body).ok()?;
-            }
-            framing => panic!("framed as {framing:?}"),
-        }
-        Some(answer)
+        read_answer(&mut self.reader, method)
     }
 
     /// Only the next head.

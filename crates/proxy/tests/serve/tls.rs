@@ -13,14 +13,14 @@ use crate::origin::{answer, read_request};
 use crate::support::{Gateway, apisix};
 
 /// An https origin.
-struct Secure {
-    address: SocketAddr,
+pub(crate) struct Secure {
+    pub(crate) address: SocketAddr,
     names: Arc<Mutex<Vec<Option<String>>>>,
 }
 
 impl Secure {
     /// With a certificate that no root vouches for.
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let made = rcgen::generate_simple_self_signed(vec!["a.test".to_owned()]).unwrap();
         Self::with(made.cert.der().clone(), &made.signing_key)
     }

@@ -19,14 +19,16 @@ use usher_pipeline::exchange::{Choice, Exchange};
 use usher_pipeline::plugin::{BuildError, Flow, Hook, Phases, Plugin};
 use usher_pipeline::reply::Reply;
 use usher_pipeline::spec::{Credential, Spec};
+use usher_pipeline::stream::{Finished, OnConnections, Preread, Verdict};
 use usher_pipeline::worker::Call;
 
 /// All plugins of these tests.
 pub(crate) fn specs() -> &'static [&'static Spec] {
-    static SPECS: [&Spec; 3] = [
-        &Spec::of::<Trial<1>>(),
+    static SPECS: [&Spec; 4] = [
+        &Spec::of::<Trial<1>>().on_connections::<Trial<1>>(),
         &Spec::of::<Trial<2>>(),
         &Spec::of::<Door>().auth::<DoorKey>().identity(&["x-badge"]),
+        &Spec::of::<crate::calls::Caller>(),
     ];
     &SPECS
 }
@@ -90,7 +92,7 @@ pub(crate) fn logged(name: &str) -> Vec<BTreeMap<&'static str, String>> {
     all.iter().filter(|(known, _)| known == name).map(|(_, seen)| seen.clone()).collect()
 }
 
-const NOTED: [&str; 14] = [
+const NOTED: [&str; 16] = [
     "status",
     "uri",
     "request_uri",
@@ -105,6 +107,8 @@ const NOTED: [&str; 14] = [
     "route_id",
     "consumer_name",
     "original_x_forwarded_for",
+    "uri_param_id",
+    "uri_param_rest",
 ];
 
 impl<const N: u8> Plugin for Trial<N> {
@@ -232,6 +236,29 @@ impl<const N: u8> Trial<N> {
         });
         LOGGED.lock().unwrap().push((name.clone(), seen.collect()));
     }
+}
+
+/// On connections `reply` closes, and `log` notes the same variables.
+impl<const N: u8> OnConnections for Trial<N> {
+    const PREREAD: Option<Preread<Self>> =
+        Some(|plugin, _| if plugin.config.reply.is_some() { Verdict::Close } else { Verdict::Continue });
+    const LOG: Option<Finished<Self>> = Some(|plugin, session| {
+        let Some(name) = &plugin.config.log else { return };
+        let noted = [
+            "status",
+            "route_id",
+            "remote_addr",
+            "protocol",
+            "bytes_received",
+            "bytes_sent",
+            "upstream_addr",
+        ];
+        let seen = noted.into_iter().filter_map(|name| {
+            let value = session.variable(name)?;
+            Some((name, String::from_utf8_lossy(&value).into_owned()))
+        });
+        LOGGED.lock().unwrap().push((name.clone(), seen.collect()));
+    });
 }
 
 struct Shout;

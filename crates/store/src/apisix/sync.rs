@@ -15,7 +15,7 @@ use crate::{Entry, MAX_TRANSACTION_BYTES, Store as _, StoreError, Transaction};
 const ASKED_FOR: usize = 50;
 
 /// Losing at least so many objects at once, and more than half of all, is held back until somebody confirms it: the far side may have lost its
-/// data, or be another one.
+/// data, or be another one. So is losing all of them, where that is more than one: nobody can tell the deletion of a single object from a loss.
 const MANY: usize = 20;
 
 /// Bytes of one transaction, far below what a store takes.
@@ -151,7 +151,10 @@ impl Held {
 
     fn is_held_back(&self, local: &[Entry], gone: &[Key]) -> bool {
         let mut health = self.health();
-        if gone.len() < MANY || gone.len() * 2 <= local.len() || self.accepted.swap(false, Ordering::SeqCst) {
+        let most = gone.len() >= MANY && gone.len() * 2 > local.len();
+        let all = gone.len() > 1 && gone.len() == local.len();
+        let confirmed = self.accepted.swap(false, Ordering::SeqCst);
+        if confirmed || !(most || all) {
             health.held = None;
             return false;
         }

@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,7 +14,7 @@ use usher_model::kind::{Key, PREFIX};
 use super::client::Trouble;
 use super::object::{self, Object};
 use super::order::rank;
-use super::{Held, Known};
+use super::{Held, Known, Own};
 use crate::{Committed, Store as _, StoreError, Transaction, Write};
 
 /// Where the note is kept.
@@ -24,10 +26,37 @@ const READ_ALONE: usize = 30;
 /// The note of a change that was begun.
 #[derive(Serialize, Deserialize)]
 struct Pending {
-    /// Usher's own keys, such as the history: texts, or nothing where a key is deleted.
-    own: Vec<(String, Option<String>)>,
+    /// Usher's own keys, such as the history, or nothing where a key is deleted.
+    own: Vec<(String, Option<Text>)>,
     /// The resources, sealed.
     far: Vec<(String, Option<Value>)>,
+}
+
+/// A value as the note holds it.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Text {
+    Plain(String),
+    /// What is no text, such as the packed parts of a large entry of the history.
+    Bytes {
+        base64: String,
+    },
+}
+
+impl Text {
+    fn of(bytes: &[u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::Plain(text.to_owned()),
+            Err(_) => Self::Bytes { base64: STANDARD.encode(bytes) },
+        }
+    }
+
+    fn bytes(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Plain(text) => Some(text.into_bytes()),
+            Self::Bytes { base64 } => STANDARD.decode(base64).ok(),
+        }
+    }
 }
 
 /// One request that is about to be made.
@@ -38,6 +67,8 @@ struct Request {
     etag: Option<String>,
     /// What the copy holds afterwards.
     after: Option<Value>,
+    /// It is so already at the far side, and only the copy changes: a secret was sealed anew.
+    is_so: bool,
 }
 
 impl Held {
@@ -46,29 +77,42 @@ impl Held {
         let (own, far) = parts(&transaction)?;
         if known.unsettled {
             self.look_now(&mut known).await?;
+            if known.unsettled {
+                self.refuse_while_held()?;
+            }
         }
         if far.is_empty() {
             return self.copy.commit(transaction).await;
         }
+        self.refuse_while_held()?;
         let keys: BTreeSet<Key> = far
             .keys()
             .cloned()
             .chain(transaction.compare.iter().filter_map(|(path, _)| Key::parse(path)))
             .collect();
         let fresh = self.freshen(&mut known, &keys, &far).await?;
+        // What was read for it may have shown the loss.
+        self.refuse_while_held()?;
         for (path, compare) in &transaction.compare {
             compare.check(path, self.copy.get(path).await?.as_ref())?;
         }
-        let requests = self.requests(far, &fresh)?;
+        let requests = self.requests(far, &fresh).await?;
         self.note(&own, &requests).await?;
         known.unsettled = true;
-        let committed = self.send(&own, requests).await;
-        // Whatever happened, the note is gone; a look that began before sees less than was done.
-        if !matches!(committed, Err(StoreError::Unknown(_))) {
-            known.unsettled = false;
-        }
+        let committed = self.send(own, requests).await;
+        // As long as the note is there, nobody knows how far it came.
+        known.unsettled = !matches!(self.copy.get(PENDING).await, Ok(None));
+        // A look that began before sees less than was done.
         self.wrote();
         committed
+    }
+
+    /// What is written by what is held back may be meant for ghosts.
+    fn refuse_while_held(&self) -> Result<(), StoreError> {
+        match &self.health().held {
+            Some(held) => Err(StoreError::Unavailable(format!("nothing is written meanwhile: {held}"))),
+            None => Ok(()),
+        }
     }
 
     /// Reads the keys of a change anew, so that what others did since the last look is compared with.
@@ -114,23 +158,27 @@ impl Held {
     }
 
     /// The requests of a change, in the order in which they are made.
-    fn requests(
+    async fn requests(
         &self,
         far: BTreeMap<Key, Option<Value>>,
         fresh: &BTreeMap<Key, Object>,
     ) -> Result<Vec<Request>, StoreError> {
-        let mut requests = far
-            .into_iter()
-            .map(|(key, after)| {
-                let there = fresh.get(&key);
-                let etag = there.and_then(|object| object.etag.clone());
-                let (method, body) = match &after {
-                    None => (Method::DELETE, None),
-                    Some(value) => self.sent(&key, value, there)?,
-                };
-                Ok(Request { key, method, body, etag, after })
-            })
-            .collect::<Result<Vec<Request>, StoreError>>()?;
+        let mut requests = Vec::with_capacity(far.len());
+        for (key, after) in far {
+            // The copy is as fresh as what was read for this change.
+            let copied = self.copy.get(&key.path()).await?;
+            let known = copied.and_then(|entry| self.opened(&key, &entry.value));
+            let is_so =
+                known.zip(after.as_ref()).is_some_and(|(known, after)| self.is_same(&key, &known, after));
+            let there = fresh.get(&key);
+            let etag = there.and_then(|object| object.etag.clone());
+            let (method, body) = match &after {
+                None => (Method::DELETE, None),
+                Some(_) if is_so => (Method::PUT, None),
+                Some(value) => self.sent(&key, value, there)?,
+            };
+            requests.push(Request { key, method, body, etag, after, is_so });
+        }
         requests.sort_by_key(|request| rank((&request.key, request.after.is_some())));
         Ok(requests)
     }
@@ -164,23 +212,21 @@ impl Held {
         }
     }
 
-    async fn note(&self, own: &[(String, Option<String>)], requests: &[Request]) -> Result<(), StoreError> {
+    async fn note(&self, own: &Own, requests: &[Request]) -> Result<(), StoreError> {
         let far = requests.iter().map(|request| (request.key.path(), request.after.clone())).collect();
-        let pending = serde_json::to_vec(&Pending { own: own.to_vec(), far });
+        let own = own.iter().map(|(key, value)| (key.clone(), value.as_deref().map(Text::of))).collect();
+        let pending = serde_json::to_vec(&Pending { own, far });
         let pending = pending.map_err(|error| StoreError::Refused(error.to_string()))?;
         self.copy.commit(Transaction::default().put(PENDING, pending)).await.map(drop)
     }
 
     /// Makes the requests one after another, and takes what was done into the copy.
-    async fn send(
-        &self,
-        own: &[(String, Option<String>)],
-        requests: Vec<Request>,
-    ) -> Result<Committed, StoreError> {
+    async fn send(&self, own: Own, requests: Vec<Request>) -> Result<Committed, StoreError> {
         let mut done = Vec::with_capacity(requests.len());
         let mut failed = None;
         for request in requests {
-            match self.make(&request).await {
+            let made = if request.is_so { Ok(()) } else { self.make(&request).await };
+            match made {
                 Ok(()) => done.push((request.key.path(), request.after)),
                 Err(error) => {
                     failed = Some(error);
@@ -188,8 +234,13 @@ impl Held {
                 }
             }
         }
+        let kept = |error: StoreError| {
+            StoreError::Unknown(format!(
+                "the APISIX was written to, and the copy beside it can't be: {error}; it is taken over once it can"
+            ))
+        };
         match failed {
-            None => self.keep(own, &done).await,
+            None => self.keep(own, &done).await.map_err(kept),
             // The note stays: the next look tells what became of it.
             Some(error @ StoreError::Unknown(_)) => Err(error),
             Some(error) if done.is_empty() => {
@@ -197,8 +248,11 @@ impl Held {
                 Err(error)
             }
             Some(error) => {
-                self.keep(own, &done).await?;
-                Err(error)
+                let reason = error.to_string();
+                let paths: Vec<String> = done.iter().map(|(path, _)| path.clone()).collect();
+                let own = (self.sealing.amend)(own, &paths, &reason);
+                self.keep(own, &done).await.map_err(kept)?;
+                Err(StoreError::Partial { done: paths, reason })
             }
         }
     }
@@ -231,27 +285,24 @@ impl Held {
         };
         let is_done = match (&now, &request.after) {
             (None, None) => true,
-            (Some(object), Some(after)) => self.is_same(object, after),
+            (Some(object), Some(after)) => self.is_same(&object.key, &object.value, after),
             _ => false,
         };
         if is_done { Ok(()) } else { Err(trouble.clone().into()) }
     }
 
-    fn is_same(&self, object: &Object, after: &Value) -> bool {
-        let mut clear = after.clone();
-        (self.sealing.open)(&object.key, &mut clear) && object::same(&object.value, &clear)
+    /// Whether a value in clear and a sealed one are the same to the far side.
+    fn is_same(&self, key: &Key, clear: &Value, sealed: &Value) -> bool {
+        let mut opened = sealed.clone();
+        (self.sealing.open)(key, &mut opened) && object::same(clear, &opened)
     }
 
     /// Takes what was done into the copy, in one transaction with Usher's own keys.
-    async fn keep(
-        &self,
-        own: &[(String, Option<String>)],
-        done: &[(String, Option<Value>)],
-    ) -> Result<Committed, StoreError> {
+    async fn keep(&self, own: Own, done: &[(String, Option<Value>)]) -> Result<Committed, StoreError> {
         let mut transaction = Transaction::default().delete(PENDING);
-        for (path, text) in own {
-            transaction = match text {
-                Some(text) => transaction.put(path, text.clone()),
+        for (path, value) in own {
+            transaction = match value {
+                Some(value) => transaction.put(path, value),
                 None => transaction.delete(path),
             };
         }
@@ -275,16 +326,13 @@ impl Held {
         }
         let note = self.copy.get(PENDING).await?;
         if let Some(pending) = note.and_then(|entry| serde_json::from_slice::<Pending>(&entry.value).ok()) {
-            let mut done = Vec::new();
+            let (mut done, wished) = (Vec::new(), pending.far.len());
             for (path, wanted) in pending.far {
                 let Some(key) = Key::parse(&path) else { continue };
                 let now = self.copy.get(&path).await?.and_then(|entry| self.opened(&key, &entry.value));
                 let is_done = match (&now, &wanted) {
                     (None, None) => true,
-                    (Some(now), Some(wanted)) => {
-                        let mut clear = wanted.clone();
-                        (self.sealing.open)(&key, &mut clear) && object::same(now, &clear)
-                    }
+                    (Some(now), Some(wanted)) => self.is_same(&key, now, wanted),
                     _ => false,
                 };
                 if is_done {
@@ -296,7 +344,20 @@ impl Held {
                 "a change was broken off; the history tells of it where something was done"
             );
             if !done.is_empty() {
-                self.keep(&pending.own, &done).await?;
+                let mut own: Own = Vec::with_capacity(pending.own.len());
+                for (key, value) in pending.own {
+                    // What can't be read is left as it is.
+                    match value.map(Text::bytes) {
+                        None => own.push((key, None)),
+                        Some(Some(bytes)) => own.push((key, Some(bytes))),
+                        Some(None) => {}
+                    }
+                }
+                if done.len() < wished {
+                    let paths: Vec<String> = done.iter().map(|(path, _)| path.clone()).collect();
+                    own = (self.sealing.amend)(own, &paths, "it was broken off in between");
+                }
+                self.keep(own, &done).await?;
             }
         }
         self.copy.commit(Transaction::default().delete(PENDING)).await?;
@@ -305,7 +366,7 @@ impl Held {
     }
 }
 
-type Parts = (Vec<(String, Option<String>)>, BTreeMap<Key, Option<Value>>);
+type Parts = (Own, BTreeMap<Key, Option<Value>>);
 
 /// Usher's own keys, and the resources. A later write of the same key wins.
 fn parts(transaction: &Transaction) -> Result<Parts, StoreError> {
@@ -325,8 +386,7 @@ fn parts(transaction: &Transaction) -> Result<Parts, StoreError> {
             let value = value.map(|bytes| serde_json::from_slice(bytes)).transpose();
             far.insert(key, value.map_err(|error| refused(path, &error.to_string()))?);
         } else {
-            let text = value.map(|bytes| String::from_utf8(bytes.to_vec())).transpose();
-            own.push((path.clone(), text.map_err(|_| refused(path, "it is no text"))?));
+            own.push((path.clone(), value.map(|bytes| bytes.to_vec())));
         }
     }
     Ok((own, far))

@@ -32,33 +32,49 @@ pub struct Archive {
 /// # Errors
 /// [`ArchiveError::Damaged`] with the line, [`ArchiveError::Version`], [`ArchiveError::Io`].
 pub fn read(from: impl Read) -> Result<Archive, ArchiveError> {
+    let mut entries = Vec::new();
+    let info = walk(from, |archived| entries.push(archived))?;
+    Ok(Archive { info, entries })
+}
+
+/// The same for whoever only wants to know: no more than a line is in memory.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn check(from: impl Read) -> Result<ArchiveInfo, ArchiveError> {
+    walk(from, drop)
+}
+
+fn walk(from: impl Read, mut take: impl FnMut(Archived)) -> Result<ArchiveInfo, ArchiveError> {
     let mut lines = Lines { from: BufReader::new(from), digest: Context::new(&SHA256), number: 0, bytes: 0 };
     let head: Head = head(&lines.next()?.0)?;
-    let mut entries: Vec<Archived> = Vec::new();
+    let mut entries = 0;
+    let mut last: Option<Arc<str>> = None;
     loop {
         let (text, before) = lines.next()?;
         // Only the last line begins so.
         if text.starts_with(b"{\"entries\":") {
             let end: End = lines.parse(&text)?;
-            lines.check_end(&end, entries.len() as u64, &before)?;
+            lines.check_end(&end, entries, &before)?;
             break;
         }
         let archived =
             archived(lines.parse(&text)?, head.revision).map_err(|reason| lines.damaged(reason))?;
-        if entries.last().is_some_and(|last| last.entry.key >= archived.entry.key) {
+        if last.is_some_and(|last| last >= archived.entry.key) {
             return Err(lines.damaged("its key is not behind the one before"));
         }
-        entries.push(archived);
+        last = Some(Arc::clone(&archived.entry.key));
+        entries += 1;
+        take(archived);
     }
-    let info = ArchiveInfo {
+    Ok(ArchiveInfo {
         store: head.store,
         revision: head.revision,
         written_unix_ms: head.written_unix_ms,
         one_revision: head.one_revision,
-        entries: entries.len() as u64,
+        entries,
         bytes: lines.bytes,
-    };
-    Ok(Archive { info, entries })
+    })
 }
 
 /// Makes an embedded store in a folder, at the archive's revision. Blocks. Keys whose time is over by now are deleted once it is opened.

@@ -200,6 +200,18 @@ impl Database {
         }
     }
 
+    /// Closes the file; nothing is read or written before it is put in place again.
+    pub(super) fn close(&self) {
+        self.place.write().unwrap_or_else(PoisonError::into_inner).close();
+    }
+
+    /// Goes on with a file that was opened anew.
+    pub(super) fn replace(&self, opened: Self) {
+        let opened = opened.place.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *self.place.write().unwrap_or_else(PoisonError::into_inner) = opened;
+        self.failed.store(false, Ordering::SeqCst);
+    }
+
     /// Whether it takes writes; if not, it has to be opened anew before.
     pub(super) fn is_writable(&self) -> bool {
         self.place.read().unwrap_or_else(PoisonError::into_inner).writable

@@ -34,6 +34,8 @@ pub(super) struct Members {
     pub(super) names: Names,
     addresses: Vec<(String, Address)>,
     tls: Option<Arc<ClientConfig>>,
+    /// The name that members have to prove, where it isn't the host of their address.
+    sni: Option<String>,
     login: Option<Login>,
     current: tokio::sync::Mutex<Option<Arc<Member>>>,
     /// Where the next search begins.
@@ -57,6 +59,7 @@ impl Members {
         let login = options.user.clone().zip(options.password.clone());
         Ok(Self {
             names: Names::new(&options.prefix),
+            sni: options.sni.clone(),
             tls: any_tls.then(|| tls::config(options)).transpose()?,
             login: login.map(|(user, password)| Login { user, password }),
             // Not every gateway begins with the same member.
@@ -139,7 +142,8 @@ impl Members {
         tcp.set_nodelay(true).map_err(|error| away(&error))?;
         let member = match self.tls.as_ref().filter(|_| address.tls) {
             Some(config) => {
-                let name = ServerName::try_from(address.host.clone()).map_err(|error| away(&error))?;
+                let host = self.sni.as_ref().unwrap_or(&address.host);
+                let name = ServerName::try_from(host.clone()).map_err(|error| away(&error))?;
                 let connector = tokio_rustls::TlsConnector::from(Arc::clone(config));
                 let stream = connector.connect(name, tcp).await.map_err(|error| away(&error))?;
                 self.speak(endpoint, stream).await?

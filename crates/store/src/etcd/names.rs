@@ -14,7 +14,7 @@ pub(super) enum Space {
 }
 
 /// Our own keys whose values every process keeps at hand, because requests wait for them. The others are known by name, and read when asked for.
-const KEPT: &[&str] = &["/usher/head", "/usher/tokens/", "/usher/users/"];
+const KEPT: &[&str] = &["/usher/head", "/usher/ends/", "/usher/tokens/", "/usher/users/"];
 
 /// The folders that `apisix init_etcd` makes, so that an empty list is no error there.
 const COLLECTIONS: &[&str] = &[

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
+use rustls::pki_types::ServerName;
 use usher_model::secret::Secret;
 
 const PORT: u16 = 2379;
@@ -27,6 +28,8 @@ pub struct Options {
     pub key: Option<PathBuf>,
     /// Whether members have to prove who they are. Default true.
     pub verify: bool,
+    /// The name that members are asked for by and have to prove in TLS; `None`: the host of their address.
+    pub sni: Option<String>,
     /// How long a write, or a read that isn't served from memory, may take. Default 3 s.
     pub timeout: Duration,
     /// The folder of the snapshots from which Usher starts while etcd is away; without one it can't.
@@ -44,6 +47,7 @@ impl Default for Options {
             cert: None,
             key: None,
             verify: true,
+            sni: None,
             timeout: Duration::from_secs(3),
             snapshots: None,
         }
@@ -112,6 +116,13 @@ impl Options {
         }
         if prefix == "/usher" || prefix.starts_with("/usher/") {
             return Err(format!("the prefix {prefix:?} is the place of Usher's own keys; take another"));
+        }
+        if let Some(name) = &self.sni
+            && ServerName::try_from(name.as_str()).is_err()
+        {
+            return Err(format!(
+                "the name {name:?} that members have to prove (sni) is no host name; write one such as etcd.example"
+            ));
         }
         if self.cert.is_some() != self.key.is_some() {
             return Err("a client certificate needs both: its file and the file of its key".to_owned());

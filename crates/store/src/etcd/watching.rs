@@ -17,7 +17,9 @@ use super::mirror::{Change, Mirror};
 use super::names::Names;
 use super::wire::event::EventType;
 use super::wire::watch_request::RequestUnion;
-use super::wire::{Event, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse};
+use super::wire::{
+    self, Event, RangeRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
+};
 
 /// How often a sign of life is asked for.
 const ASK: Duration = Duration::from_secs(5);
@@ -79,13 +81,20 @@ async fn follow(
     let mut tick = tokio::time::interval(ASK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut heard = Instant::now();
+    let mut whole = false;
     let mut gathered = Gathered { names, mirror, marker, revision: 0, events: Vec::new() };
     loop {
         tokio::select! {
             answer = answers.message() => {
                 heard = Instant::now();
                 match answer {
-                    Ok(Some(answer)) => gathered.take(answer)?,
+                    Ok(Some(answer)) => {
+                        if !whole && !answer.created && answer.watch_id >= 0 {
+                            begins_whole(member, names, from).await?;
+                            whole = true;
+                        }
+                        gathered.take(answer)?;
+                    }
                     Ok(None) => return Err(Fault::Lost("the member ended the watch".to_owned()).into()),
                     Err(status) => return Err(Fault::of(&status).into()),
                 }
@@ -102,6 +111,20 @@ async fn follow(
                 return Err(Fault::Lost(format!("the connection to {} ended", member.endpoint)).into());
             }
         }
+    }
+}
+
+/// Whether nothing was left out where a watch begins. A history that was compacted at that very revision has lost the deletion that the revision may
+/// have been, and older members begin there all the same (etcd's issue 19179, mended in 3.4.36, 3.5.18 and 3.6). Asked when the watch has said its
+/// first word: what is compacted from then on was told before.
+async fn begins_whole(member: &Arc<Member>, names: &Names, from: u64) -> Result<(), Ended> {
+    let Some(revision) = from.checked_sub(1).filter(|revision| *revision > 0) else { return Ok(()) };
+    let revision = i64::try_from(revision).unwrap_or_default();
+    let question = RangeRequest { revision, keys_only: true, ..wire::one(names.hidden("probe")) };
+    match member.range(question, OPEN).await {
+        Ok(_) => Ok(()),
+        Err(fault) if fault.is_compacted() => Err(Ended::Compacted),
+        Err(fault) => Err(Ended::Failed(fault)),
     }
 }
 

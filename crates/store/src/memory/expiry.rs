@@ -17,13 +17,13 @@ pub(super) struct Expiry {
 }
 
 impl Expiry {
-    /// Gives a key so many seconds from now, or all the time there is.
-    pub(super) fn set(&mut self, key: &Arc<str>, ttl_secs: Option<u64>) {
+    /// Gives a key so many seconds from now, or all the time there is. Keys of one transaction are given the same `now`, so that they end together.
+    pub(super) fn set(&mut self, key: &Arc<str>, ttl_secs: Option<u64>, now: Instant) {
         if let Some(before) = self.until.remove(key) {
             self.order.remove(&(before, Arc::clone(key)));
         }
         if let Some(secs) = ttl_secs {
-            let until = Instant::now() + Duration::from_secs(secs).min(LONGEST);
+            let until = now + Duration::from_secs(secs).min(LONGEST);
             self.until.insert(Arc::clone(key), until);
             self.order.insert((until, Arc::clone(key)));
         }

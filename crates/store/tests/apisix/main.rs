@@ -31,6 +31,13 @@ fn sealing() -> Sealing {
             Some(text) if text.starts_with("$usher$1$lost") => false,
             _ => turned(value, "$usher$1$", "clear:"),
         }),
+        amend: Box::new(|own, done, why| {
+            let told = |key: String, value: Option<Vec<u8>>| {
+                let amended = format!("only {}: {why}", done.join(" "));
+                (key, value.map(|_| amended.into_bytes()))
+            };
+            own.into_iter().map(|(key, value)| told(key, value)).collect()
+        }),
     }
 }
 
@@ -153,12 +160,12 @@ async fn a_failure_in_the_middle_leaves_what_was_done_with_its_history() {
         (None, None)
     );
     far.be(Mood::Refuses(1));
-    let refused = store.commit(two()).await;
-    assert!(
-        matches!(&refused, Err(StoreError::Refused(said)) if said.starts_with("route r: ")),
-        "{refused:?}"
-    );
-    assert!(store.get("/usher/history/1").await.unwrap().is_some());
+    let Err(StoreError::Partial { done, reason }) = store.commit(two()).await else { panic!("not in part") };
+    assert_eq!(done, ["/apisix/upstreams/u"]);
+    assert!(reason.contains("route r: "), "{reason}");
+    // What tells of it tells of that part.
+    let told = store.get("/usher/history/1").await.unwrap().unwrap();
+    assert_eq!(told.value, format!("only /apisix/upstreams/u: {reason}"));
     assert!(
         value(&store, "/apisix/upstreams/u").await.is_some()
             && value(&store, "/apisix/routes/r").await.is_none()
@@ -169,6 +176,72 @@ async fn a_failure_in_the_middle_leaves_what_was_done_with_its_history() {
     far.be(Mood::HangsUp);
     store.commit(put("/apisix/routes/r", &json!({ "id": "r", "uri": "/b" }))).await.unwrap();
     assert_eq!(value(&store, "/apisix/routes/r").await.unwrap()["uri"], "/b");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_was_broken_off_is_told_as_far_as_it_came() {
+    let (far, folder) = (Far::start(), tempfile::tempdir().unwrap());
+    let store = open(&far, folder.path()).await;
+    let two = put("/apisix/upstreams/u", &json!({ "id": "u", "nodes": {} }))
+        .put("/apisix/routes/r", json!({ "id": "r", "uri": "/a" }).to_string())
+        .put("/usher/history/1", vec![0xff, 0x00]);
+    // The line breaks behind the first write, and stays so: nobody knows how far it came.
+    far.be(Mood::Silent(1));
+    let unknown = store.commit(two).await;
+    assert!(matches!(unknown, Err(StoreError::Unknown(_))), "{unknown:?}");
+    assert!(store.get("/usher/history/1").await.unwrap().is_none());
+    far.be(Mood::Good);
+    until("it is told", async || store.get("/usher/history/1").await.unwrap().is_some()).await;
+    let told = store.get("/usher/history/1").await.unwrap().unwrap();
+    assert_eq!(told.value, "only /apisix/upstreams/u: it was broken off in between");
+    assert!(store.get("/usher/far/pending").await.unwrap().is_none());
+    store.commit(put("/apisix/routes/r", &json!({ "id": "r", "uri": "/a" }))).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_so_already_at_the_far_side_is_not_sent() {
+    let (far, folder) = (Far::start(), tempfile::tempdir().unwrap());
+    let store = open(&far, folder.path()).await;
+    let sealed = |by: &str| json!({ "id": "r", "uri": "/a", "token": format!("$usher$1${by}") });
+    store.commit(put("/apisix/routes/r", &sealed("s"))).await.unwrap();
+    let seen = far.writes().len();
+    // Such as sealing a secret anew: another text, the same secret. Here both texts open to the same.
+    let mut again = sealed("s");
+    again["update_time"] = json!(7);
+    store.commit(put("/apisix/routes/r", &again).put("/usher/x", "y")).await.unwrap();
+    assert_eq!(far.writes().len(), seen);
+    assert_eq!(value(&store, "/apisix/routes/r").await.unwrap(), again);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_loss_of_everything_is_held_back_however_little_it_was_and_nothing_is_written_meanwhile() {
+    let (far, folder) = (Far::start(), tempfile::tempdir().unwrap());
+    let paths: Vec<String> = (0..3).map(|at| format!("routes/r{at}")).collect();
+    for path in &paths {
+        far.put(path, json!({ "id": path.split_once('/').unwrap().1, "uri": "/a" }));
+    }
+    let store = open(&far, folder.path()).await;
+    // Nothing is held, so this confirms nothing, and no later loss either.
+    store.accept().await.unwrap();
+    far.remove(&paths);
+    until("the hold", async || store.health().held.is_some()).await;
+    let change = || put("/apisix/routes/r0", &json!({ "id": "r0", "uri": "/b" }));
+    let refused = store.commit(change()).await;
+    assert!(
+        matches!(&refused, Err(StoreError::Unavailable(said)) if said.contains("nothing is written meanwhile")),
+        "{refused:?}"
+    );
+    assert_eq!(far.get("routes/r0"), None);
+    // What isn't the far side's goes on: a token can be revoked.
+    store.commit(Transaction::default().put("/usher/tokens/1", "{}")).await.unwrap();
+    // It comes back by itself: nothing is held any more.
+    far.put("routes/r0", json!({ "id": "r0", "uri": "/a" }));
+    until("the end of the hold", async || store.health().held.is_none()).await;
+    store.commit(change()).await.unwrap();
+    assert_eq!(far.get("routes/r0").unwrap()["uri"], "/b");
+    // A single object may be deleted by anybody.
+    far.remove(&["routes/r0".to_owned()]);
+    until("the deletion", async || store.list("/apisix/").await.unwrap().entries.is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

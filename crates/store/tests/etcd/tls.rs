@@ -76,3 +76,30 @@ async fn both_sides_prove_who_they_are() {
     let plain = Options::parse(&format!("etcd://{}", members[0].address())).unwrap();
     assert!(Etcd::open(plain).await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_may_prove_another_name_than_that_of_their_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let ours = authority();
+    fs::write(at("ca.pem"), &ours.pem).unwrap();
+    // It is reached by an address that its certificate doesn't name.
+    issue(&ours, &["etcd.example"], folder.path(), "server");
+    let word = |flag: &str, name: &str| format!("--{flag}={}", at(name).display());
+    let words = [word("cert-file", "server.pem"), word("key-file", "server.key")];
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let members = server::start(&at("etcd"), 1, &words);
+    let named = |sni: Option<&str>| Options {
+        ca: Some(at("ca.pem")),
+        sni: sni.map(str::to_owned),
+        timeout: Duration::from_millis(1500),
+        ..options(&members, None)
+    };
+    let store = Etcd::open(named(Some("etcd.example"))).await.unwrap();
+    put(&store, &route(1), "named").await;
+    for wrong in [None, Some("other.example")] {
+        let said = Etcd::open(named(wrong)).await.unwrap_err().to_string();
+        assert!(said.contains("certificate"), "{said}");
+    }
+    assert!(named(Some("no name")).check().unwrap_err().contains("(sni)"));
+}

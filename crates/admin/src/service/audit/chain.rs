@@ -31,8 +31,15 @@ pub(in crate::service) struct Link {
     cut: u64,
 }
 
+impl Link {
+    /// The number of the newest record.
+    pub(in crate::service) const fn number(&self) -> u64 {
+        self.number
+    }
+}
+
 /// The key of a record.
-pub(super) fn key(number: u64) -> String {
+pub(in crate::service) fn key(number: u64) -> String {
     format!("{PREFIX}{number:020}")
 }
 
@@ -184,14 +191,20 @@ impl Service {
 
     /// Cuts off the oldest records where there are too many. What could not be cut now is cut next time.
     pub(in crate::service) async fn trim_audit(&self, head: &Head) {
-        let kept = self.parts.rules.audit_kept.max(1);
-        let at_once = CUT.min(kept.div_ceil(2));
-        if head.audit.number - head.audit.cut < kept + at_once {
+        if !self.wants_trim(head) {
             return;
         }
+        let at_once = CUT.min(self.parts.rules.audit_kept.max(1).div_ceil(2));
         if let Err(error) = self.cut_audit(at_once).await {
             tracing::warn!(%error, "the oldest records of the audit could not be cut off");
         }
+    }
+
+    /// Whether there are too many records.
+    pub(in crate::service) fn wants_trim(&self, head: &Head) -> bool {
+        let kept = self.parts.rules.audit_kept.max(1);
+        let at_once = CUT.min(kept.div_ceil(2));
+        head.audit.number - head.audit.cut >= kept + at_once
     }
 
     async fn cut_audit(&self, count: u64) -> Result<(), ServiceError> {

@@ -30,9 +30,14 @@ impl Service {
         let mut all = Vec::new();
         if keys.is_empty() {
             for entry in self.store().list(&format!("{PREFIX}/")).await?.entries {
-                if let Some(key) = Key::parse(&entry.key) {
-                    let (created, modified) = (entry.created, entry.modified);
-                    all.push(Stored { key, value: super::super::read::parse(&entry)?, created, modified });
+                let Some(key) = Key::parse(&entry.key) else { continue };
+                match super::super::read::parse(&entry) {
+                    Ok(value) => {
+                        let (created, modified) = (entry.created, entry.modified);
+                        all.push(Stored { key, value, created, modified });
+                    }
+                    // It holds no secret that anybody could use.
+                    Err(error) => tracing::warn!(%error, "an object is left out of what is revealed"),
                 }
             }
         } else {

@@ -8,7 +8,7 @@ use super::super::references::{each_object_in_plugins, pointer_part};
 use super::nodes::refused;
 
 /// How the names of members end that hold an address to call. A text elsewhere, such as an allowed origin, is called by nobody.
-const ENDINGS: [&str; 6] = ["uri", "uris", "url", "urls", "endpoint", "endpoints"];
+const ENDINGS: [&str; 9] = ["uri", "uris", "url", "urls", "endpoint", "endpoints", "addr", "addrs", "host"];
 
 /// Checks every http(s) address inside a resource's plugins.
 ///

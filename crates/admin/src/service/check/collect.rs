@@ -2,9 +2,9 @@
 
 use usher_model::kind::{Key, Kind, SECRET_MANAGERS};
 
-use super::super::ServiceError;
 use super::super::wish::Wish;
 use super::super::world::{Draft, World};
+use super::super::{ServiceError, scoped};
 use super::invalid;
 
 /// The most edits in one set.
@@ -42,8 +42,11 @@ pub(super) async fn edits(world: &mut World<'_>, wish: &Wish) -> Result<(), Serv
         let sealed = if wish.trusted { edit.after.clone() } else { None };
         world.add(Draft { key: edit.key.clone(), before, after: edit.after.clone(), sealed });
     }
-    for edit in wish.edits.iter().filter(|edit| edit.after.is_none()) {
-        take_along(world, &edit.key).await?;
+    for edit in &wish.edits {
+        match edit.after {
+            None => take_along(world, &edit.key).await?,
+            Some(_) => begin_without(world, &edit.key).await?,
+        }
     }
     Ok(())
 }
@@ -59,15 +62,25 @@ fn wrong_id(key: &Key) -> String {
 
 /// What lives below a resource goes with it: a consumer's credentials, a service's cost decorations.
 async fn take_along(world: &mut World<'_>, above: &Key) -> Result<(), ServiceError> {
-    let (prefix, kind) = match above.kind {
-        Kind::Consumer => (Key::credential(&above.id, ""), Kind::Credential),
-        Kind::Service => (Key::cost_decoration(&above.id, ""), Kind::CostDecoration),
-        _ => return Ok(()),
-    };
     if world.draft(above).is_some_and(|draft| draft.after.is_some()) {
         return Ok(());
     }
-    for key in world.keys_below(&prefix.path(), kind).await? {
+    delete_below(world, above).await
+}
+
+/// What was left behind below a resource that is gone, by another program or because it ended by itself, doesn't come back to life with a new one
+/// of its name.
+async fn begin_without(world: &mut World<'_>, above: &Key) -> Result<(), ServiceError> {
+    let is_new = world.draft(above).is_some_and(|draft| draft.before.is_none() && draft.after.is_some());
+    if is_new && world.service.look_up(|index| index.has_below(above)) {
+        delete_below(world, above).await?;
+    }
+    Ok(())
+}
+
+async fn delete_below(world: &mut World<'_>, above: &Key) -> Result<(), ServiceError> {
+    let Some((prefix, kind)) = above.below() else { return Ok(()) };
+    for key in world.keys_below(&prefix, kind).await? {
         if world.draft(&key).is_none() {
             let before = world.stored(&key).await?;
             world.add(Draft { key, before, after: None, sealed: None });
@@ -81,6 +94,14 @@ pub(super) async fn expectations(world: &mut World<'_>, wish: &Wish) -> Result<(
     for (key, expected) in &wish.expect {
         world.lean_on(key).await?;
         let found = world.stored(key).await?.map(|held| held.modified);
+        // What lies outside the principal's scope is not there for it; only its place is taken.
+        let hidden = found.is_some() && !scoped::reaches(world, key).await?;
+        if hidden && expected.is_none() {
+            return Err(ServiceError::Conflict(format!(
+                "{key} can't be made: that id is taken; choose another"
+            )));
+        }
+        let found = found.filter(|_| !hidden);
         if found != *expected {
             let told = |revision: Option<u64>| {
                 revision

@@ -2,10 +2,10 @@
 
 use usher_model::kind::{Key, Kind};
 
-use super::super::ServiceError;
 use super::super::known::Mark;
 use super::super::references::references;
 use super::super::world::World;
+use super::super::{ServiceError, scoped};
 
 /// Users that are read at most to find one that really is one.
 const LOOKED_AT: usize = 16;
@@ -21,8 +21,15 @@ const PROTECTED: [Kind; 7] = [
     Kind::StreamRoute,
 ];
 
-/// Checks that nothing uses what is deleted. Users that are edited in the same set were checked by their new values.
-pub(super) async fn check(world: &mut World<'_>) -> Result<(), ServiceError> {
+/// Checks that nothing uses what is deleted. Users that are edited in the same set were checked by their new values. By force it goes from under
+/// users that the principal may see, and from under nobody else's.
+pub(super) async fn check(world: &mut World<'_>, force: bool) -> Result<(), ServiceError> {
+    let everything = world.scope.is_all();
+    if force && everything {
+        return Ok(());
+    }
+    // Whose they are is known only once they are read: any number of own users may stand before somebody else's.
+    let looked_at = if everything { LOOKED_AT } else { usize::MAX };
     let deleted: Vec<Key> = world
         .drafts
         .iter()
@@ -31,25 +38,33 @@ pub(super) async fn check(world: &mut World<'_>) -> Result<(), ServiceError> {
         .collect();
     for key in deleted {
         let mut users = world.service.look_up(|index| {
-            index.holders(Mark::Uses(key.kind, &key.id), LOOKED_AT, |user| world.draft(user).is_none())
+            index.holders(Mark::Uses(key.kind, &key.id), looked_at, |user| world.draft(user).is_none())
         });
         users.sort();
         for user in users {
-            if let Some(sentence) = still_used(world, &key, &user).await? {
-                return Err(ServiceError::StillUsed(sentence));
+            let Some(in_plugin) = still_used(world, &key, &user).await? else { continue };
+            if !scoped::reaches(world, &user).await? {
+                return Err(ServiceError::StillUsed(foreign(key.kind)));
+            }
+            if !force {
+                return Err(ServiceError::StillUsed(sentence(key.kind, &user, in_plugin)));
             }
         }
     }
     Ok(())
 }
 
-/// The sentence of the contract, where `user` really refers to `key`.
-async fn still_used(world: &mut World<'_>, key: &Key, user: &Key) -> Result<Option<String>, ServiceError> {
+/// Whether `user` really refers to `key`, and then whether only from inside a plugin.
+async fn still_used(world: &mut World<'_>, key: &Key, user: &Key) -> Result<Option<bool>, ServiceError> {
     let Some(held) = world.stored(user).await? else { return Ok(None) };
     let found = references(user.kind, &held.value).into_iter().filter(|found| found.target == *key);
     // A reference of its own is told before one inside a plugin.
-    let Some(in_plugin) = found.map(|found| found.in_plugin).min() else { return Ok(None) };
-    Ok(Some(sentence(key.kind, user, in_plugin)))
+    Ok(found.map(|found| found.in_plugin).min())
+}
+
+/// The sentence about a user that lies outside the principal's scope.
+fn foreign(deleted: Kind) -> String {
+    format!("can not delete this {deleted}, something outside your scope is still using it now")
 }
 
 fn sentence(deleted: Kind, user: &Key, in_plugin: bool) -> String {

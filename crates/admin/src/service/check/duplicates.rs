@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use serde_json::Value;
 use usher_model::kind::{Key, Kind, PREFIX};
 
-use super::super::ServiceError;
 use super::super::known::{Mark, credentials};
 use super::super::references::{own_id, plugin_pointer};
 use super::super::world::World;
+use super::super::{ServiceError, scoped};
 use super::invalid;
 
 /// Holders that are read at most: more than one is a hash's coincidence.
@@ -60,7 +60,7 @@ async fn unique_credentials(world: &mut World<'_>) -> Result<(), ServiceError> {
     }
     for (key, credential) in wanted {
         if let Some(other) = given.get(&credential) {
-            return Err(duplicate(&key, &credential.0, other));
+            return Err(duplicate(&key, &credential.0, Some(other)));
         }
         let holders = world.service.look_up(|index| {
             let mark = Mark::Credential(&credential.0, &credential.1);
@@ -71,7 +71,8 @@ async fn unique_credentials(world: &mut World<'_>) -> Result<(), ServiceError> {
             let mut value = Value::clone(&held.value);
             world.service.vault.open(&holder, &mut value);
             if credentials(world.service.registry(), &value).contains(&credential) {
-                return Err(duplicate(&key, &credential.0, &holder));
+                let told = scoped::reaches(world, &holder).await?;
+                return Err(duplicate(&key, &credential.0, told.then_some(&holder)));
             }
         }
         given.insert(credential, key);
@@ -79,14 +80,16 @@ async fn unique_credentials(world: &mut World<'_>) -> Result<(), ServiceError> {
     Ok(())
 }
 
-/// The sentence of the contract; it names the holder and never the key itself.
-fn duplicate(key: &Key, plugin: &str, holder: &Key) -> ServiceError {
-    let consumer = holder.consumer().unwrap_or_default();
-    let whose = match own_id(holder) {
-        Some(id) => format!("credential: {id} of consumer: {consumer}"),
-        None => format!("consumer: {consumer}"),
-    };
-    invalid(format!("duplicate key of plugin {plugin} found with {whose}"), key, plugin_pointer(plugin))
+/// The sentence of the contract; it names the holder, where the principal may see that one, and never the key itself.
+fn duplicate(key: &Key, plugin: &str, holder: Option<&Key>) -> ServiceError {
+    let whose = holder.map_or_else(String::new, |holder| {
+        let consumer = holder.consumer().unwrap_or_default();
+        match own_id(holder) {
+            Some(id) => format!(" with credential: {id} of consumer: {consumer}"),
+            None => format!(" with consumer: {consumer}"),
+        }
+    });
+    invalid(format!("duplicate key of plugin {plugin} found{whose}"), key, plugin_pointer(plugin))
 }
 
 async fn unique_global_plugins(world: &mut World<'_>) -> Result<(), ServiceError> {

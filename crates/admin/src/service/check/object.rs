@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
-use usher_model::kind::{Key, Kind};
+use usher_model::kind::{Key, Kind, whole};
 use usher_model::mask::is_reference;
 use usher_model::resource::{BadResource, Consumer, Plugins, Route, Service as ServiceResource, Upstream};
 use usher_model::schema::{self, unsupported};
@@ -38,6 +38,7 @@ pub(super) fn check(
                 format!("{pointer} holds a sealed secret; give the secret itself, or leave its mask");
             return Err(invalid(sentence, key, pointer));
         }
+        as_lua_writes(&mut value);
         service.vault.open_given(key, &mut value);
         let stored = before.map(|held| &*held.value);
         service
@@ -57,6 +58,20 @@ pub(super) fn check(
         other => other,
     })?;
     Ok(value)
+}
+
+/// APISIX reads and writes numbers with Lua, where `1.0` is `1`: whoever compares ids and counts finds whole ones.
+fn as_lua_writes(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            if let Some(whole) = whole(number) {
+                *number = whole;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(as_lua_writes),
+        Value::Object(members) => members.values_mut().for_each(as_lua_writes),
+        _ => {}
+    }
 }
 
 fn judge(
@@ -107,6 +122,12 @@ fn buildable(service: &Service, key: &Key, value: &Value) -> Result<(), ServiceE
     // The certificate of another object is judged with that object.
     if let Some(tls) = upstream.get_mut("tls").and_then(Value::as_object_mut) {
         tls.shift_remove("client_cert_id");
+        // What is kept elsewhere is judged where it is used, and its other half with it.
+        let is_elsewhere = |name: &str| tls.get(name).and_then(Value::as_str).is_some_and(is_reference);
+        if is_elsewhere("client_cert") || is_elsewhere("client_key") {
+            tls.shift_remove("client_cert");
+            tls.shift_remove("client_key");
+        }
     }
     let path = key.path();
     let env = Env::new(service.process(), service.registry(), &path);
@@ -178,8 +199,11 @@ fn stamp(times: Times, before: Option<&Held>, members: &mut Map<String, Value>) 
     }
 }
 
-/// Each plugin's own check.
+/// Each plugin's own check, and that of a route's script.
 fn plugins(service: &Service, key: &Key, value: &Value) -> Result<(), ServiceError> {
+    if let (Kind::Route, Some(source)) = (key.kind, value.get("filter_func").and_then(Value::as_str)) {
+        service.process().condition(source).map_err(|sentence| invalid(sentence, key, "/filter_func"))?;
+    }
     let registry = service.registry();
     let path = key.path();
     let env = Env::new(service.process(), registry, &path);
@@ -190,8 +214,8 @@ fn plugins(service: &Service, key: &Key, value: &Value) -> Result<(), ServiceErr
             Err(invalid(format!("{prefix}{sentence}"), key, plugin_pointer(name)))
         };
         if key.kind == Kind::StreamRoute {
-            // No plugin of this version runs on connections.
-            return refused(format!("unknown plugin [{name}]"));
+            registry.check_on_connections(name, body, &env).or_else(|error| refused(error.message))?;
+            continue;
         }
         let Some(spec) = registry.find(name) else {
             let hint =
@@ -201,15 +225,6 @@ fn plugins(service: &Service, key: &Key, value: &Value) -> Result<(), ServiceErr
         if key.kind == Kind::Credential && !spec.is_auth() {
             let sentence = "only supports auth type plugins in consumer credential";
             return Err(invalid(sentence, key, plugin_pointer(name)));
-        }
-        if in_consumer
-            && let Some(attribute) = registry.unique_attribute(name)
-            && body.get(attribute).and_then(Value::as_str).is_some_and(is_reference)
-        {
-            return refused(format!(
-                "`plugins.{name}.{attribute}` refers to a secret that is kept elsewhere, which is not supported by this version \
-                 of Usher for the attribute that tells consumers apart; give the value itself"
-            ));
         }
         let judged = if in_consumer && spec.is_auth() {
             registry.check_credential(name, body)

@@ -3,23 +3,31 @@
 use serde_json::Value;
 use usher_model::kind::{Key, Kind};
 
-use super::super::ServiceError;
 use super::super::references::{Reference, references};
 use super::super::world::World;
+use super::super::{ServiceError, scoped};
 use super::invalid;
 
 /// Checks the references of everything that is put.
-pub(super) async fn check(world: &mut World<'_>) -> Result<(), ServiceError> {
+pub(super) async fn check(world: &mut World<'_>, restores: bool) -> Result<(), ServiceError> {
     let put: Vec<_> =
         world.drafts.iter().filter_map(|draft| Some((draft.key.clone(), draft.after.clone()?))).collect();
     for (key, value) in put {
         if let Some(above) = key.parent()
-            && world.lean_on(&above).await?.is_none()
+            && (world.lean_on(&above).await?.is_none() || !scoped::reaches(world, &above).await?)
         {
             return Err(ServiceError::NotFound(above));
         }
         for reference in references(key.kind, &value) {
-            let there = world.lean_on(&reference.target).await?;
+            let mut there = world.lean_on(&reference.target).await?;
+            // What it refers to already was given to it by somebody who may; the rest is not there.
+            if there.is_some()
+                && !restores
+                && !scoped::reaches(world, &reference.target).await?
+                && !refers_already(world, &key, &reference.target)
+            {
+                there = None;
+            }
             judge(&key, &value, &reference, there.as_deref())
                 .map_err(|sentence| invalid(sentence, &key, reference.pointer))?;
         }
@@ -31,6 +39,12 @@ pub(super) async fn check(world: &mut World<'_>) -> Result<(), ServiceError> {
         }
     }
     Ok(())
+}
+
+/// Whether what is stored refers to the same.
+fn refers_already(world: &World<'_>, key: &Key, target: &Key) -> bool {
+    let before = world.draft(key).and_then(|draft| draft.before.as_ref());
+    before.is_some_and(|held| references(key.kind, &held.value).iter().any(|known| known.target == *target))
 }
 
 /// The sentence about a reference that leads nowhere, or to something of another sort.

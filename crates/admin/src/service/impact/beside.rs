@@ -175,6 +175,12 @@ async fn references(
     let mut found = Vec::new();
     reference::each(value, &mut |text, pointer| found.push((text.to_owned(), pointer.to_owned())));
     for (text, pointer) in found {
+        if is_unique(world, key, &pointer) {
+            let place = plain(pointer.trim_start_matches('/')).replace('/', ".");
+            impact.warn(format!(
+                "{key}: {place} tells consumers apart and is kept elsewhere: whether another has the same shows once it is looked up, and the later one isn't served then"
+            ));
+        }
         let place = plain(pointer.trim_start_matches('/')).replace('/', ".");
         match Reference::parse(&text) {
             Some(Err(error)) => impact.warn(format!("{key}: {place}: {}", plain(&error.to_string()))),
@@ -190,6 +196,20 @@ async fn references(
         }
     }
     Ok(())
+}
+
+/// Whether a pointer leads to the attribute by which a consumer is found.
+fn is_unique(world: &World<'_>, key: &Key, pointer: &str) -> bool {
+    if !matches!(key.kind, Kind::Consumer | Kind::Credential) {
+        return false;
+    }
+    let mut steps = pointer.split('/').skip(1);
+    let (Some("plugins"), Some(plugin), Some(member), None) =
+        (steps.next(), steps.next(), steps.next(), steps.next())
+    else {
+        return false;
+    };
+    world.service.registry().unique_attribute(plugin) == Some(member)
 }
 
 /// Who meets an edit of such an object, besides routes.

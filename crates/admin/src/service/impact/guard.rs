@@ -1,5 +1,6 @@
 //! What decides who may come, and by what it gets weaker.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -27,6 +28,19 @@ const DECIDERS: [(&str, &str); 11] = [
     ("jwt-auth", AUTHENTICATION),
     ("cas-auth", AUTHENTICATION),
     ("saml-auth", AUTHENTICATION),
+];
+
+/// Plugins of which nearly every member says who may come, so that any change of it is one of who does.
+const JUDGES_BY_BODY: [&str; 9] = [
+    "acl",
+    "authz-casbin",
+    "authz-keycloak",
+    "consumer-restriction",
+    "hmac-auth",
+    "jwt-auth",
+    "multi-auth",
+    "opa",
+    "openid-connect",
 ];
 
 /// Networks that a sentence names; the rest is counted.
@@ -91,8 +105,17 @@ impl Guard<'_> {
             "ip-restriction" => {
                 told.extend(admitted(self.body, later.body).map(|who| format!("lets {who} pass {name}")));
             }
+            name if JUDGES_BY_BODY.contains(&name) && self.rules() != later.rules() => {
+                told.push(format!("changes whom {name} lets pass"));
+            }
             _ => {}
         }
+    }
+
+    /// Its body without what stands around it.
+    fn rules(&self) -> BTreeMap<&str, &Value> {
+        let members = self.body.as_object().into_iter().flatten();
+        members.filter(|(name, _)| *name != "_meta").map(|(name, value)| (name.as_str(), value)).collect()
     }
 }
 

@@ -12,7 +12,7 @@ use super::super::ServiceError;
 use super::super::known::Reached;
 use super::super::world::World;
 use super::guard::weaker;
-use super::overlap::{Place, rivals, wider};
+use super::overlap::{Place, named, rivals, wider};
 use super::route::{self, Seen};
 use super::{Impact, auth, span};
 
@@ -37,8 +37,11 @@ pub(super) async fn assess(
             Some(taker) => format!("{taker} may take them with less"),
             None => "another route may take them without it".to_owned(),
         };
-        let reason =
-            format!("{key} gives up requests that it protects by {} ({how}): {then}", names.join(" and "));
+        let reason = format!(
+            "{} gives up requests that it protects by {} ({how}): {then}",
+            named(world, &before),
+            names.join(" and ")
+        );
         impact.warn(reason.clone());
         impact.raise(Risk::High, reason);
     }
@@ -80,11 +83,11 @@ async fn open_taker(
     world: &mut World<'_>,
     before: &Seen,
     drafted: &HashMap<Place, Vec<Key>>,
-) -> Result<Option<Key>, ServiceError> {
+) -> Result<Option<String>, ServiceError> {
     let mut takers = rivals(world, before, drafted).await?;
     takers.extend(wider(world, before).await?);
     let registry = world.service.registry();
     let guards = auth::of(registry, before);
     let open = takers.into_iter().find(|taker| !weaker(&guards, &auth::of(registry, taker)).is_empty());
-    Ok(open.map(|taker| taker.key))
+    Ok(open.map(|taker| named(world, &taker)))
 }

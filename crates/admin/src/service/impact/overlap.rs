@@ -7,9 +7,9 @@ use std::collections::{HashMap, HashSet};
 use usher_model::change::Risk;
 use usher_model::kind::{Key, Kind};
 
-use super::super::ServiceError;
 use super::super::known::{MOST_PLACES, Mark};
 use super::super::world::World;
+use super::super::{ServiceError, scoped};
 use super::guard::weaker;
 use super::route::{self, Seen};
 use super::{Impact, auth, leave, span};
@@ -112,7 +112,7 @@ fn meet(world: &World<'_>, impact: &mut Impact, seen: &Seen, was: Option<&Seen>,
     } else {
         format!("priority {} goes before {}", winner.route.priority, loser.route.priority)
     };
-    let (winner_key, loser_key) = (&winner.key, &loser.key);
+    let (winner_key, loser_key) = (named(world, winner), named(world, loser));
     let whole = winner.covers_methods(loser) && !winner.is_conditional();
     impact.warn(if whole {
         format!("{winner_key} hides {loser_key}: they have the same host and path, and {because}")
@@ -197,17 +197,32 @@ fn narrow(world: &World<'_>, impact: &mut Impact, seen: &Seen, was: Option<&Seen
     if was.is_some_and(|was| span::fewer(seen, was).is_none()) {
         return;
     }
-    impact.warn(format!("{} takes requests that {} took so far", seen.key, wider.key));
+    impact.warn(format!("{} takes requests that {} took so far", seen.key, named(world, wider)));
     takes(world, impact, seen, wider);
 }
 
 /// Requests go to `seen` instead of `other` from now on.
 fn takes(world: &World<'_>, impact: &mut Impact, seen: &Seen, other: &Seen) {
-    impact.raise(Risk::Medium, format!("{} takes requests from {}", seen.key, other.key));
+    let whose = named(world, other);
+    impact.raise(Risk::Medium, format!("{} takes requests from {whose}", seen.key));
     let registry = world.service.registry();
     for what in weaker(&auth::of(registry, other), &auth::of(registry, seen)) {
-        let reason = format!("{} takes requests from {}, whose traffic {what}", seen.key, other.key);
+        let reason = format!("{} takes requests from {whose}, whose traffic {what}", seen.key);
         impact.warn(reason.clone());
         impact.raise(Risk::High, reason);
+    }
+}
+
+/// A route by its name, where the principal may see it.
+pub(super) fn named(world: &World<'_>, seen: &Seen) -> String {
+    let service = seen.route.service_id.as_ref().zip(seen.service.as_deref());
+    let service = service.map(|(id, value)| (Key::new(Kind::Service, id.as_str()), value));
+    let above = service.as_ref().map(|(key, value)| (key, *value));
+    if world.draft(&seen.key).is_some()
+        || scoped::misfit(&world.scope, &seen.key, &seen.value, above).is_none()
+    {
+        seen.key.to_string()
+    } else {
+        "a route outside your scope".to_owned()
     }
 }

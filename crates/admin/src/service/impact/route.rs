@@ -57,7 +57,11 @@ async fn see(world: &mut World<'_>, key: &Key, later: bool) -> Result<Option<See
     Ok(Some(Seen { key: key.clone(), route, value, service, plugin_config, hosts, created }))
 }
 
-async fn at(world: &mut World<'_>, key: &Key, later: bool) -> Result<Option<Arc<Value>>, ServiceError> {
+pub(super) async fn at(
+    world: &mut World<'_>,
+    key: &Key,
+    later: bool,
+) -> Result<Option<Arc<Value>>, ServiceError> {
     if later {
         world.after(key).await
     } else {

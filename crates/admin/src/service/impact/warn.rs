@@ -5,10 +5,10 @@ use usher_model::change::Risk;
 use usher_model::kind::{Key, Kind};
 use usher_model::resource::Upstream;
 
-use super::super::ServiceError;
 use super::super::escape::plain;
 use super::super::references::{each_object_in_plugins, references};
 use super::super::world::World;
+use super::super::{ServiceError, scoped};
 use super::route::{self, Seen};
 use super::{Impact, members, paths};
 
@@ -114,7 +114,8 @@ async fn dangling(world: &mut World<'_>, impact: &mut Impact) -> Result<(), Serv
             let refers = world.stored(&user).await?.is_some_and(|held| {
                 references(user.kind, &held.value).iter().any(|reference| reference.target == key)
             });
-            if refers {
+            // By force it went from under what the principal may see only.
+            if refers && scoped::reaches(world, &user).await? {
                 impact.warn(format!("{user} still refers to {key}"));
             }
         }

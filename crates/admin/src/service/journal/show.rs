@@ -6,10 +6,9 @@ use serde_json::Value;
 use usher_model::change::{Change, Principal};
 use usher_model::kind::Key;
 
-use super::Moved;
 use super::walk::{Found, Walk, parse};
 use crate::service::request::{Entry, HistoryQuery};
-use crate::service::{Service, ServiceError, scoped};
+use crate::service::{Service, ServiceError};
 
 /// Entries that a query gives unless it says otherwise, and at most.
 const USUAL: usize = 20;
@@ -58,20 +57,21 @@ impl Service {
                     continue;
                 }
             }
-            entries.extend(self.shown_entry(who, found));
+            entries.extend(self.shown_entry(who, found).await?);
         }
         Ok(entries)
     }
 
     /// An entry as a reader may see it; `None` where all of it lies outside the reader's scope.
-    fn shown_entry(&self, who: &Principal, found: Found) -> Option<Entry> {
+    async fn shown_entry(&self, who: &Principal, found: Found) -> Result<Option<Entry>, ServiceError> {
         let Found { revision, record, .. } = found;
         let total = record.total();
-        let fits = |moved: &Moved| scoped::moved_fits(&who.scope, moved);
+        let shown = self.shown_moves(&who.scope, &record.changes, revision).await?;
         let changes: Vec<Change> = record
             .changes
             .into_iter()
-            .filter(fits)
+            .zip(shown)
+            .filter_map(|(moved, is_shown)| is_shown.then_some(moved))
             .take(SHOWN)
             .filter_map(|moved| {
                 let key = moved.key()?;
@@ -87,15 +87,17 @@ impl Service {
             })
             .collect();
         if !who.scope.is_all() && changes.is_empty() {
-            return None;
+            return Ok(None);
         }
-        Some(Entry {
+        let whole = changes.len() == total || who.scope.is_all();
+        Ok(Some(Entry {
             revision,
             unix_ms: record.unix_ms,
             principal: record.principal,
             role: record.role,
             door: record.door,
-            intent: record.intent,
+            // It speaks of the whole change.
+            intent: record.intent.filter(|_| whole),
             plan: record.plan,
             risk: record.risk,
             approval: record.approval,
@@ -103,6 +105,12 @@ impl Service {
             changes,
             step: record.step,
             undoes: record.undoes,
-        })
+            missed: record.missed.as_ref().filter(|_| who.scope.is_all()).map_or(0, |missed| missed.total),
+            missed_keys: record
+                .missed
+                .filter(|_| who.scope.is_all())
+                .map(|missed| missed.keys.iter().filter_map(|key| Key::parse(key)).collect())
+                .unwrap_or_default(),
+        }))
     }
 }

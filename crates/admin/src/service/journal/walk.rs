@@ -96,6 +96,13 @@ impl Service {
         Ok(oldest.first().map(|entry| entry.created))
     }
 
+    /// Brings the parts of an entry into it.
+    pub(in crate::service) async fn fill(&self, found: &mut Found) -> Result<(), ServiceError> {
+        found.record.changes = self.all_changes(found).await?;
+        found.record.parts = 0;
+        Ok(())
+    }
+
     /// Every change of an entry, its parts with it.
     pub(in crate::service) async fn all_changes(
         &self,

@@ -22,6 +22,8 @@ pub(in crate::service) struct Index {
     paths: Vec<Option<Arc<str>>>,
     free: Vec<u32>,
     holders: HashMap<u64, Holders>,
+    /// How many live below others, by the key of what they live below.
+    below: HashMap<String, u32>,
     routes: usize,
 }
 
@@ -46,7 +48,7 @@ pub(in crate::service) struct Reached {
 impl Index {
     /// Takes up what a resource is found by.
     pub(super) fn add(&mut self, registry: &Registry, key: &Key, value: &Value) {
-        let number = self.number(&key.path());
+        let number = self.number(key);
         let Self { hasher, holders, .. } = self;
         each_mark(registry, key, value, &mut |mark| match holders.entry(hasher.hash_one(mark)) {
             Slot::Vacant(slot) => {
@@ -77,12 +79,29 @@ impl Index {
             }
             self.free.push(number);
             self.routes -= usize::from(is_route(path));
+            if let Some(above) = Key::parse(path).and_then(|key| key.parent()).map(|above| above.path())
+                && let Some(count) = self.below.get_mut(&above)
+            {
+                *count -= 1;
+                if *count == 0 {
+                    self.below.remove(&above);
+                }
+            }
         }
     }
 
-    fn number(&mut self, path: &str) -> u32 {
-        if let Some(&number) = self.numbers.get(path) {
+    /// Whether anything lives below a resource, which need not be there itself.
+    pub(in crate::service) fn has_below(&self, above: &Key) -> bool {
+        above.below().is_some() && self.below.contains_key(&above.path())
+    }
+
+    fn number(&mut self, key: &Key) -> u32 {
+        let path = key.path();
+        if let Some(&number) = self.numbers.get(path.as_str()) {
             return number;
+        }
+        if let Some(above) = key.parent() {
+            *self.below.entry(above.path()).or_default() += 1;
         }
         let path: Arc<str> = path.into();
         self.routes += usize::from(is_route(&path));

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use usher_model::kind::{Key, Kind};
+use usher_model::reference::Reference;
 use usher_pipeline::registry::Registry;
 
 use crate::service::references::{managers, own_id, references};
@@ -75,8 +76,21 @@ pub(in crate::service) fn credentials(registry: &Registry, value: &Value) -> Vec
         .into_iter()
         .flatten()
         .filter(|(name, _)| registry.unique_attribute(name).is_some())
-        .filter_map(|(name, body)| Some((name.clone(), registry.credential(name, body).ok()?.unique)))
+        .filter_map(|(name, body)| Some((name, registry.credential(name, body).ok()?.unique)))
+        // What only a secret manager knows is told apart by the gateway, once it is looked up.
+        .flat_map(|(name, unique)| {
+            let known = of_environment(&unique);
+            known.into_iter().chain([unique]).map(|unique| (name.clone(), unique))
+        })
         .collect()
+}
+
+/// What a reference into the environment stands for, where this process knows it.
+fn of_environment(text: &str) -> Option<String> {
+    let Ok(Reference::Environment { name, key }) = Reference::parse(text)? else { return None };
+    let value = std::env::var(name).ok()?;
+    let Some(key) = key else { return Some(value) };
+    serde_json::from_str::<Value>(&value).ok()?.get(&key)?.as_str().map(str::to_owned)
 }
 
 fn texts<'a>(value: &'a Value, one: &str, several: &str) -> Vec<&'a str> {

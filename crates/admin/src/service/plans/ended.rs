@@ -20,6 +20,8 @@ pub(in crate::service) enum End {
     Stale,
     /// It could not be applied, and can't be later.
     Refused,
+    /// A person said no.
+    Declined,
     /// Its time was over.
     Expired,
     /// Newer plans took its room.
@@ -76,6 +78,9 @@ impl Ended {
                 format!(
                     "plan {id} is being applied by another call; look at the history, and if it is not there plan again"
                 )
+            }
+            Some(End::Declined) => {
+                format!("a person declined plan {id}; don't make the same plan again without asking why")
             }
             Some(End::Expired) => format!("plan {id} has expired; plan again"),
             Some(End::Dropped) => format!("plan {id} was dropped to make room for newer plans; plan again"),

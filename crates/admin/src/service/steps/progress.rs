@@ -149,7 +149,15 @@ impl Service {
         progress: &mut Progress,
         steps: Vec<Vec<Move>>,
     ) -> Result<(), ServiceError> {
-        if self.all_progress().await?.len() >= MOST {
+        let mut open = 0;
+        for other in self.all_progress().await? {
+            if self.is_void(&other).await? {
+                self.forget_progress(&other).await?;
+            } else {
+                open += 1;
+            }
+        }
+        if open >= MOST {
             return Err(ServiceError::Conflict(format!(
                 "{MOST} plans are unfinished already; finish one of them, or give it up"
             )));

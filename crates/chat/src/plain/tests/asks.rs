@@ -51,9 +51,12 @@ fn sentences_ask() {
         ("what does key-auth do?", Question::Plugin("key-auth".to_owned())),
         ("help", Question::Help),
         ("What can you do?", Question::Help),
-        ("what changed?", Question::History { of: None, last: None }),
-        ("show the last 5 changes", Question::History { of: None, last: Some(5) }),
-        ("who changed route speaker?", Question::History { of: Some(route("speaker")), last: None }),
+        ("what changed?", Question::History { of: None, last: None, since: None }),
+        ("show the last 5 changes", Question::History { of: None, last: Some(5), since: None }),
+        (
+            "who changed route speaker?",
+            Question::History { of: Some(route("speaker")), last: None, since: None },
+        ),
         ("explain GET /speaker/1", Question::Explain(asked("GET", "/speaker/1"))),
         (
             "explain POST /speaker/1 for host a.test from 10.0.0.1 with header X-A: b",

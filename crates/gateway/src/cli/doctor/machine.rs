@@ -1,14 +1,15 @@
 //! This machine: the data folder and its files, the ports, the limit of open files, the clock and the disk.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Resource, getrlimit};
 
 use super::Finding;
+use super::server::Running;
 use crate::server::ports::holder;
 use crate::settings::Settings;
 
@@ -20,19 +21,28 @@ const NO_SPACE: u64 = 64 << 20;
 /// 2026-01-01, in seconds since 1970: no clock that is set shows an earlier day.
 const THIS_PROGRAM_IS_FROM: u64 = 1_767_225_600;
 
-/// Looks. `running`: an Usher answers, so that its ports are meant to be taken.
-pub(super) fn look(settings: &Settings, running: bool, findings: &mut Vec<Finding>) {
+/// How long a port may take to take a connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+
+/// Looks. Of an Usher that runs here its own ports are looked at, else those that it would listen on by these settings.
+pub(super) fn look(settings: &Settings, running: &Running, findings: &mut Vec<Finding>) {
     folder(&settings.data, findings);
-    let sides = [
-        ("gateway", "--proxy-listen", &settings.proxy),
-        ("Admin API", "--admin-listen", &settings.admin),
-        ("chat side", "--chat-listen", &settings.chat),
-        ("metrics", "--metrics-listen", &settings.metrics),
-        ("Control API", "--control-listen", &settings.control),
-        ("status API", "--status-listen", &settings.status),
-    ];
-    for (side, option, addresses) in sides {
-        findings.extend(addresses.iter().map(|address| port(side, option, *address, running)));
+    if let Running::Here(ports) = running {
+        findings.extend(ports.iter().map(|(side, address)| answers(side, *address)));
+    } else {
+        let sides = [
+            ("gateway", "--proxy-listen", &settings.proxy),
+            ("gateway with TLS", "--tls-listen", &settings.tls.listen),
+            ("Admin API", "--admin-listen", &settings.admin),
+            ("chat side", "--chat-listen", &settings.chat),
+            ("metrics", "--metrics-listen", &settings.metrics),
+            ("Control API", "--control-listen", &settings.control),
+            ("status API", "--status-listen", &settings.status),
+        ];
+        let running = *running == Running::Somewhere;
+        for (side, option, addresses) in sides {
+            findings.extend(addresses.iter().map(|address| port(side, option, *address, running)));
+        }
     }
     findings.push(files(getrlimit(Resource::Nofile).current));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -102,6 +112,25 @@ fn key_file(path: &Path) -> Option<Finding> {
             "run this as the user that Usher runs as",
         ),
     })
+}
+
+/// Whether a running Usher's port takes connections.
+fn answers(side: &str, address: SocketAddr) -> Finding {
+    let what = format!("port of the {side}");
+    // What listens on every address is asked on this machine's own.
+    let asked = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from(([127, 0, 0, 1], address.port())),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, address.port())),
+        _ => address,
+    };
+    match TcpStream::connect_timeout(&asked, CONNECT_WITHIN) {
+        Ok(_) => Finding::ok(what, format!("{address} takes connections")),
+        Err(error) => Finding::fail(
+            what,
+            format!("{address} takes no connection: {error}"),
+            "look at the log of the running Usher, and at the limit of open files",
+        ),
+    }
 }
 
 fn port(side: &str, option: &str, address: SocketAddr, running: bool) -> Finding {

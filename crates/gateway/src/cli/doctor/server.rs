@@ -1,24 +1,36 @@
 //! The running Usher, if there is one: whether it answers, whether our key is good, how its store is, and whether its clock agrees with ours.
 
+use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
 use super::Finding;
 use crate::cli::failure::{Code, Failure};
-use crate::cli::remote::Remote;
+use crate::cli::remote::{Remote, is_here};
 
 /// How far two clocks may be apart, in seconds: tokens and certificates end by them.
 const MOST_APART: u64 = 30;
 
-/// Looks; whether one answers.
-pub(super) async fn look(remote: &Remote, findings: &mut Vec<Finding>) -> bool {
+/// What is known of a running Usher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Running {
+    /// None answers.
+    No,
+    /// One answers, and doesn't say where it listens.
+    Somewhere,
+    /// One answers on this machine, and listens here: each place with its name.
+    Here(Vec<(String, SocketAddr)>),
+}
+
+/// Looks; what answers.
+pub(super) async fn look(remote: &Remote, findings: &mut Vec<Finding>) -> Running {
     let place = remote.base().map_or_else(|_| String::new(), |url| url.to_string());
     let client = match remote.client() {
         Ok(client) => client,
         Err(error) => {
             findings.push(Finding::fail("admin port", format!("{error}"), "mend the option"));
-            return false;
+            return Running::No;
         }
     };
     let status = match client.get(&["status"], &[]).await {
@@ -34,12 +46,25 @@ pub(super) async fn look(remote: &Remote, findings: &mut Vec<Finding>) -> bool {
             } else {
                 Finding::fail("running Usher", first, "name its Admin port with --url")
             });
-            return code != Code::Away as u8;
+            return if code == Code::Away as u8 { Running::No } else { Running::Somewhere };
         }
     };
     of_status(&status, &place, findings);
     clock(client.date().await, findings);
-    true
+    if remote.base().is_ok_and(|url| is_here(&url)) { listeners(&status) } else { Running::Somewhere }
+}
+
+/// Where it says that it listens.
+fn listeners(status: &Value) -> Running {
+    let gateways = status.get("listeners").and_then(Value::as_array).into_iter().flatten();
+    let gateways =
+        gateways.filter_map(|address| Some(("gateway".to_owned(), address.as_str()?.parse().ok()?)));
+    let sides = status.get("sides").and_then(Value::as_array).into_iter().flatten().filter_map(|side| {
+        let text = |name: &str| side.get(name).and_then(Value::as_str);
+        Some((text("name")?.to_owned(), text("address")?.parse().ok()?))
+    });
+    let all: Vec<(String, SocketAddr)> = gateways.chain(sides).collect();
+    if all.is_empty() { Running::Somewhere } else { Running::Here(all) }
 }
 
 fn of_status(status: &Value, place: &str, findings: &mut Vec<Finding>) {
@@ -61,6 +86,14 @@ fn of_status(status: &Value, place: &str, findings: &mut Vec<Finding>) {
             "reads go on, writes are refused until it is back",
         )
     });
+    let fail = text("/store/writes_fail");
+    if !fail.is_empty() {
+        findings.push(Finding::fail(
+            "store",
+            format!("{kind} {place} takes no writes: {fail}"),
+            "mend that (free some space, look at the disk); reads and traffic go on, and writes work again once it is over",
+        ));
+    }
     let held = text("/store/held");
     if !held.is_empty() {
         findings.push(Finding::warn(

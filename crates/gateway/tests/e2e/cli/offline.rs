@@ -20,6 +20,12 @@ fn files_are_validated_without_a_server_and_every_mistake_is_told() {
     std::fs::write(&file, "usher: 1\nroutes:\n  a: {uri: /a, methods: [FOO]}\n").unwrap();
     let said = run(binary().args(["validate", word(&file)]), "");
     assert!(said.code == 3 && said.err.contains("line 3: route a: methods"), "{said:?}");
+    let streams = "usher: 1\nstream_routes:\n  db: {server_port: 9100, upstream: {scheme: tcp, nodes: {\"127.0.0.1:9\": 1}}}\n";
+    assert_eq!(
+        run(binary().args(["validate", "-"]), streams).code,
+        0,
+        "whether they are served is the server's matter"
+    );
     let piped = run(binary().args(["validate", "-"]), SMALL);
     assert_eq!(piped.code, 0, "{piped:?}");
 }
@@ -44,6 +50,21 @@ fn a_backup_becomes_a_server_again() {
     assert!(!std::fs::read_to_string(&file).unwrap().contains("canary"));
     use std::os::unix::fs::PermissionsExt as _;
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let again = |words: &[&str]| {
+        let mut command = binary();
+        run(
+            command
+                .args(["backup", word(&file), "--url", &url])
+                .args(words)
+                .env("USHER_ADMIN_KEY", crate::support::KEY),
+            "",
+        )
+    };
+    let there = std::fs::read(&file).unwrap();
+    let refused = again(&[]);
+    assert_eq!((refused.code, std::fs::read(&file).unwrap() == there), (5, true), "{refused:?}");
+    assert!(refused.err.contains("--force"), "{refused:?}");
+    assert_eq!(again(&["--force"]).code, 0);
     let fresh = std::sync::Arc::new(tempfile::tempdir().unwrap());
     let data = fresh.path().join("data");
     let checked = run(binary().args(["restore", word(&file), "--data", word(&data), "--dry-run"]), "");
@@ -60,9 +81,10 @@ fn a_backup_becomes_a_server_again() {
     std::fs::write(&file, text).unwrap();
     let broken = run(binary().args(["restore", word(&file), "--data", word(&folder.path().join("new"))]), "");
     assert_eq!(broken.code, 3, "{broken:?}");
+    assert!(!folder.path().join("new").exists(), "a failed restore leaves nothing");
     assert_eq!(
         run(binary().args(["restore", "nowhere", "--data", word(&folder.path().join("new"))]), "").code,
-        4
+        2
     );
 }
 

@@ -37,6 +37,25 @@ fn a_user_is_made_with_a_password_from_standard_input() {
     assert!(!format!("{}{}", said.out, said.err).contains("correct horse"), "{said:?}");
     assert_eq!(add("bob", "").code, 2);
     assert_eq!(add("bob", "short\n").code, 3);
+    // Nobody is changed by the way.
+    let again = add("ada", "another long password\n");
+    assert_eq!(again.code, 5, "{again:?}");
+    assert!(again.err.contains("usher user set ada"), "{again:?}");
+    let set = |words: &[&str], password: &str| {
+        desk.say_as(&[&["user", "set", "ada"], words].concat(), Some(KEY), password)
+    };
+    assert_eq!(
+        set(&["--role", "editor", "--password"], "another long password\n").out,
+        "user ada is editor, with another password\n"
+    );
+    assert_eq!(set(&["--role", "viewer"], "").out, "user ada is viewer\n");
+    assert_eq!(set(&[], "").code, 2);
+    assert_eq!(desk.say(&["user", "set", "nobody", "--role", "viewer"]).code, 4);
+    // One name, one principal: not a user's, not an admin key's.
+    for name in ["ada", "admin"] {
+        let said = desk.say(&["token", "create", name, "--role", "viewer"]);
+        assert!(said.code == 3 && said.err.contains("is taken"), "{said:?}");
+    }
     let list = desk.done(&["user", "list"]);
     assert!(list.contains("ada") && list.contains("viewer"), "{list}");
     desk.done(&["user", "remove", "ada"]);

@@ -18,8 +18,7 @@ fn every_rule_about_certificates_has_its_sentence() {
         crate::patch::merge(&mut ssl, &more);
         ssl
     };
-    let mismatch =
-        "the private key does not belong to the certificate; give the key that the certificate was made for";
+    let mismatch = "failed to parse key: it does not belong to the certificate; give the key that the certificate was made for";
     for (value, wanted) in [
         (ssl(json!({})), "ok"),
         (ssl(json!({ "sni": null, "snis": ["a.example", "*.a.example", "*"] })), "ok"),

@@ -17,6 +17,7 @@ use usher_pipeline::env::{Env, Process, Target, Targets};
 use usher_pipeline::exchange::{AnsweredBy, Exchange};
 use usher_pipeline::plugin::Flow;
 use usher_pipeline::registry::Registry;
+use usher_pipeline::shelf::Shelf;
 use usher_pipeline::worker::{Answer, Call, FetchError, Worker};
 
 use super::super::PLUGIN;
@@ -26,6 +27,7 @@ use super::body;
 struct Patient {
     now: Instant,
     patient: bool,
+    shelf: Shelf,
 }
 
 impl Worker for Patient {
@@ -52,6 +54,10 @@ impl Worker for Patient {
     fn spawn(&self, _: LocalBoxFuture<'static, ()>) -> bool {
         false
     }
+
+    fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
 }
 
 struct NoTargets;
@@ -74,7 +80,10 @@ fn request() -> Exchange {
 }
 
 fn with_patience(patient: bool) -> Exchange {
-    let mut exchange = Exchange::new(Rc::new(Patient { now: Instant::now(), patient }), Rc::new(Nobody));
+    let mut exchange = Exchange::new(
+        Rc::new(Patient { now: Instant::now(), patient, shelf: Shelf::default() }),
+        Rc::new(Nobody),
+    );
     exchange.request.head = Head::request("GET", "/");
     exchange.request.refill("/", None, false, "a.test", None);
     exchange

@@ -36,8 +36,8 @@ async fn a_request_keeps_its_snapshot_to_the_end() {
     trial.put("upstreams/u", json!({ "nodes": { "10.0.0.1:80": 1 } })).await;
     let kept = trial.shared.current();
     trial.put("upstreams/u", json!({ "nodes": { "10.0.0.2:80": 1 } })).await;
-    assert_eq!(kept.upstream("u").unwrap().spec.nodes[0].host, "10.0.0.1");
-    assert_eq!(trial.shared.current().upstream("u").unwrap().spec.nodes[0].host, "10.0.0.2");
+    assert_eq!(kept.upstream("u").unwrap().fleet().nodes()[0].host, "10.0.0.1");
+    assert_eq!(trial.shared.current().upstream("u").unwrap().fleet().nodes()[0].host, "10.0.0.2");
 }
 
 #[tokio::test]

@@ -40,10 +40,12 @@ pub(super) fn choose(mode: RouterMode, routes: &[Written], request: &Request) ->
         };
         for host in hosts {
             for uri in &route.uris {
-                if fits(route, host, uri, request) {
+                if fits(mode, route, host, uri, request) {
                     let host = if mode == RouterMode::HostUri { host_rank(host) } else { (0, 0) };
-                    let text = uri.split('*').next().unwrap().len();
-                    let path = (!uri.contains('*'), text);
+                    let special: &[char] =
+                        if mode == RouterMode::UriWithParameter { &['*', ':'] } else { &['*'] };
+                    let text = uri.split(special).next().unwrap().len();
+                    let path = (!uri.contains(special), text);
                     tries.push(((host, path, route.priority, uri.len(), Reverse(route.order)), at));
                 }
             }
@@ -52,7 +54,7 @@ pub(super) fn choose(mode: RouterMode, routes: &[Written], request: &Request) ->
     tries.into_iter().max().map(|(_, at)| at)
 }
 
-fn fits(route: &Written, host: Option<&str>, uri: &str, request: &Request) -> bool {
+fn fits(mode: RouterMode, route: &Written, host: Option<&str>, uri: &str, request: &Request) -> bool {
     let known = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "PURGE"];
     let method = route.methods.is_empty()
         || (known.contains(&request.method.as_str()) && route.methods.contains(&request.method));
@@ -62,7 +64,33 @@ fn fits(route: &Written, host: Option<&str>, uri: &str, request: &Request) -> bo
         Some(end) => request.host.ends_with(end),
         None => request.host == host,
     });
-    method && client && argument && host && path_fits(uri, &request.path)
+    let path = if mode == RouterMode::UriWithParameter && uri.contains(':') {
+        let before = uri.split([':', '*']).next().unwrap();
+        let pattern: Vec<&str> = uri.split('/').collect();
+        let parts: Vec<&str> = request.path.split('/').collect();
+        request.path.starts_with(before) && segments_fit(&pattern, &parts)
+    } else {
+        path_fits(uri, &request.path)
+    };
+    method && client && argument && host && path
+}
+
+/// Segment by segment, trying every length of every wildcard.
+fn segments_fit(pattern: &[&str], parts: &[&str]) -> bool {
+    let Some((wanted, rest)) = pattern.split_first() else { return parts.is_empty() };
+    if wanted.starts_with('*') {
+        return (1..=parts.len()).any(|taken| segments_fit(rest, &parts[taken..]));
+    }
+    let Some((found, behind)) = parts.split_first() else { return false };
+    if wanted.starts_with(':') {
+        return !found.is_empty() && segments_fit(rest, behind);
+    }
+    if rest.is_empty()
+        && let Some(start) = wanted.strip_suffix('*')
+    {
+        return found.starts_with(start);
+    }
+    wanted == found && segments_fit(rest, behind)
 }
 
 /// Exact hosts first, then wildcards by length, then routes that name none.

@@ -1,35 +1,75 @@
-//! Path patterns: exact, with a wildcard at the end, and with wildcards in the middle (data plane contract, section 3.1).
+//! Path patterns: exact, with a wildcard at the end, with wildcards in the middle, and with parameters (data plane contract, section 3.1).
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::super::tree::Slot;
+use super::parameters::Parameters;
+use crate::options::RouterMode;
 
 /// A path pattern as the index needs it.
 pub(super) struct PathPattern<'a> {
-    /// What stands before the first `*`.
+    /// What stands before the first `*` and, where parameters are known, the first `:`.
     pub(super) text: Cow<'a, str>,
     /// Whether the text is the whole path or the beginning of it.
     pub(super) slot: Slot,
     /// What the whole path has to fit beside that.
-    pub(super) glob: Option<Glob>,
+    pub(super) shape: Option<Shape>,
+}
+
+/// What a whole path has to look like, beside its beginning.
+#[derive(Debug)]
+pub(super) enum Shape {
+    /// Wildcards in the middle.
+    Glob(Glob),
+    /// Parameters, and perhaps wildcards.
+    Parameters(Parameters),
+}
+
+impl Shape {
+    pub(super) fn matches(&self, path: &str) -> bool {
+        match self {
+            Self::Glob(glob) => glob.matches(path),
+            Self::Parameters(parameters) => parameters.matches(path),
+        }
+    }
+
+    /// Calls for every part that has a name, with the name and what stands there.
+    pub(super) fn each_parameter(&self, path: &str, see: &mut dyn FnMut(&str, &str)) {
+        match self {
+            Self::Glob(glob) => glob.each_parameter(path, see),
+            Self::Parameters(parameters) => parameters.each(path, see),
+        }
+    }
 }
 
 /// A pattern with wildcards in the middle: these texts, in this order, with anything in between, slashes too.
 #[derive(Debug)]
-pub(super) struct Glob(Box<[Box<str>]>);
+pub(super) struct Glob {
+    texts: Box<[Box<str>]>,
+    /// The name of each wildcard; [`UNNAMED`] where it has none.
+    names: Box<[Box<str>]>,
+}
+
+/// What a wildcard without a name is called, as in APISIX.
+pub(super) const UNNAMED: &str = ":ext";
 
 impl<'a> PathPattern<'a> {
-    /// A pattern in the spelling that requests' paths have. `:name` is no parameter in the modes that Usher has, but means itself.
-    pub(super) fn of(uri: &'a str) -> Self {
+    /// A pattern in the spelling that requests' paths have. `:name` is a parameter in one mode only; elsewhere it means itself.
+    pub(super) fn of(uri: &'a str, mode: RouterMode) -> Self {
         let uri = spelled(uri);
-        let Some((text, rest)) = uri.split_once('*') else {
-            return Self { text: uri, slot: Slot::Exact, glob: None };
+        let parameters = mode == RouterMode::UriWithParameter && uri.contains(':');
+        let (end, shape) = if parameters {
+            let end = uri.find([':', '*']).unwrap_or(uri.len());
+            (end, Some(Shape::Parameters(Parameters::of(&uri))))
+        } else {
+            let Some((text, rest)) = uri.split_once('*') else {
+                return Self { text: uri, slot: Slot::Exact, shape: None };
+            };
+            // A wildcard inside a segment ends what is looked at, as in APISIX.
+            let whole_segment = text.is_empty() || text.ends_with('/');
+            (text.len(), (whole_segment && rest.contains('/')).then(|| Shape::Glob(Glob::of(&uri))))
         };
-        // A wildcard inside a segment ends what is looked at, as in APISIX.
-        let whole_segment = text.is_empty() || text.ends_with('/');
-        let glob = (whole_segment && rest.contains('/')).then(|| Glob::of(&uri));
-        let end = text.len();
         let text = match uri {
             Cow::Borrowed(uri) => Cow::Borrowed(uri.get(..end).unwrap_or_default()),
             Cow::Owned(mut uri) => {
@@ -37,7 +77,7 @@ impl<'a> PathPattern<'a> {
                 Cow::Owned(uri)
             }
         };
-        Self { text, slot: Slot::Prefix, glob }
+        Self { text, slot: Slot::Prefix, shape }
     }
 
     /// Whether a path fits it.
@@ -45,7 +85,7 @@ impl<'a> PathPattern<'a> {
         match self.slot {
             Slot::Exact => path == self.text,
             Slot::Prefix => {
-                path.starts_with(&*self.text) && self.glob.as_ref().is_none_or(|glob| glob.matches(path))
+                path.starts_with(&*self.text) && self.shape.as_ref().is_none_or(|shape| shape.matches(path))
             }
         }
     }
@@ -79,14 +119,16 @@ impl Glob {
     /// A segment that begins with `*` stands for anything, whatever name follows; a `*` at the very end does so too. Elsewhere it means itself.
     fn of(uri: &str) -> Self {
         let mut texts = vec![String::new()];
+        let mut names = Vec::new();
         for (at, segment) in uri.split('/').enumerate() {
             if at > 0
                 && let Some(text) = texts.last_mut()
             {
                 text.push('/');
             }
-            if segment.starts_with('*') {
+            if let Some(name) = segment.strip_prefix('*') {
                 texts.push(String::new());
+                names.push(if name.is_empty() { UNNAMED } else { name }.into());
             } else if let Some(text) = texts.last_mut() {
                 text.push_str(segment);
             }
@@ -95,12 +137,30 @@ impl Glob {
         if let (Some(open), Some(text)) = (open, texts.last_mut()) {
             *text = open;
             texts.push(String::new());
+            names.push(UNNAMED.into());
         }
-        Self(texts.into_iter().map(Into::into).collect())
+        Self { texts: texts.into_iter().map(Into::into).collect(), names: names.into() }
+    }
+
+    /// What each wildcard stands for: the first as much as it can, then the next, as a greedy pattern has it. So texts are looked for from behind.
+    fn each_parameter(&self, path: &str, see: &mut dyn FnMut(&str, &str)) {
+        let [first, middle @ .., last] = &*self.texts else { return };
+        let Some(rest) = path.strip_prefix(&**first) else { return };
+        let Some(mut rest) = rest.strip_suffix(&**last) else { return };
+        let mut found = Vec::with_capacity(self.names.len());
+        for text in middle.iter().rev() {
+            let Some((before, behind)) = rest.rsplit_once(&**text) else { return };
+            found.push(behind);
+            rest = before;
+        }
+        found.push(rest);
+        for (name, value) in self.names.iter().zip(found.into_iter().rev()) {
+            see(name, value);
+        }
     }
 
     pub(super) fn matches(&self, path: &str) -> bool {
-        let [first, middle @ .., last] = &*self.0 else { return false };
+        let [first, middle @ .., last] = &*self.texts else { return false };
         let Some(rest) = path.strip_prefix(&**first) else { return false };
         let Some(mut rest) = rest.strip_suffix(&**last) else { return false };
         for text in middle {
@@ -113,7 +173,39 @@ impl Glob {
 
 #[cfg(test)]
 mod tests {
-    use super::PathPattern;
+    use super::{PathPattern, RouterMode};
+
+    #[test]
+    fn parameters_stand_for_one_segment_and_named_wildcards_for_the_rest() {
+        for (mode, pattern, path, wanted) in [
+            (RouterMode::UriWithParameter, "/user/:id", "/user/7", Some("id=7")),
+            (RouterMode::UriWithParameter, "/user/:id", "/user/", None),
+            (RouterMode::UriWithParameter, "/user/:id", "/user/7/x", None),
+            (RouterMode::UriWithParameter, "/user/:id/name/:name", "/user/7/name/a", Some("id=7 name=a")),
+            (RouterMode::UriWithParameter, "/user/:id/*rest", "/user/7/a/b", Some("id=7 rest=a/b")),
+            (RouterMode::UriWithParameter, "/user/:id/*", "/user/7/", Some("id=7 :ext=")),
+            (RouterMode::UriWithParameter, "/user/:id/*", "/user/7", None),
+            (RouterMode::UriWithParameter, "/:a/*b/c/*d/e", "/1/2/c/c/3/e", Some("a=1 b=2/c d=3")),
+            (RouterMode::UriWithParameter, "/:a/*b/c/:d", "/1/2/c/3/c/4", Some("a=1 b=2/c/3 d=4")),
+            (RouterMode::UriWithParameter, "/x:y/:z", "/x:y/1", Some("z=1")),
+            (RouterMode::UriWithParameter, "/x:y/:z", "/x1/1", None),
+            (RouterMode::UriWithParameter, "/:id/a*", "/7/abc/d", Some("id=7 :ext=bc/d")),
+            (RouterMode::UriWithParameter, "/plain/*", "/plain/x", Some("")),
+            (RouterMode::Uri, "/a/*x/c/*y/e", "/a/1/c/c/2/e", Some("x=1/c y=2")),
+            (RouterMode::Uri, "/a/*/c", "/a/x/y/c", Some(":ext=x/y")),
+            (RouterMode::Uri, "/user/:id", "/user/7", None),
+        ] {
+            let parsed = PathPattern::of(pattern, mode);
+            let found = parsed.matches(path).then(|| {
+                let mut all = Vec::new();
+                if let Some(shape) = &parsed.shape {
+                    shape.each_parameter(path, &mut |name, value| all.push(format!("{name}={value}")));
+                }
+                all.join(" ")
+            });
+            assert_eq!(found.as_deref(), wanted, "{pattern} {path}");
+        }
+    }
 
     #[test]
     fn patterns_match_as_in_apisix() {
@@ -146,7 +238,7 @@ mod tests {
             ("/ //b", &[], &["/%20/b"]),
             ("/%zz", &[], &["/zz"]),
         ] {
-            let parsed = PathPattern::of(pattern);
+            let parsed = PathPattern::of(pattern, RouterMode::HostUri);
             for path in yes {
                 assert!(parsed.matches(path), "{pattern} should take {path}");
             }

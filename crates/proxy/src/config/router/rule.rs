@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use usher_model::expr::Expr;
 use usher_model::resource;
+use usher_model::variables::{is_of_body, names_body};
 
-use super::Conditions;
+use super::{Conditions, filter};
 use crate::options::RouterMode;
 
 /// What a route asks of requests.
@@ -52,9 +53,13 @@ impl Rule {
             .transpose()
             .map_err(|error| format!("failed to validate the 'vars' expression: {error}"))?;
         let addresses: Box<[_]> = route.remote_addrs().collect();
-        let asked_hosts: Box<[_]> = if mode == RouterMode::Uri { hosts.clone() } else { Box::default() };
-        let some = !addresses.is_empty() || !asked_hosts.is_empty() || vars.is_some();
-        let conditions = some.then(|| Arc::new(Conditions { addresses, hosts: asked_hosts, vars }));
+        let asked_hosts: Box<[_]> = if mode == RouterMode::HostUri { Box::default() } else { hosts.clone() };
+        let filter = route.filter_func.as_deref().map(filter).transpose()?;
+        let some = !addresses.is_empty() || !asked_hosts.is_empty() || vars.is_some() || filter.is_some();
+        let reads_body = vars.as_ref().is_some_and(|vars| vars.names().any(is_of_body))
+            || route.filter_func.as_deref().is_some_and(names_body);
+        let conditions =
+            some.then(|| Arc::new(Conditions { addresses, hosts: asked_hosts, vars, filter, reads_body }));
         Ok(Self {
             uris,
             hosts,

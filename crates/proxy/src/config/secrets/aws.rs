@@ -11,8 +11,8 @@ use usher_http1::head::Head;
 use usher_model::secret::Secret;
 
 use self::sign::{Keys, Signed};
-use super::http::{Ask, ask, authority, field};
 use super::member;
+use crate::ask::{Ask, ask, authority, field};
 
 /// How AWS is reached.
 #[derive(Deserialize)]

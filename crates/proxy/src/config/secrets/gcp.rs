@@ -16,9 +16,9 @@ use tokio::time::Instant;
 use usher_http1::head::Head;
 use usher_model::secret::Secret;
 
-use super::http::{Ask, ask, field};
 use super::manager::read;
 use super::member;
+use crate::ask::{Ask, ask, field};
 
 /// How long a statement holds.
 const STATED: Duration = Duration::from_secs(3600);

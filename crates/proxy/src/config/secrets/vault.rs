@@ -7,8 +7,8 @@ use serde_json::Value;
 use usher_http1::head::Head;
 use usher_model::secret::Secret;
 
-use super::http::{Answer, Ask, ask, field};
 use super::member;
+use crate::ask::{Answer, Ask, ask, field};
 
 /// How a Vault is reached.
 #[derive(Deserialize)]

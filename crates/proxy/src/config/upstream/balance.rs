@@ -1,234 +1,285 @@
-//! Whose turn it is: weighted round robin over the nodes of the highest priority, without a lock.
+//! The nodes of an upstream and which of them is next: by priority, then by turn, key, load or latency.
 //!
-//! Turns are numbered by one counter, and the node of a turn is computed from its number: the nodes are halved again and again, and each half
-//! gets its share of the turns as evenly as whole numbers allow. After as many turns as the weights add up to, every node had exactly its weight.
+//! A fleet is made once for a list of nodes. What it remembers of each node, and how many turns were taken, belongs to whoever made it, so that an
+//! edit loses none of it. It knows nothing of HTTP.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod ring;
+mod turns;
 
-use usher_model::resource::Node;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
-/// The turns of one upstream's nodes.
+use usher_model::resource::{Balancer, Node};
+
+use super::node::{Flight, NodeState, since_start_ms};
+use ring::Ring;
+pub(crate) use ring::place_of;
+pub(crate) use turns::Taken;
+use turns::Turns;
+
+/// The nodes of one upstream.
 #[derive(Debug)]
-pub(super) enum Balance {
-    /// No node is in use.
-    Empty,
-    /// One node is.
-    One(usize),
-    /// Several are: one level per priority, the highest first.
-    Levels(Box<[Level]>),
+pub(crate) struct Fleet {
+    /// Which list of nodes this is, where they are discovered.
+    pub(crate) version: u64,
+    nodes: Box<[Node]>,
+    /// The port of nodes that name none.
+    port: u16,
+    states: Box<[Arc<NodeState>]>,
+    /// The highest priority first; nodes of weight 0 are in none.
+    levels: Box<[Level]>,
+    usable: usize,
+    balancer: Balancer,
+    /// Whether health is looked at; otherwise failures in a row are.
+    checked: bool,
+}
+
+/// What a fleet is made of.
+pub(crate) struct Made<'a> {
+    pub(crate) version: u64,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) port: u16,
+    pub(crate) balancer: Balancer,
+    pub(crate) checked: bool,
+    /// What is remembered of a node.
+    pub(crate) state: &'a mut dyn FnMut(&Node) -> Arc<NodeState>,
+    /// Turns taken in a priority.
+    pub(crate) taken: &'a mut dyn FnMut(i64) -> Arc<Taken>,
+}
+
+/// What a choice goes by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pick<'a> {
+    /// The place of the request's key, for [`Balancer::Chash`].
+    pub(crate) place: u32,
+    /// The nodes that the request has met.
+    pub(crate) tried: &'a [usize],
+    pub(crate) now: Instant,
 }
 
 /// The nodes of one priority.
 #[derive(Debug)]
-pub(super) struct Level {
-    /// Indices into the upstream's nodes.
+struct Level {
+    /// Indices into the fleet's nodes.
     nodes: Box<[usize]>,
-    /// `sums[i]` is the weight of all nodes before the i-th; one longer than `nodes`.
-    sums: Box<[u64]>,
-    turns: AtomicU64,
-    /// Turns of second and later tries. Were they taken from `turns`, a node that is down could meet every first try.
-    retries: AtomicU64,
+    way: Way,
 }
 
-impl Balance {
-    pub(super) fn of(nodes: &[Node]) -> Self {
+#[derive(Debug)]
+enum Way {
+    Turns(Turns),
+    Ring(Ring),
+    /// Where the search begins, so that of equal nodes not always the first is taken.
+    Least(AtomicUsize),
+    Ewma,
+}
+
+impl Fleet {
+    pub(crate) fn of(made: Made<'_>) -> Self {
+        let Made { version, nodes, port, balancer, checked, state, taken } = made;
+        let states: Box<[_]> = nodes.iter().map(&mut *state).collect();
         let mut usable: Vec<usize> =
             nodes.iter().enumerate().filter(|(_, node)| node.weight > 0).map(|(index, _)| index).collect();
         let priority = |index: usize| nodes.get(index).map_or(0, |node| node.priority);
-        match usable.as_slice() {
-            [] => Self::Empty,
-            [one] => Self::One(*one),
-            _ => {
-                usable.sort_by_key(|index| std::cmp::Reverse(priority(*index)));
-                let levels = usable.chunk_by(|a, b| priority(*a) == priority(*b));
-                Self::Levels(levels.map(|level| Level::of(nodes, level)).collect())
-            }
+        usable.sort_by_key(|index| std::cmp::Reverse(priority(*index)));
+        let levels = usable
+            .chunk_by(|a, b| priority(*a) == priority(*b))
+            .map(|level| {
+                let weight = |index: &usize| nodes.get(*index).map_or(0, |node| node.weight);
+                let way = match balancer {
+                    Balancer::Roundrobin => {
+                        let first = level.first().map_or(0, |index| priority(*index));
+                        Way::Turns(Turns::of(level.iter().map(weight), taken(first)))
+                    }
+                    Balancer::Chash => {
+                        Way::Ring(Ring::of(level.iter().enumerate().filter_map(|(at, index)| {
+                            let node = nodes.get(*index)?;
+                            Some((at, node.host.as_str(), node.port.unwrap_or(port), node.weight))
+                        })))
+                    }
+                    Balancer::LeastConn => Way::Least(AtomicUsize::new(0)),
+                    Balancer::Ewma => Way::Ewma,
+                };
+                Level { nodes: level.into(), way }
+            })
+            .collect();
+        let usable = usable.len();
+        Self { version, nodes: nodes.into(), port, states, levels, usable, balancer, checked }
+    }
+
+    /// The nodes, also those of weight 0.
+    pub(crate) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// A node's port.
+    pub(crate) fn port(&self, node: &Node) -> u16 {
+        node.port.unwrap_or(self.port)
+    }
+
+    /// What is remembered of a node.
+    pub(crate) fn state(&self, node: usize) -> Option<&Arc<NodeState>> {
+        self.states.get(node)
+    }
+
+    /// How many nodes one request may try: one and the retries, each node once at most; 0 where no node is in use.
+    pub(crate) fn tries(&self, retries: Option<u32>) -> usize {
+        let retries = retries.map_or(self.usable.saturating_sub(1), |retries| retries as usize);
+        retries.saturating_add(1).min(self.usable)
+    }
+
+    /// The node of the next try, as an index into [`Fleet::nodes`]: of the highest priority that has one left which is well and wasn't tried. Where no
+    /// node is well, all are used.
+    pub(crate) fn choose(&self, pick: &Pick<'_>) -> Option<usize> {
+        let chosen = self.find(pick, |level, able| level.choose(pick, able, &self.states, &self.nodes))?;
+        // A node alone is never passed over, so that nobody looks whether it fails.
+        if !self.checked && self.usable > 1 {
+            self.states.get(chosen)?.take(since_start_ms(pick.now));
+        }
+        Some(chosen)
+    }
+
+    /// The same without taking a turn.
+    pub(crate) fn next(&self, pick: &Pick<'_>) -> Option<usize> {
+        self.find(pick, |level, able| level.next(pick, able, &self.states, &self.nodes))
+    }
+
+    fn find(
+        &self,
+        pick: &Pick<'_>,
+        choose: impl Fn(&Level, &dyn Fn(usize) -> bool) -> Option<usize>,
+    ) -> Option<usize> {
+        let is_left = |node: usize| !pick.tried.contains(&node);
+        if self.usable <= 1 {
+            // Whatever is known of a node alone: there is no other (data plane contract, section 6.5).
+            return self.levels.first()?.nodes.first().copied().filter(|node| is_left(*node));
+        }
+        // Known before a turn is taken: one request takes one.
+        let any = |able: &dyn Fn(usize) -> bool| {
+            self.levels.iter().flat_map(|level| &level.nodes).any(|node| able(*node))
+        };
+        let of_all = |able: &dyn Fn(usize) -> bool| self.levels.iter().find_map(|level| choose(level, able));
+        let state = |node: usize| self.states.get(node);
+        if self.checked {
+            let is_up = |node: usize| state(node).is_some_and(|state| state.health.status().is_up());
+            let nobody_is = !any(&is_up);
+            return of_all(&|node| (nobody_is || is_up(node)) && is_left(node));
+        }
+        let now_ms = since_start_ms(pick.now);
+        let is_awake = |node: usize| state(node).is_some_and(|state| state.is_awake(now_ms)) && is_left(node);
+        let nobody_is = !any(&is_awake);
+        of_all(&|node| if nobody_is { is_left(node) } else { is_awake(node) })
+    }
+
+    /// A request is sent to this node: what is under way is counted where the choice goes by it.
+    pub(crate) fn begin(&self, node: usize, now: Instant) -> Option<Flight> {
+        match self.balancer {
+            Balancer::Roundrobin | Balancer::Chash => None,
+            Balancer::LeastConn | Balancer::Ewma => Some(Flight::begin(self.states.get(node)?, now)),
         }
     }
 
-    /// How many nodes are in use.
-    pub(super) fn usable(&self) -> usize {
-        match self {
-            Self::Empty => 0,
-            Self::One(_) => 1,
-            Self::Levels(levels) => levels.iter().map(|level| level.nodes.len()).sum(),
+    /// A node answered.
+    pub(crate) fn did_well(&self, node: usize) {
+        if !self.checked
+            && let Some(state) = self.states.get(node)
+        {
+            state.did_well();
         }
     }
 
-    /// Whose turn is next, without taking it.
-    pub(super) fn next(&self) -> Option<usize> {
-        match self {
-            Self::Empty => None,
-            Self::One(node) => Some(*node),
-            Self::Levels(levels) => {
-                let level = levels.first()?;
-                level.nodes.get(level.place(level.turns.load(Ordering::Relaxed))).copied()
-            }
-        }
-    }
-
-    pub(super) fn choose(&self, tried: &[usize]) -> Option<usize> {
-        match self {
-            Self::Empty => None,
-            Self::One(node) => (!tried.contains(node)).then_some(*node),
-            Self::Levels(levels) => levels.iter().find_map(|level| level.choose(tried)),
-        }
+    /// A node failed. `true` where it is passed over for a while from now on.
+    pub(crate) fn failed(&self, node: usize, now: Instant) -> bool {
+        let state = self.states.get(node).filter(|_| !self.checked && self.usable > 1);
+        state.is_some_and(|state| state.failed(since_start_ms(now)))
     }
 }
 
 impl Level {
-    fn of(nodes: &[Node], level: &[usize]) -> Self {
-        let weight = |index: &usize| nodes.get(*index).map_or(0, |node| u64::from(node.weight));
-        let mut sums = vec![0];
-        let mut sum = 0;
-        for index in level {
-            sum += weight(index);
-            sums.push(sum);
+    fn choose(
+        &self,
+        pick: &Pick<'_>,
+        able: &dyn Fn(usize) -> bool,
+        states: &[Arc<NodeState>],
+        nodes: &[Node],
+    ) -> Option<usize> {
+        match &self.way {
+            Way::Turns(turns) => {
+                self.at(turns.choose(pick.tried.is_empty(), |at| self.at(Some(at)).is_some_and(able)))
+            }
+            Way::Least(start) => self.least(start.fetch_add(1, Ordering::Relaxed), able, states, nodes),
+            Way::Ring(_) | Way::Ewma => self.next(pick, able, states, nodes),
         }
-        Self { nodes: level.into(), sums: sums.into(), turns: AtomicU64::new(0), retries: AtomicU64::new(0) }
     }
 
-    fn choose(&self, tried: &[usize]) -> Option<usize> {
-        if tried.is_empty() {
-            return self.nodes.get(self.place(self.turns.fetch_add(1, Ordering::Relaxed))).copied();
+    fn next(
+        &self,
+        pick: &Pick<'_>,
+        able: &dyn Fn(usize) -> bool,
+        states: &[Arc<NodeState>],
+        nodes: &[Node],
+    ) -> Option<usize> {
+        let is_able = |at: usize| self.at(Some(at)).is_some_and(able);
+        match &self.way {
+            Way::Turns(turns) => self.at(turns.next(is_able)),
+            Way::Ring(ring) => self.at(ring.find(pick.place, is_able)),
+            Way::Least(start) => self.least(start.load(Ordering::Relaxed), able, states, nodes),
+            Way::Ewma => self.sooner(since_start_ms(pick.now), able, states),
         }
-        let left = |node: &&usize| !tried.contains(node);
-        let first = self.nodes.iter().find(left)?;
-        // The next turns belong to the nodes that are left by their weights, so that no neighbour inherits all of a dead node's requests.
-        for _ in 0..2 * self.nodes.len() {
-            let node = self.nodes.get(self.place(self.retries.fetch_add(1, Ordering::Relaxed)));
-            if let Some(node) = node.filter(left) {
-                return Some(*node);
-            }
-        }
-        Some(*first)
     }
 
-    /// The node, as an index into `nodes`, of the turn with this number.
-    fn place(&self, turn: u64) -> usize {
-        let sum = |at: usize| self.sums.get(at).map_or(0, |sum| u128::from(*sum));
-        let (mut low, mut high) = (0, self.nodes.len());
-        let mut turn = u128::from(turn) % sum(high).max(1);
-        while high - low > 1 {
-            let middle = usize::midpoint(low, high);
-            let (left, all) = (sum(middle) - sum(low), sum(high) - sum(low));
-            // How many of the turns before this one went to the left half.
-            let before = (turn * left).div_ceil(all);
-            if ((turn + 1) * left).div_ceil(all) > before {
-                (turn, high) = (before, middle);
-            } else {
-                (turn, low) = (turn - before, middle);
-            }
-        }
-        low
+    fn at(&self, at: Option<usize>) -> Option<usize> {
+        self.nodes.get(at?).copied()
     }
+
+    /// The node with the smallest (1 + requests under way) / weight.
+    fn least(
+        &self,
+        start: usize,
+        able: &dyn Fn(usize) -> bool,
+        states: &[Arc<NodeState>],
+        nodes: &[Node],
+    ) -> Option<usize> {
+        let count = self.nodes.len().max(1);
+        let in_turn =
+            (0..self.nodes.len()).filter_map(|step| self.nodes.get((start + step) % count).copied());
+        let load = |node: usize| {
+            let requests = states.get(node).map_or(0, |state| state.in_flight());
+            let weight = nodes.get(node).map_or(1, |node| node.weight);
+            (u128::from(requests) + 1, u128::from(weight))
+        };
+        // Compared crosswise: fractions of whole numbers need no rounding. Of equal ones the first is taken.
+        in_turn
+            .filter(|node| able(*node))
+            .map(|node| (node, load(node)))
+            .reduce(|best, one| {
+                let ((_, (requests, weight)), (_, (more, heavier))) = (best, one);
+                if more * weight < requests * heavier { one } else { best }
+            })
+            .map(|(node, _)| node)
+    }
+
+    /// Of two nodes taken at random the one that is expected to answer sooner.
+    fn sooner(&self, now_ms: u64, able: &dyn Fn(usize) -> bool, states: &[Arc<NodeState>]) -> Option<usize> {
+        let count = self.nodes.iter().filter(|node| able(**node)).count();
+        let nth = |at: usize| self.nodes.iter().copied().filter(|node| able(*node)).nth(at);
+        if count <= 2 {
+            let (one, other) = (nth(0)?, nth(1));
+            return Some(other.map_or(one, |other| faster(one, other, now_ms, states)));
+        }
+        let first = fastrand::usize(..count);
+        let second = (first + 1 + fastrand::usize(..count - 1)) % count;
+        Some(faster(nth(first)?, nth(second)?, now_ms, states))
+    }
+}
+
+fn faster(one: usize, other: usize, now_ms: u64, states: &[Arc<NodeState>]) -> usize {
+    let expected = |node: usize| states.get(node).map_or(0.0, |state| state.expected_secs(now_ms));
+    let (a, b) = (expected(one), expected(other));
+    // Nothing is known of two new nodes: a coin keeps them even.
+    if a < b || (a == b && fastrand::bool()) { one } else { other }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::{Strategy as _, prop};
-    use usher_model::resource::Node;
-
-    use super::Balance;
-
-    fn nodes(written: &[(u32, i64)]) -> Vec<Node> {
-        let node = |(weight, priority): &(u32, i64)| Node {
-            host: "a".to_owned(),
-            port: None,
-            weight: *weight,
-            priority: *priority,
-        };
-        written.iter().map(node).collect()
-    }
-
-    #[test]
-    fn equal_nodes_take_turns() {
-        let balance = Balance::of(&nodes(&[(1, 0), (1, 0), (1, 0)]));
-        let turns: Vec<_> = (0..6).map(|_| balance.choose(&[]).unwrap()).collect();
-        assert_eq!(turns, [0, 1, 2, 0, 1, 2]);
-        let heavy = Balance::of(&nodes(&[(70, 0), (70, 0)]));
-        let turns: Vec<_> = (0..4).map(|_| heavy.choose(&[]).unwrap()).collect();
-        assert_eq!(turns, [0, 1, 0, 1]);
-    }
-
-    #[test]
-    fn heavy_nodes_are_spread_over_the_turns() {
-        let balance = Balance::of(&nodes(&[(5, 0), (1, 0), (1, 0)]));
-        let turns: Vec<_> = (0..14)
-            .map(|_| {
-                let next = balance.next();
-                assert_eq!(balance.next(), next, "a look takes no turn");
-                assert_eq!(balance.choose(&[]), next);
-                next.unwrap()
-            })
-            .collect();
-        for window in turns.windows(4) {
-            assert!(window.iter().any(|node| *node != 0), "{turns:?}");
-        }
-        assert_eq!(turns.iter().filter(|node| **node == 0).count(), 10);
-    }
-
-    #[test]
-    fn lower_priorities_come_when_all_higher_nodes_were_tried() {
-        let balance = Balance::of(&nodes(&[(1, -1), (1, 5), (0, 9), (1, 5), (3, -7)]));
-        assert_eq!(balance.usable(), 4);
-        let mut tried = Vec::new();
-        while let Some(node) = balance.choose(&tried) {
-            tried.push(node);
-        }
-        assert_eq!(tried.len(), 4);
-        assert!([[1, 3], [3, 1]].contains(&[tried[0], tried[1]]), "{tried:?}");
-        assert_eq!(&tried[2..], [0, 4]);
-        for none in [&[][..], &[(0, 0)], &[(0, 1), (0, 2)]] {
-            assert_eq!(Balance::of(&nodes(none)).choose(&[]), None, "{none:?}");
-        }
-        let one = Balance::of(&nodes(&[(0, 0), (4, 0)]));
-        assert_eq!((one.choose(&[]), one.choose(&[1])), (Some(1), None));
-    }
-
-    #[test]
-    fn a_dead_node_does_not_meet_every_first_try() {
-        let balance = Balance::of(&nodes(&[(1, 0), (1, 0)]));
-        let mut first_tries = [0; 2];
-        for _ in 0..100 {
-            let first = balance.choose(&[]).unwrap();
-            first_tries[first] += 1;
-            if first == 0 {
-                assert_eq!(balance.choose(&[0]), Some(1));
-            }
-        }
-        assert_eq!(first_tries, [50, 50]);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn every_node_gets_exactly_its_weight_and_never_runs_ahead(weights in prop::collection::vec(0_u32..40, 2..9)) {
-            let written: Vec<(u32, i64)> = weights.iter().map(|weight| (*weight, 0)).collect();
-            let balance = Balance::of(&nodes(&written));
-            let all: u32 = weights.iter().sum();
-            let mut had = vec![0_u32; weights.len()];
-            for turn in 1..=all {
-                let node = balance.choose(&[]).unwrap();
-                had[node] += 1;
-                // Each halving may be one turn off; nothing is off by more than the number of halvings.
-                let due = f64::from(turn) * f64::from(weights[node]) / f64::from(all);
-                proptest::prop_assert!((f64::from(had[node]) - due).abs() <= 4.0, "turn {turn}: {had:?} of {weights:?}");
-            }
-            proptest::prop_assert_eq!(had, weights);
-        }
-
-        #[test]
-        fn a_try_never_meets_a_tried_node(weights in prop::collection::vec((0_u32..3, -1_i64..2), 0..7).prop_map(|w| w), seed in 0_u64..50) {
-            let balance = Balance::of(&nodes(&weights));
-            for _ in 0..seed {
-                let _ = balance.choose(&[]);
-            }
-            let mut tried = Vec::new();
-            while let Some(node) = balance.choose(&tried) {
-                proptest::prop_assert!(!tried.contains(&node) && weights[node].0 > 0);
-                tried.push(node);
-            }
-            proptest::prop_assert_eq!(tried.len(), balance.usable());
-        }
-    }
-}
+mod tests;

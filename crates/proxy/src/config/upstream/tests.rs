@@ -7,14 +7,15 @@ use rustls::{ClientConnection, ServerConfig, ServerConnection};
 use serde_json::{Value, json};
 use usher_model::compat::{Behaviour, Compat};
 
-use super::{Place, Upstream};
+use super::{Keeper, Place, Upstream};
 
-const SAFE: Place<'_> = Place { compat: Compat::NONE, own: &[], certificates: None };
-const UNVERIFIED: Place<'_> =
-    Place { compat: Compat::NONE.with(Behaviour::UnverifiedUpstreams), own: &[], certificates: None };
+fn built(value: &Value, compat: Compat, own: &[std::net::SocketAddr]) -> Result<Upstream, String> {
+    let place = Place { compat, own, certificates: None, keeper: &Keeper::default() };
+    Upstream::build("u".into(), value, place)
+}
 
 fn build(value: &Value) -> Upstream {
-    Upstream::build("u".into(), value, SAFE).unwrap()
+    built(value, Compat::NONE, &[]).unwrap()
 }
 
 fn https(more: &Value) -> Value {
@@ -41,7 +42,6 @@ fn identity() -> Identity {
 #[test]
 fn what_cannot_be_an_upstream_is_refused_with_a_sentence() {
     let own = ["127.0.0.1:9180".parse().unwrap()];
-    let place = Place { compat: Compat::NONE, own: &own, certificates: None };
     let (one, other) = (identity().pem, identity().pem);
     for (value, part) in [
         (
@@ -50,8 +50,11 @@ fn what_cannot_be_an_upstream_is_refused_with_a_sentence() {
         ),
         (json!({ "nodes": [{ "host": "169.254.169.254", "weight": 1 }] }), "link-local"),
         (json!({ "nodes": [{ "host": "[fe80::1]", "port": 80, "weight": 0 }] }), "link-local"),
-        (json!({ "nodes": {}, "scheme": "grpc" }), "`scheme` \"grpc\" is not supported"),
-        (json!({ "service_name": "x", "discovery_type": "dns" }), "`discovery_type` is not supported"),
+        (json!({ "nodes": {}, "scheme": "kafka" }), "`scheme` \"kafka\" is not supported"),
+        (
+            json!({ "service_name": "x", "discovery_type": "tars" }),
+            "`discovery_type` \"tars\" is not supported",
+        ),
         (json!({}), "missing field `nodes`"),
         (https(&json!({ "tls": { "client_cert": one.0 } })), "together or not at all"),
         (
@@ -64,12 +67,12 @@ fn what_cannot_be_an_upstream_is_refused_with_a_sentence() {
         ),
         (https(&json!({ "tls": { "client_cert": one.0, "client_key": other.1 } })), "don't fit together"),
     ] {
-        let refused = Upstream::build("u".into(), &value, place).map(drop).unwrap_err();
+        let refused = built(&value, Compat::NONE, &own).map(drop).unwrap_err();
         assert!(refused.contains(part), "{value}: {refused}");
         assert!(!refused.contains("PRIVATE"), "{refused}");
     }
     let near = json!({ "nodes": { "127.0.0.1:9181": 1, "10.0.0.1:9180": 1, "localhost:9180": 1 } });
-    assert!(Upstream::build("u".into(), &near, place).is_ok());
+    assert!(built(&near, Compat::NONE, &own).is_ok());
 }
 
 #[test]
@@ -77,10 +80,11 @@ fn tries_are_bounded_by_the_nodes_that_are_in_use() {
     let nodes = json!({ "a:1": 1, "b:1": 1, "c:1": 0 });
     for (retries, wanted) in [(json!(null), 2), (json!(0), 1), (json!(1), 2), (json!(4_000_000_000_u32), 2)] {
         let value = json!({ "nodes": nodes, "retries": retries });
-        assert_eq!(build(&value).tries(), wanted, "{retries}");
+        let upstream = build(&value);
+        assert_eq!(upstream.fleet().tries(upstream.spec.retries), wanted, "{retries}");
     }
-    assert_eq!(build(&json!({ "nodes": { "a:1": 0 }, "retries": 3 })).tries(), 0);
-    assert_eq!(build(&json!({ "nodes": [], "retries": 3 })).choose(&[]), None);
+    assert_eq!(build(&json!({ "nodes": { "a:1": 0 } })).fleet().tries(Some(3)), 0);
+    assert_eq!(build(&json!({ "nodes": [] })).fleet().tries(Some(3)), 0);
 }
 
 #[test]
@@ -141,14 +145,15 @@ fn handshake(upstream: &Upstream, identity: &Identity, asks: bool) -> Result<(),
 #[test]
 fn certificates_are_verified_unless_it_is_said_otherwise() {
     let identity = identity();
-    for (place, more, wanted) in [
-        (SAFE, json!({}), false),
-        (SAFE, json!({ "tls": { "verify": true } }), false),
-        (SAFE, json!({ "tls": { "verify": false } }), true),
-        (UNVERIFIED, json!({}), true),
-        (UNVERIFIED, json!({ "tls": { "verify": true } }), false),
+    let unverified = Compat::NONE.with(Behaviour::UnverifiedUpstreams);
+    for (compat, more, wanted) in [
+        (Compat::NONE, json!({}), false),
+        (Compat::NONE, json!({ "tls": { "verify": true } }), false),
+        (Compat::NONE, json!({ "tls": { "verify": false } }), true),
+        (unverified, json!({}), true),
+        (unverified, json!({ "tls": { "verify": true } }), false),
     ] {
-        let upstream = Upstream::build("u".into(), &https(&more), place).unwrap();
+        let upstream = built(&https(&more), compat, &[]).unwrap();
         let result = handshake(&upstream, &identity, false);
         assert_eq!(result.is_ok(), wanted, "{more}: {result:?}");
         if !wanted {

@@ -13,16 +13,54 @@ use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, 
 use usher_model::resource::UpstreamTls;
 
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
-static VERIFIED: LazyLock<Result<Arc<ClientConfig>, String>> =
-    LazyLock::new(|| Ok(Arc::new(anonymous(builder(true)?))));
-static UNVERIFIED: LazyLock<Result<Arc<ClientConfig>, String>> =
-    LazyLock::new(|| Ok(Arc::new(anonymous(builder(false)?))));
+static VERIFIED: [Kept; 2] =
+    [LazyLock::new(|| kept(true, Protocol::Http1)), LazyLock::new(|| kept(true, Protocol::Http2))];
+static UNVERIFIED: [Kept; 2] =
+    [LazyLock::new(|| kept(false, Protocol::Http1)), LazyLock::new(|| kept(false, Protocol::Http2))];
+
+/// A configuration that many upstreams share.
+type Kept = LazyLock<Result<Arc<ClientConfig>, String>>;
+
+/// What is spoken over the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+impl Protocol {
+    /// As ALPN calls it.
+    fn offer(self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Http1 => vec![b"http/1.1".to_vec()],
+            Self::Http2 => vec![b"h2".to_vec()],
+        }
+    }
+
+    fn of(self, kept: &'static [Kept; 2]) -> Result<Arc<ClientConfig>, String> {
+        let [http1, http2] = kept;
+        match self {
+            Self::Http1 => LazyLock::force(http1).clone(),
+            Self::Http2 => LazyLock::force(http2).clone(),
+        }
+    }
+}
+
+fn kept(verify: bool, protocol: Protocol) -> Result<Arc<ClientConfig>, String> {
+    Ok(Arc::new(anonymous(builder(verify)?, protocol)))
+}
 
 /// The client's side of TLS for these settings.
 ///
 /// # Errors
 /// The sentence of what is wrong with the certificate or key.
-pub(super) fn client(settings: &UpstreamTls, verify: bool) -> Result<Arc<ClientConfig>, String> {
+pub(super) fn client(
+    settings: &UpstreamTls,
+    verify: bool,
+    protocol: Protocol,
+) -> Result<Arc<ClientConfig>, String> {
     match (&settings.client_cert, &settings.client_key) {
         (Some(cert), Some(key)) => {
             let chain = CertificateDer::pem_slice_iter(cert.as_bytes())
@@ -37,20 +75,41 @@ pub(super) fn client(settings: &UpstreamTls, verify: bool) -> Result<Arc<ClientC
             let mut config = builder(verify)?.with_client_auth_cert(chain, key).map_err(|error| {
                 format!("`tls.client_cert` and `tls.client_key` don't fit together: {error}")
             })?;
-            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+            config.alpn_protocols = protocol.offer();
             Ok(Arc::new(config))
         }
-        (None, None) if verify => VERIFIED.clone(),
-        (None, None) => UNVERIFIED.clone(),
+        (None, None) if verify => protocol.of(&VERIFIED),
+        (None, None) => protocol.of(&UNVERIFIED),
         _ => Err("`tls.client_cert` and `tls.client_key` are given together or not at all".to_owned()),
     }
 }
 
+/// TLS towards a server that these authorities vouch for.
+///
+/// # Errors
+/// There is none among them.
+pub(super) fn client_of(roots: RootCertStore) -> Result<Arc<ClientConfig>, String> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&PROVIDER))
+        .build()
+        .map_err(|error| error.to_string())?;
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    Ok(Arc::new(anonymous(builder.with_webpki_verifier(verifier), Protocol::Http1)))
+}
+
+/// The same without a word on the protocol inside: that is the client's and the node's own business.
+pub(super) fn bare(config: &ClientConfig) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols.clear();
+    Arc::new(config)
+}
+
 type Ready = ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;
 
-fn anonymous(builder: Ready) -> ClientConfig {
+fn anonymous(builder: Ready, protocol: Protocol) -> ClientConfig {
     let mut config = builder.with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = protocol.offer();
     config
 }
 

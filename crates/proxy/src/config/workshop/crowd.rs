@@ -10,6 +10,7 @@ use usher_model::resource;
 use usher_pipeline::consumer::Consumer;
 
 use super::groups::Groups;
+use super::refusal::refusing;
 use super::{Moved, Tools, Workshop, shrink};
 use crate::config::people::{Credential, Place};
 
@@ -40,6 +41,8 @@ type Filed = (Place, Arc<Credential>);
 #[derive(Default)]
 struct Built {
     consumer: Option<Consumer>,
+    /// What is wrong although it was built: requests that act for it are refused.
+    flaw: Option<String>,
     credentials: Vec<(&'static str, Credential)>,
 }
 
@@ -65,9 +68,10 @@ impl Workshop {
                 Err(reason) => self.settle(&moved, Err(reason)),
             }
         }
-        for (moved, built, before) in ready {
+        for (moved, mut built, before) in ready {
+            let verdict = built.flaw.take().map_or(Ok(()), Err);
             match self.take(&moved, built) {
-                Ok(()) => self.settle(&moved, Ok(())),
+                Ok(()) => self.settle(&moved, verdict),
                 Err(reason) => {
                     self.take_back(&moved.path, before);
                     self.settle(&moved, Err(reason));
@@ -143,9 +147,18 @@ fn build_consumer(tools: &Tools, groups: &Groups, moved: &Moved, value: &Value) 
     let credentials = credentials.collect::<Result<_, _>>()?;
     let plugins: Map<String, Value> = plugins.into_iter().collect();
     let mut pipeline = tools.compile(moved, &plugins)?;
-    if let Some(id) = &written.group_id {
-        pipeline = groups.get(id)?.under(&pipeline);
-    }
+    let group = written.group_id.as_deref().map(|id| groups.get(id)).transpose();
+    // Without what its group asks of it, a consumer is let in nowhere.
+    let flaw = match group {
+        Ok(group) => {
+            pipeline = group.map(|group| group.under(&pipeline)).unwrap_or(pipeline);
+            None
+        }
+        Err(reason) => {
+            pipeline = refusing(503, &tools.process)?;
+            Some(reason)
+        }
+    };
     let custom_id = written.labels.get("custom_id").and_then(Value::as_str).map(Arc::from);
     let consumer = Consumer {
         name,
@@ -157,7 +170,7 @@ fn build_consumer(tools: &Tools, groups: &Groups, moved: &Moved, value: &Value) 
         revision: moved.now.as_ref().map_or(0, |(_, revision)| *revision),
         build: Consumer::next_build(),
     };
-    Ok(Built { consumer: Some(consumer), credentials })
+    Ok(Built { consumer: Some(consumer), flaw, credentials })
 }
 
 fn build_credential(tools: &Tools, moved: &Moved, value: &Value) -> Result<Built, String> {
@@ -166,7 +179,7 @@ fn build_credential(tools: &Tools, moved: &Moved, value: &Value) -> Result<Built
     let id: Option<Arc<str>> = moved.key.id.rsplit_once('/').map(|(_, id)| id.into());
     let credentials =
         written.plugins.iter().map(|(plugin, body)| parse(tools, moved, plugin, body, &consumer, id.clone()));
-    Ok(Built { consumer: None, credentials: credentials.collect::<Result<_, _>>()? })
+    Ok(Built { consumer: None, flaw: None, credentials: credentials.collect::<Result<_, _>>()? })
 }
 
 fn parse(

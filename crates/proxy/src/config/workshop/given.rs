@@ -4,6 +4,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use usher_model::kind::{Key, Kind};
 use usher_model::live::Problem;
+use usher_model::protobuf::Definition;
 use usher_model::reference::Reference;
 use usher_store::Revision;
 
@@ -73,6 +74,17 @@ impl Workshop {
     /// A plugin's metadata moved.
     pub(super) fn move_metadata(&mut self, moved: &Moved, value: Result<Option<Value>, String>) {
         let verdict = value.map(|value| self.tools.metadata.set(&moved.key.id, value));
+        self.settle(moved, verdict);
+    }
+
+    /// A protobuf definition moved. One that can't be read leaves the last good version.
+    pub(super) fn move_proto(&mut self, moved: &Moved, value: Result<Option<Value>, String>) {
+        let read = self.tools.guard(|_| {
+            let Some(value) = value? else { return Ok(None) };
+            let content = value.get("content").and_then(Value::as_str).ok_or("it has no content")?;
+            Definition::read(content).map(Some)
+        });
+        let verdict = read.map(|definition| self.tools.metadata.set_proto(&moved.key.id, definition));
         self.settle(moved, verdict);
     }
 

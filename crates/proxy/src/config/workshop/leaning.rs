@@ -114,14 +114,20 @@ pub(super) fn bases_of(kind: Kind, value: &Value, registry: &Registry) -> Vec<Ba
             refer("/plugin_config_id", Kind::PluginConfig);
             refer("/upstream/tls/client_cert_id", Kind::Ssl);
         }
+        Kind::StreamRoute => {
+            refer("/service_id", Kind::Service);
+            refer("/upstream/tls/client_cert_id", Kind::Ssl);
+        }
         Kind::Service => refer("/upstream/tls/client_cert_id", Kind::Ssl),
         Kind::Upstream => refer("/tls/client_cert_id", Kind::Ssl),
         Kind::Consumer => refer("/group_id", Kind::ConsumerGroup),
         _ => {}
     }
-    let plugins = value.get("plugins").and_then(Value::as_object).into_iter().flatten();
-    let with_metadata = plugins.filter(|(name, _)| registry.has_metadata(name));
-    bases.extend(with_metadata.map(|(name, _)| Base::Object(Key::new(Kind::PluginMetadata, name))));
+    let plugins = || value.get("plugins").and_then(Value::as_object).into_iter().flatten();
+    let protos = plugins().filter_map(|(_, body)| body.get("proto_id").and_then(id));
+    bases.extend(protos.map(|id| Base::Object(Key::new(Kind::Proto, id))));
+    let metadata = plugins().flat_map(|(name, _)| registry.metadata_read_by(name));
+    bases.extend(metadata.map(|name| Base::Object(Key::new(Kind::PluginMetadata, name))));
     // A manager may stand in the environment, which is looked into when it is built.
     if kind != Kind::Secret {
         bases.extend(secrets::references(kind, value).into_iter().map(Base::Secret));
@@ -133,7 +139,7 @@ pub(super) fn bases_of(kind: Kind, value: &Value, registry: &Registry) -> Vec<Ba
 fn id(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+        Value::Number(_) => usher_model::kind::id_text(value),
         _ => None,
     }
 }

@@ -42,7 +42,7 @@ impl From<String> for Flaw {
 }
 
 /// What says where a route stands.
-const PLACE: [&str; 13] = [
+const PLACE: [&str; 14] = [
     "uri",
     "uris",
     "host",
@@ -52,6 +52,7 @@ const PLACE: [&str; 13] = [
     "remote_addr",
     "remote_addrs",
     "vars",
+    "filter_func",
     "status",
     "name",
     "service_id",

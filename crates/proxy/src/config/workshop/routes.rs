@@ -182,6 +182,7 @@ impl Workshop {
         let bare = || {
             let mut bare = written.clone();
             bare.vars = None;
+            bare.filter_func = None;
             bare
         };
         let rule = rule.or_else(|_| Rule::of(&bare(), hosts, self.tools.router, order)).ok()?;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use usher_model::kind::Kind;
 use usher_model::resource;
 use usher_pipeline::compile::Pipeline;
+use usher_pipeline::stream::StreamPipeline;
 
 use super::refusal::Flaw;
 use super::{Moved, Tools, Workshop};
@@ -20,6 +21,8 @@ pub(super) struct Service {
     pub(super) hosts: Box<[Arc<str>]>,
     pub(super) origin: Origin,
     pub(super) websocket: Option<bool>,
+    /// Its plugins on connections, or why they can't be had: that is its stream routes' business alone.
+    pub(super) streams: Result<StreamPipeline, String>,
     pipeline: Arc<Pipeline>,
     /// Whether it could ever be built; of one that could not, only the hosts are known.
     usable: bool,
@@ -165,6 +168,7 @@ fn build_service(tools: &Tools, moved: &Moved, value: &Value) -> Result<Service,
         hosts: hosts_of(written.hosts.iter().map(String::as_str))?,
         origin,
         websocket: written.enable_websocket,
+        streams: tools.compile_stream(moved, &written.plugins, true),
         pipeline: Arc::new(tools.compile(moved, &written.plugins)?),
         usable: true,
     })
@@ -181,6 +185,7 @@ fn hosts_alone(id: &str, bytes: &[u8]) -> Service {
         hosts: hosts.unwrap_or_default(),
         origin: Origin::None,
         websocket: None,
+        streams: Ok(StreamPipeline::default()),
         pipeline: Arc::default(),
         usable: false,
     }

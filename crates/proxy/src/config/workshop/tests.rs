@@ -13,8 +13,9 @@ use usher_pipeline::env::Metadata;
 
 use super::{Certificates, Tools, Workshop};
 use crate::config::secrets::Secrets;
+use crate::config::ssl::Common;
 use crate::config::trial::{Trial, marks, process, registry};
-use crate::config::{Asked, Origin, Snapshot};
+use crate::config::{Asked, BodyWord, Origin, Snapshot};
 use crate::options::RouterMode;
 
 fn plugins(a: &str, b: &str) -> Value {
@@ -103,8 +104,8 @@ async fn what_cannot_be_built_keeps_its_last_good_version_and_is_listed() {
         (json!({ "uri": 7 }), "expected a string"),
         (json!({ "plugins": {} }), "it names no path"),
         (
-            json!({ "uri": "/a", "filter_func": "function() return true end" }),
-            "`filter_func` is not supported",
+            json!({ "uri": "/a", "filter_func": "function() return true" }),
+            "failed to load 'filter_func' string: filter_func:1: ",
         ),
         (json!({ "uri": "/a", "vars": [["a", "=", 1]] }), "invalid operator '='"),
         (json!({ "uri": "/a", "host": "h".repeat(300) }), "at most 255 characters"),
@@ -144,11 +145,11 @@ async fn every_kind_keeps_its_last_good_version() {
     {
         trial.put(key, refused.clone()).await;
     }
-    trial.put("upstreams/u", json!({ "nodes": {}, "type": "chash", "key": "x" })).await;
+    trial.put("upstreams/u", json!({ "nodes": {}, "type": "mine" })).await;
     assert_eq!(trial.problems().len(), 6);
     let snapshot = trial.shared.current();
     assert_eq!(trial.marks("/a"), "a=s b=p");
-    assert_eq!(snapshot.upstream("u").unwrap().spec.nodes.len(), 1);
+    assert_eq!(snapshot.upstream("u").unwrap().fleet().nodes().len(), 1);
     assert_eq!(marks(&snapshot.global_rules()[0].pipeline), "a=g");
     assert!(snapshot.credential("gate", b"k").is_some() && snapshot.credential("gate", b"k2").is_some());
     for key in [
@@ -235,6 +236,8 @@ impl Bench {
             secrets: Secrets::default(),
             metadata: Metadata::default(),
             certificates: Certificates::default(),
+            keeper: Arc::default(),
+            tls: Common::new(&crate::options::Tls::default(), true),
         };
         let mut bench =
             Self { workshop: Workshop::new(tools, Arc::new(super::AllTraffic::new(1))), revision: 0 };
@@ -291,7 +294,7 @@ fn an_edit_builds_what_leans_on_it_and_nothing_else() {
             ("global_rules/g", json!({ "plugins": {} }), 1),
             ("consumers/jack", json!({ "username": "jack" }), 1),
             ("ssls/x", json!({}), 1),
-            ("protos/x", json!({}), 0),
+            ("protos/x", json!({}), 1),
         ] {
             assert_eq!(bench.edit(key, value), wanted, "{key} among {size} routes");
         }
@@ -310,14 +313,14 @@ fn an_edit_builds_what_leans_on_it_and_nothing_else() {
 fn what_is_not_touched_stays_the_very_same() {
     let mut bench = Bench::with_routes(20);
     let taken = |snapshot: &Snapshot, path: &str| {
-        let client = [127, 0, 0, 1].into();
-        let variables = crate::live::exchange(&usher_model::live::Sketch {
+        let exchange = crate::live::exchange(&usher_model::live::Sketch {
             method: "GET".into(),
             target: path.into(),
             ..Default::default()
         });
-        let asked = Asked { host: "", path, method: "GET", client, variables: &variables.unwrap() };
-        snapshot.route(&asked).cloned().unwrap()
+        let exchange = exchange.unwrap();
+        let asked = Asked::of(&exchange, path, BodyWord::Read);
+        Arc::clone(&snapshot.take(&asked).unwrap().route)
     };
     let (_, before) = bench.apply(Vec::new());
     let (_, after) =

@@ -14,7 +14,8 @@ use usher_pipeline::secrets;
 
 use super::{Certificates, Moved};
 use crate::config::secrets::Secrets;
-use crate::config::upstream::{Place, Upstream};
+use crate::config::ssl::Common;
+use crate::config::upstream::{Keeper, Place, Upstream};
 use crate::options::RouterMode;
 
 /// What objects are built with.
@@ -28,6 +29,10 @@ pub(in crate::config) struct Tools {
     pub(in crate::config) secrets: Secrets,
     pub(in crate::config) metadata: Metadata,
     pub(in crate::config) certificates: Certificates,
+    /// What is remembered of upstreams.
+    pub(in crate::config) keeper: Arc<Keeper>,
+    /// What all `ssl` objects share.
+    pub(in crate::config) tls: Common,
 }
 
 impl Tools {
@@ -58,8 +63,12 @@ impl Tools {
 
     /// An upstream, named by its id or by the object that it is written in.
     pub(super) fn upstream(&self, name: &str, value: &Value) -> Result<Upstream, String> {
-        let place =
-            Place { compat: self.process.compat(), own: &self.own, certificates: Some(&self.certificates) };
+        let place = Place {
+            compat: self.process.compat(),
+            own: &self.own,
+            certificates: Some(&self.certificates),
+            keeper: &self.keeper,
+        };
         Upstream::build(name.into(), value, place)
     }
 }

@@ -14,13 +14,13 @@ pub(super) struct Work(BTreeMap<(Rank, Arc<str>), Moved>);
 /// Objects lean on such of lower ranks only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
-    /// What others are given: certificates, secret managers, plugins' metadata.
+    /// What others are given: certificates, secret managers, plugins' metadata, protobuf definitions.
     Given,
     /// What routes and consumers start from.
     Base,
     /// Consumers and their credentials.
     Person,
-    /// Routes.
+    /// Routes of both kinds.
     Route,
 }
 
@@ -28,13 +28,13 @@ impl Rank {
     /// A kind's rank; `None` for kinds that nothing of the proxy uses.
     pub(super) const fn of(kind: Kind) -> Option<Self> {
         match kind {
-            Kind::Ssl | Kind::Secret | Kind::PluginMetadata => Some(Self::Given),
+            Kind::Ssl | Kind::Secret | Kind::PluginMetadata | Kind::Proto => Some(Self::Given),
             Kind::Upstream | Kind::GlobalRule | Kind::Service | Kind::PluginConfig | Kind::ConsumerGroup => {
                 Some(Self::Base)
             }
             Kind::Consumer | Kind::Credential => Some(Self::Person),
-            Kind::Route => Some(Self::Route),
-            Kind::Proto | Kind::StreamRoute | Kind::CostDecoration => None,
+            Kind::Route | Kind::StreamRoute => Some(Self::Route),
+            Kind::CostDecoration => None,
         }
     }
 }

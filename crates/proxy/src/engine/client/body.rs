@@ -13,15 +13,12 @@ use usher_http1::limits::Limits;
 use usher_http1::request::{Framing, RequestHead};
 use usher_pipeline::body::{Body, BodyError, BodyRead};
 
-use super::{Client, Io};
+use super::pace::Pace;
+use super::{Client, Io, Side};
 use crate::engine::alarm::Wait;
 use crate::engine::buffers::LARGE;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-
-/// Slower senders than this (bytes a second) are given up once they have been waited for for [`GRACE_MS`] in all.
-const SLOWEST: u64 = 240;
-const GRACE_MS: u64 = 10_000;
 
 /// What is known of the body that is being read.
 pub(super) struct Inbound {
@@ -30,18 +27,12 @@ pub(super) struct Inbound {
     ahead: VecDeque<Bytes>,
     /// Bytes of `100 Continue` that are still owed.
     owed: usize,
+    /// Whether some of it was written, but not yet seen to the kernel.
+    unflushed: bool,
     failed: Option<(BodyError, u16)>,
     /// Bytes that may still come before the body is too large.
     room: u64,
     pace: Pace,
-}
-
-/// How long the client was waited for, and what it sent in that time.
-#[derive(Clone, Copy, Debug, Default)]
-struct Pace {
-    since_ms: Option<u64>,
-    waited_ms: u64,
-    came: u64,
 }
 
 impl Default for Inbound {
@@ -50,6 +41,7 @@ impl Default for Inbound {
             decoder: BodyDecoder::new(Framing::None, &Limits::default()),
             ahead: VecDeque::new(),
             owed: 0,
+            unflushed: false,
             failed: None,
             room: u64::MAX,
             pace: Pace::default(),
@@ -83,8 +75,13 @@ impl Client {
     /// # Errors
     /// What has come of it already breaks the framing, or is too large: the status and why.
     pub(in crate::engine) fn open_body(self: &Rc<Self>, head: &RequestHead) -> Result<Body, BadBody> {
-        let io = &mut *self.io.borrow_mut();
         let settings = &self.local.settings;
+        let io = match &self.side {
+            Side::Connection(io) => &mut *io.borrow_mut(),
+            Side::Stream(stream) => {
+                return Ok(if stream.open_body(head, settings)? { self.stream() } else { Body::Empty });
+            }
+        };
         let most = settings.body_bytes.unwrap_or(u64::MAX);
         let body = &mut io.body;
         body.decoder = BodyDecoder::new(head.framing, &settings.head);
@@ -129,7 +126,11 @@ impl Client {
 
     /// What is left of the body. A client that still waits for `100 Continue` may never send it.
     pub(in crate::engine) fn unread(&self) -> Unread {
-        let io = self.io.borrow();
+        let io = match &self.side {
+            Side::Connection(io) => io.borrow(),
+            // It ends with its answer, whatever was read of it.
+            Side::Stream(_) => return Unread::Nothing,
+        };
         let body = &io.body;
         if body.is_done() {
             return Unread::Nothing;
@@ -143,12 +144,16 @@ impl Client {
 
     /// The status to answer a broken body with.
     pub(in crate::engine) fn body_status(&self) -> u16 {
-        self.io.borrow().body.failed.as_ref().map_or(400, |(_, status)| *status)
+        match &self.side {
+            Side::Connection(io) => io.borrow().body.failed.as_ref().map_or(400, |(_, status)| *status),
+            Side::Stream(stream) => stream.body_status(),
+        }
     }
 
     /// Sends `100 Continue` where it is owed and the body has come without waiting for it.
     pub(in crate::engine) fn poll_continue(&self, context: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
-        let io = &mut *self.io.borrow_mut();
+        let Some(mut io) = self.io() else { return Poll::Ready(Ok(())) };
+        let io = &mut *io;
         if io.body.is_done() { self.poll_owed(io, context) } else { Poll::Ready(Ok(())) }
     }
 
@@ -156,8 +161,21 @@ impl Client {
         while io.body.owed > 0 {
             let rest = CONTINUE.get(CONTINUE.len() - io.body.owed..).unwrap_or_default();
             match Pin::new(&mut io.stream).poll_write(context, rest) {
-                Poll::Ready(Ok(written)) if written > 0 => io.body.owed -= written.min(io.body.owed),
+                Poll::Ready(Ok(written)) if written > 0 => {
+                    io.body.owed -= written.min(io.body.owed);
+                    io.body.unflushed = true;
+                }
                 Poll::Ready(_) => return Poll::Ready(Err(BodyError::Closed)),
+                Poll::Pending => {
+                    return self.waiting(io).map_or(Poll::Pending, |late| Poll::Ready(Err(late)));
+                }
+            }
+        }
+        if io.body.unflushed {
+            // Inside of TLS it may still lie here.
+            match Pin::new(&mut io.stream).poll_flush(context) {
+                Poll::Ready(Ok(())) => io.body.unflushed = false,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(BodyError::Closed)),
                 Poll::Pending => {
                     return self.waiting(io).map_or(Poll::Pending, |late| Poll::Ready(Err(late)));
                 }
@@ -168,7 +186,10 @@ impl Client {
 
     /// The next piece of the body.
     fn poll_piece(&self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        let io = &mut *self.io.borrow_mut();
+        let io = match &self.side {
+            Side::Connection(io) => &mut *io.borrow_mut(),
+            Side::Stream(stream) => return stream.poll_piece(self, context),
+        };
         if let Some((failed, _)) = &io.body.failed {
             return Poll::Ready(Some(Err(failed.clone())));
         }
@@ -244,19 +265,14 @@ impl Client {
             return Some(BodyError::TimedOut);
         }
         let now = self.local.clock.ms();
-        io.body.pace.since_ms.get_or_insert(now);
+        io.body.pace.wait(now);
         self.alarm.arm(Wait::ClientRead, now + self.local.settings.body_ms);
         None
     }
 
     fn is_too_slow(&self, io: &mut Io, came: u64) -> bool {
         self.alarm.disarm(Wait::ClientRead);
-        let pace = &mut io.body.pace;
-        pace.came += came;
-        if let Some(since) = pace.since_ms.take() {
-            pace.waited_ms += self.local.clock.ms().saturating_sub(since);
-        }
-        pace.waited_ms > GRACE_MS && pace.came * 1000 / pace.waited_ms < SLOWEST
+        io.body.pace.is_too_slow(self.local.clock.ms(), came)
     }
 }
 
@@ -276,12 +292,18 @@ impl BodyRead for ClientBody {
             // A body with a length carries no trailers.
             return None;
         }
-        let io = self.client.io.borrow();
+        let io = match &self.client.side {
+            Side::Connection(io) => io.borrow(),
+            Side::Stream(stream) => return stream.left(),
+        };
         let ahead: u64 = io.body.ahead.iter().map(|piece| piece.len() as u64).sum();
         io.body.decoder.remaining().map(|left| left + ahead)
     }
 
     fn take_trailers(&mut self) -> Option<Head> {
-        self.trailers.take().or_else(|| self.client.io.borrow_mut().body.decoder.trailers())
+        self.trailers.take().or_else(|| match &self.client.side {
+            Side::Connection(io) => io.borrow_mut().body.decoder.trailers(),
+            Side::Stream(stream) => stream.take_trailers(),
+        })
     }
 }

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncWrite as _;
 use usher_pipeline::body::Body;
 
-use super::Client;
 use super::body::LITTLE;
+use super::{Client, Side};
 use crate::engine::alarm::Wait;
 
 /// How long an ending may take in all.
@@ -34,7 +34,7 @@ impl Client {
                     None => break false,
                 },
                 Some(Err(_)) => break false,
-                None => break self.io.borrow().body.is_done(),
+                None => break self.io().is_none_or(|io| io.body.is_done()),
             }
         };
         self.alarm.disarm(Wait::ClientRead);
@@ -42,7 +42,7 @@ impl Client {
     }
 
     async fn skip_rest(self: &Rc<Self>) -> bool {
-        if self.io.borrow().body.is_done() {
+        if self.io().is_none_or(|io| io.body.is_done()) {
             return true;
         }
         let mut rest = self.stream();
@@ -56,7 +56,8 @@ impl Client {
         let mut left = usize::try_from(LITTLE).unwrap_or(usize::MAX);
         let mut shut = false;
         std::future::poll_fn(|context| {
-            let io = &mut *self.io.borrow_mut();
+            let Some(mut io) = self.io() else { return Poll::Ready(()) };
+            let io = &mut *io;
             if !shut {
                 match Pin::new(&mut io.stream).poll_shutdown(context) {
                     Poll::Ready(Ok(())) => shut = true,
@@ -84,19 +85,27 @@ impl Client {
         self.alarm.disarm_all();
     }
 
+    /// Ends a connection that nothing is unread of. Inside of TLS an end has to be said: a client couldn't tell it from a cut otherwise.
+    pub(in crate::engine) async fn close(&self) {
+        if self.secured.is_some() {
+            self.linger().await;
+        }
+    }
+
     /// Makes the end a reset, for an answer whose cut couldn't be told from its end otherwise.
     pub(in crate::engine) fn reset(&self) {
-        // Best effort: the connection is closed either way.
-        let _ = self.io.borrow().stream.set_zero_linger();
+        if let Some(io) = self.io() {
+            io.stream.cut();
+        }
     }
 
     /// The last word of a connection whose task has failed. Nothing is written behind an answer that has begun.
     pub(in crate::engine) fn apologize(&self, answer: &[u8]) {
         if !self.answered.get()
-            && let Ok(io) = self.io.try_borrow()
+            && let Side::Connection(io) = &self.side
+            && let Ok(mut io) = io.try_borrow_mut()
         {
-            // Best effort: the connection is closed either way.
-            let _ = io.stream.try_write(answer);
+            io.stream.write_now(answer);
         }
     }
 
@@ -106,11 +115,29 @@ impl Client {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.io.borrow_mut().stream).poll_write(context, bytes)
+        match &self.side {
+            Side::Connection(io) => Pin::new(&mut io.borrow_mut().stream).poll_write(context, bytes),
+            Side::Stream(stream) => stream.poll_tunnel_write(context, bytes),
+        }
+    }
+
+    /// Sees what was written for a tunnel to the kernel.
+    pub(in crate::engine) fn poll_tunnel_flush(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        match &self.side {
+            Side::Connection(io) => Pin::new(&mut io.borrow_mut().stream).poll_flush(context),
+            // What a stream has is handed over already.
+            Side::Stream(_) => Poll::Ready(Ok(())),
+        }
     }
 
     /// Says to the client of a tunnel that nothing more comes.
     pub(in crate::engine) fn poll_tunnel_end(&self, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io.borrow_mut().stream).poll_shutdown(context)
+        match &self.side {
+            Side::Connection(io) => Pin::new(&mut io.borrow_mut().stream).poll_shutdown(context),
+            Side::Stream(stream) => stream.poll_tunnel_end(context),
+        }
     }
 }

@@ -4,15 +4,13 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
-use usher_http1::encode::{ResponseExtras, encode_response};
 use usher_http1::head::Version;
-use usher_http1::request::{Framing, HeadProgress};
+use usher_http1::request::HeadProgress;
 use usher_http1::response::{ResponseHead, decode_response};
 use usher_pipeline::exchange::Exchange;
 
 use super::{Stop, Terms};
 use crate::engine::alarm::Wait;
-use crate::engine::buffers::LARGE;
 use crate::engine::client::Client;
 use crate::engine::clock::millis;
 use crate::engine::errors::{Failure, Trouble};
@@ -21,12 +19,13 @@ use crate::engine::ingress::nominates_others;
 use crate::engine::outbound::Outbound;
 use crate::engine::state::State;
 use crate::engine::upload::Cut;
+use crate::engine::websocket;
 
 /// Interim answers that are taken in front of the answer.
 const MOST_INTERIMS: u32 = 8;
 
 /// How long an upstream that takes no more of a request has to say why.
-const LAST_WORDS_MS: u64 = 1_000;
+pub(super) const LAST_WORDS_MS: u64 = 1_000;
 
 /// One try.
 pub(super) struct Attempt<'a> {
@@ -36,6 +35,8 @@ pub(super) struct Attempt<'a> {
     down: &'a mut Outbound,
     far: &'a mut Far,
     websocket: bool,
+    /// A WebSocket over HTTP/2 was asked for.
+    extended: bool,
     progress: HeadProgress,
     interims: u32,
     heard: bool,
@@ -54,7 +55,7 @@ pub(super) struct Miss {
 impl Miss {
     /// Whether it looks like a connection that was closed while nobody used it.
     pub(super) const fn is_stale(&self) -> bool {
-        matches!(self.trouble, Trouble::Broken(_) | Trouble::Closed)
+        matches!(self.trouble, Trouble::Broken(_) | Trouble::Closed | Trouble::Refused)
     }
 }
 
@@ -67,6 +68,7 @@ impl<'a> Attempt<'a> {
             down: &mut state.down,
             far: &mut state.far,
             websocket: terms.websocket,
+            extended: terms.extended,
             progress: HeadProgress::default(),
             interims: 0,
             heard: false,
@@ -95,7 +97,7 @@ impl<'a> Attempt<'a> {
             let Some(link) = &mut self.far.link else {
                 return Poll::Ready(Err(self.miss(Trouble::Closed)));
             };
-            self.client.local.buffers.make_room(&mut self.far.buffer, LARGE);
+            self.client.local.buffers.make_room(&mut self.far.buffer, self.client.appetite());
             match link.socket.poll_fill(context, &mut self.far.buffer) {
                 Poll::Ready(Ok(came)) if came > 0 => {
                     self.heard = true;
@@ -154,6 +156,9 @@ impl<'a> Attempt<'a> {
                 return Err(Trouble::Switched);
             }
             if !head.interim {
+                if self.extended {
+                    self.check_tunnel(head)?;
+                }
                 return Ok(Some(head));
             }
             self.interims += 1;
@@ -167,6 +172,16 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// A stream that asks for a WebSocket takes every 2xx for one.
+    fn check_tunnel(&self, head: ResponseHead) -> Result<(), Trouble> {
+        let answer = &self.exchange.answer;
+        match head.switching {
+            true if !websocket::is_accepted(&self.exchange.request.head, answer) => Err(Trouble::NotAccepted),
+            false if matches!(answer.status(), 200..=299) => Err(Trouble::NotSwitched),
+            _ => Ok(()),
+        }
+    }
+
     /// An interim answer goes to clients that know them. `100` is ours to give, and was given.
     fn pass_on(&mut self, context: &mut Context<'_>) {
         let answer = &mut self.exchange.answer;
@@ -176,9 +191,7 @@ impl<'a> Attempt<'a> {
         if answer.get_all("connection").any(nominates_others) {
             answer.drop_hop_by_hop();
         }
-        let extras =
-            ResponseExtras { framing: Framing::None, close: false, keep_alive_1_0: false, websocket: false };
-        self.down.write(|text| encode_response(text, answer, extras));
+        self.client.put_interim(self.down, answer);
         // A client that can't be written to is noticed when its answer is.
         let _: Poll<io::Result<()>> = self.client.poll_send(context, self.down);
     }

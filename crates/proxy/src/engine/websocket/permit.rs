@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use usher_pipeline::exchange::Exchange;
 
-use crate::config::{Asked, Route, Snapshot};
+use crate::config::{Asked, BodyWord, Route, Snapshot};
 use crate::engine::alarm::Wait;
 use crate::engine::client::Client;
 use crate::engine::course::Course;
@@ -35,7 +35,8 @@ impl<'a> Permit<'a> {
             let view = client.local.view();
             let revision = view.snapshot.revision();
             if revision != self.revision {
-                if !self.holds(&view, exchange) {
+                let path = client.local.settings.routed(exchange.request.original_path());
+                if !self.holds(&view, path, exchange) {
                     return true;
                 }
                 self.revision = revision;
@@ -45,21 +46,15 @@ impl<'a> Permit<'a> {
         false
     }
 
-    fn holds(&self, view: &View, exchange: &Exchange) -> bool {
+    fn holds(&self, view: &View, path: &str, exchange: &Exchange) -> bool {
         exchange.is_still_known(&*view.directory)
-            && self.route.is_none_or(|route| is_still_open(&view.snapshot, route, exchange))
+            && self.route.is_none_or(|route| is_still_open(&view.snapshot, route, path, exchange))
     }
 }
 
 /// Whether the route is as it was, or has changed in a way that lets the same handshake through.
-fn is_still_open(snapshot: &Snapshot, route: &Arc<Route>, exchange: &Exchange) -> bool {
-    let asked = Asked {
-        host: exchange.request.host(),
-        path: exchange.request.original_path(),
-        method: "GET",
-        client: exchange.client.ip(),
-        variables: exchange,
-    };
+fn is_still_open(snapshot: &Snapshot, route: &Arc<Route>, path: &str, exchange: &Exchange) -> bool {
+    let asked = Asked { method: "GET", ..Asked::of(exchange, path, BodyWord::Read) };
     let found = snapshot.find_route(&asked, |candidate| {
         let now = &candidate.route;
         // One that wasn't touched isn't asked again: plugins may have changed what its conditions look at.

@@ -81,7 +81,7 @@ pub(in crate::engine) async fn tunnel(course: &mut Course<'_>) -> Next {
                 let between = down.buffer.is_empty() && frames.is_between();
                 Poll::Ready(if between { say(context, client, &NOT_ALLOWED) } else { End::Over })
             }
-            Ok(false) if client.local.is_draining() && down.buffer.is_empty() && frames.is_between() => {
+            Ok(false) if client.is_leaving() && down.buffer.is_empty() && frames.is_between() => {
                 Poll::Ready(say(context, client, &GOING_AWAY))
             }
             Ok(false) => {
@@ -103,6 +103,8 @@ pub(in crate::engine) async fn tunnel(course: &mut Course<'_>) -> Next {
 /// Says a last word to the client, if it is taken at once.
 fn say(context: &mut Context<'_>, client: &Client, word: &[u8; 4]) -> End {
     let said = client.poll_tunnel_write(context, word);
+    // What isn't taken at once leaves while the connection lingers.
+    let _ = client.poll_tunnel_flush(context);
     if matches!(said, Poll::Ready(Ok(4))) { End::Told } else { End::Over }
 }
 
@@ -178,7 +180,12 @@ fn to_client(
         frames.pass(way.buffer.get(..written).unwrap_or_default());
         way.advance(written)?;
     }
-    way.unflushed = false;
+    if way.unflushed
+        && let Poll::Ready(flushed) = client.poll_tunnel_flush(context)
+    {
+        flushed?;
+        way.unflushed = false;
+    }
     if way.is_at_its_end()
         && let Poll::Ready(ended) = client.poll_tunnel_end(context)
     {

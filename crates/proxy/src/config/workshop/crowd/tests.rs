@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use crate::config::trial::{Trial, marks};
@@ -151,15 +152,27 @@ async fn a_groups_plugins_lie_under_its_consumers_and_over_the_routes() {
     trial.put("consumers/jane", member(json!({}))).await;
     assert_eq!(with("/a"), "a=new b=new");
 
-    // A group that can't be built, or is gone, leaves its consumers as they were.
+    // A group that can't be built leaves its consumers as they were; one that is gone lets none of them in.
     trial.put("consumer_groups/7", group("refuse", "x")).await;
     assert_eq!((with("/a"), trial.problems().len()), ("a=new b=new".to_owned(), 1));
     trial.delete("consumer_groups/7").await;
-    assert_eq!(with("/a"), "a=new b=new");
+    let refused = |path: &str| {
+        let consumer = trial.shared.current().consumer("jane").unwrap();
+        let pipeline = trial.taken(path).unwrap().with_consumer(&consumer, &trial.shared);
+        let sketch =
+            usher_model::live::Sketch { method: "GET".into(), target: path.into(), ..Default::default() };
+        let mut exchange = crate::live::exchange(&sketch).unwrap();
+        match pipeline.rewrite_fresh(&mut exchange).now_or_never() {
+            Some(usher_pipeline::plugin::Flow::Reply(reply)) => reply.head.status(),
+            _ => 0,
+        }
+    };
+    assert_eq!((refused("/a"), refused("/b")), (503, 503));
     let gone = "the consumer group 7, which it belongs to, does not exist".to_owned();
     assert_eq!(trial.problems(), [("/apisix/consumers/jane".to_owned(), gone)]);
     trial.put("consumer_groups/7", json!({ "plugins": { "mark-b": { "text": "back" } } })).await;
     assert_eq!((with("/a"), trial.problems()), ("a=route b=back".to_owned(), Vec::new()));
+    assert_eq!(refused("/a"), 0);
     trial.put("consumers/jane", json!({ "username": "jane" })).await;
     trial.delete("consumer_groups/7").await;
     assert_eq!((with("/a"), trial.problems()), ("a=route b=route".to_owned(), Vec::new()));

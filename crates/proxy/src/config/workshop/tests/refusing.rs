@@ -72,7 +72,7 @@ async fn a_route_that_never_could_be_built_keeps_its_place() {
         ("a plugin that panics", json!({ "plugins": { "mark-a": { "text": "panic" } } })),
         ("an unknown plugin", json!({ "plugins": { "mark-z": {} } })),
         ("a secret that stays shut", json!({ "plugins": { "mark-a": { "text": sealed } } })),
-        ("an unsupported member", json!({ "filter_func": "function() return true end" })),
+        ("a script that is none", json!({ "filter_func": "function() return true" })),
         ("a member of the wrong shape", json!({ "timeout": "long", "plugins": [] })),
         ("a condition that can't be read", json!({ "vars": [["a", "=", 1]] })),
         ("an address that can't be read", json!({ "remote_addr": "nowhere" })),

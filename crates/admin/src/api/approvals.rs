@@ -1,0 +1,96 @@
+//! `approvals`: the plans of agents and other clients that wait for a person, and what the person says.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::answer::Answer;
+use super::endpoint::{Call, Nothing};
+use super::entrance::role_word;
+use super::plans;
+use super::refusal::Refusal;
+use super::shapes::{AppliedShape, PlanShape};
+use crate::service::Waiting;
+
+/// Plans that are told of at most.
+const MOST: usize = 100;
+/// Changes of each that a list shows; one plan by its id shows more.
+const SHOWN: usize = 20;
+
+/// Plans that wait.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Approvals {
+    /// The plans, oldest first; the first hundred.
+    plans: Vec<WaitingShape>,
+    /// How many wait in all.
+    total: usize,
+}
+
+/// A plan that waits, and whose it is.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Waiting")]
+pub(super) struct WaitingShape {
+    /// Who made it.
+    by: String,
+    /// With which role.
+    role: &'static str,
+    /// Through which door.
+    door: String,
+    /// The plan.
+    plan: PlanShape,
+}
+
+/// What a person says of a plan.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DecisionRequest {
+    /// `true` applies it, `false` ends it.
+    agree: bool,
+}
+
+/// What came of it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Decided {
+    /// What was applied; missing where it was declined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    applied: Option<AppliedShape>,
+}
+
+/// `GET /approvals`.
+pub(super) async fn list(call: Call, _: Nothing, _: Nothing) -> Result<Answer<Approvals>, Refusal> {
+    let waiting = call.service.waiting(&call.who)?;
+    let total = waiting.len();
+    let plans = waiting.iter().take(MOST).map(|one| WaitingShape::of(one, SHOWN)).collect();
+    Ok(Answer::ok(Approvals { plans, total }))
+}
+
+/// `GET /approvals/{plan}`.
+pub(super) async fn read(call: Call, _: Nothing, _: Nothing) -> Result<Answer<WaitingShape>, Refusal> {
+    let waiting = call.service.waiting_plan(&call.who, call.parameter("plan"))?;
+    Ok(Answer::ok(WaitingShape::of(&waiting, super::shapes::SHOWN)))
+}
+
+/// `POST /approvals/{plan}`.
+pub(super) async fn decide(
+    call: Call,
+    _: Nothing,
+    request: DecisionRequest,
+) -> Result<Answer<Decided>, Refusal> {
+    let plan = call.parameter("plan");
+    if !request.agree {
+        call.service.decline(&call.who, plan).await?;
+        return Ok(Answer::ok(Decided { applied: None }));
+    }
+    let applied = call.service.agree(&call.who, plan).await?;
+    Ok(Answer::ok(Decided { applied: Some(plans::in_force(&applied)?) }))
+}
+
+impl WaitingShape {
+    fn of(waiting: &Waiting, most: usize) -> Self {
+        Self {
+            by: waiting.owner.name.clone(),
+            role: role_word(waiting.owner.role),
+            door: waiting.owner.door.to_string(),
+            plan: PlanShape::of(&waiting.plan, Some(most)),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Plans of others that wait for a person, and the person who agrees to one, or doesn't.
+//!
+//! An agent can't agree to its own plan. Whoever may make the same change by themselves looks at the plan and lets it be applied: as the agent's, so
+//! that the history names who wanted it, with the approval of the person who agreed.
+
+use usher_model::change::{Door, Principal, Role};
+
+use super::escape::plain;
+use super::plan::{Applied, Approval, Plan};
+use super::plans::End;
+use super::{Service, ServiceError};
+
+/// A plan that waits, and whose it is.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// The plan.
+    pub plan: Plan,
+    /// Who made it.
+    pub owner: Principal,
+}
+
+impl Service {
+    /// The plans of others that need a person, oldest first.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`] for who may not agree to them.
+    pub fn waiting(&self, who: &Principal) -> Result<Vec<Waiting>, ServiceError> {
+        may_agree(who)?;
+        let of_others = |waiting: &Waiting| waiting.plan.needs_person && waiting.owner != *who;
+        Ok(self.lock_plans().all().filter(of_others).collect())
+    }
+
+    /// A plan of somebody else that can still be applied, whether it needs a person or not.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`], or [`ServiceError::UnknownPlan`].
+    pub fn waiting_plan(&self, who: &Principal, id: &str) -> Result<Waiting, ServiceError> {
+        may_agree(who)?;
+        let found = self.lock_plans().all().find(|waiting| waiting.plan.id == id);
+        found.ok_or_else(|| {
+            ServiceError::UnknownPlan(format!(
+                "no plan {} waits: it was applied or declined, has expired, or is stale; the history shows what was applied",
+                plain(id)
+            ))
+        })
+    }
+
+    /// Agrees to a plan of somebody else, and applies it as theirs.
+    ///
+    /// # Errors
+    /// As for [`Service::waiting_plan`] and [`Service::apply`].
+    pub async fn agree(&self, who: &Principal, id: &str) -> Result<Applied, ServiceError> {
+        self.noted(who, may_agree(who)).await?;
+        let Waiting { plan, owner } = self.waiting_plan(who, id)?;
+        let approval = Approval::Person(format!("{}, in the {}", who.name, who.door));
+        let outcome = self.apply_plan(&owner, id, approval, plan.steps > 1).await;
+        self.noted(&owner, outcome).await
+    }
+
+    /// Declines a plan of somebody else: it can't be applied any more.
+    ///
+    /// # Errors
+    /// As for [`Service::waiting_plan`].
+    pub async fn decline(&self, who: &Principal, id: &str) -> Result<(), ServiceError> {
+        self.noted(who, may_agree(who)).await?;
+        let Waiting { owner, .. } = self.waiting_plan(who, id)?;
+        let mut plans = self.lock_plans();
+        let kept = plans.take(&owner, id)?;
+        plans.end(&kept, End::Declined);
+        Ok(())
+    }
+}
+
+/// Whether this principal may agree to what others want: who may make any change without being asked, where a person sits.
+fn may_agree(who: &Principal) -> Result<(), ServiceError> {
+    let sits_there = matches!(who.door, Door::Console | Door::Cli);
+    if sits_there && who.role >= Role::Editor && who.scope.is_all() {
+        return Ok(());
+    }
+    Err(ServiceError::Forbidden(format!(
+        "{} may not agree to plans of others; a user with the role editor or admin may, in the console",
+        plain(&who.name)
+    )))
+}

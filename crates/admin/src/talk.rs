@@ -1,0 +1,104 @@
+//! What the service API asks of the built-in chat, without knowing it: `chat` implements the trait and `gateway` hands it in.
+
+use serde::Serialize;
+use tokio::sync::mpsc::Receiver;
+use usher_model::change::Principal;
+
+/// The built-in chat.
+pub trait Talk: Send + Sync + 'static {
+    /// Works on a sentence for this principal; what happens comes as events, of which [`TalkEvent::Ended`] is the last. A conversation that isn't
+    /// named begins anew.
+    ///
+    /// # Errors
+    /// [`TalkError`].
+    fn say(&self, who: &Principal, conversation: Option<&str>, sentence: &str) -> Result<Spoken, TalkError>;
+
+    /// Answers an open question of this principal's. `false`: there is none.
+    fn answer(&self, who: &Principal, question: &str, agrees: bool) -> bool;
+}
+
+/// A sentence that is worked on.
+pub struct Spoken {
+    /// The conversation that it belongs to.
+    pub conversation: String,
+    /// What happens.
+    pub events: Receiver<TalkEvent>,
+}
+
+/// What happens while a sentence is worked on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum TalkEvent {
+    /// Which conversation this is; the first event.
+    Conversation {
+        /// Its id, for the next sentence.
+        id: String,
+    },
+    /// Something is said.
+    Said {
+        /// What.
+        text: String,
+    },
+    /// A plan is shown, before anybody is asked about it.
+    Plan {
+        /// Its text.
+        text: String,
+    },
+    /// The person is asked, and has five minutes.
+    Question {
+        /// What the answer names.
+        id: String,
+        /// The question.
+        text: String,
+    },
+    /// A plan was applied.
+    Applied {
+        /// The revision since which it is in force.
+        revision: u64,
+    },
+    /// A model calls a tool.
+    Tool {
+        /// Its name.
+        name: String,
+    },
+    /// The sentence is done with.
+    Ended {
+        /// Whether what was asked was done.
+        done: bool,
+        /// Why it came to no end.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+}
+
+impl TalkEvent {
+    /// The event's name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Conversation { .. } => "conversation",
+            Self::Said { .. } => "said",
+            Self::Plan { .. } => "plan",
+            Self::Question { .. } => "question",
+            Self::Applied { .. } => "applied",
+            Self::Tool { .. } => "tool",
+            Self::Ended { .. } => "ended",
+        }
+    }
+}
+
+/// Why a sentence isn't worked on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TalkError {
+    /// No such conversation of this principal's.
+    #[error(
+        "there is no conversation {0} of yours; it ended, or is another's: leave `conversation` out to begin anew"
+    )]
+    Unknown(String),
+    /// The last sentence is still worked on.
+    #[error("the last sentence of this conversation is still being worked on; answer its question, or wait")]
+    Busy,
+    /// Too many conversations.
+    #[error("too many conversations are open; try again in a minute")]
+    TooMany,
+}

@@ -1,0 +1,218 @@
+//! The built-in chat for many people at once, each with what they may do: conversations in this process, told as events.
+//!
+//! Who speaks is the principal that the service API let in, so that a conversation can do what they can and nothing else. A question waits for an
+//! answer of the same principal; without one it is a no.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{Sender, channel};
+use usher_admin::service::Service;
+use usher_admin::talk::{Spoken, Talk, TalkError, TalkEvent};
+use usher_model::change::{Door, Principal};
+
+use crate::assistant::{Assistant, Event, ModelOptions};
+use crate::client::{Connection, Person};
+use crate::tools::Tools;
+
+/// Conversations that are remembered.
+const MOST: usize = 100;
+/// Those of one principal.
+const MOST_OF_ONE: usize = 20;
+/// How long one is remembered that nobody goes on with.
+const KEPT: Duration = Duration::from_secs(30 * 60);
+/// How long a person may think.
+const THINKING: Duration = Duration::from_secs(5 * 60);
+/// How often it is looked whether anybody still listens.
+const LOOK: Duration = Duration::from_millis(200);
+/// Events that wait for a slow listener.
+const WAITING: usize = 1024;
+
+/// The chat.
+pub struct Chat {
+    tools: Arc<Tools>,
+    model: Option<ModelOptions>,
+    conversations: Mutex<HashMap<String, Conversation>>,
+    questions: Arc<Questions>,
+}
+
+struct Conversation {
+    who: Principal,
+    assistant: Arc<Assistant>,
+    asker: Arc<Asker>,
+    used: Instant,
+}
+
+/// The questions that are open, by id.
+#[derive(Default)]
+struct Questions(Mutex<HashMap<String, (Principal, SyncSender<bool>)>>);
+
+/// Asks the person of one conversation.
+struct Asker {
+    who: Principal,
+    /// Whoever listens to the sentence that is being worked on; nobody between two of them.
+    listener: Mutex<Option<Sender<TalkEvent>>>,
+    questions: Arc<Questions>,
+}
+
+impl Chat {
+    /// A chat over this service; without a model it understands plain sentences.
+    #[must_use]
+    pub fn new(service: Arc<Service>, model: Option<ModelOptions>) -> Self {
+        Self {
+            tools: Arc::new(Tools::new(service)),
+            model,
+            conversations: Mutex::default(),
+            questions: Arc::default(),
+        }
+    }
+
+    /// The conversation to go on with, marked as worked on.
+    fn enter(
+        &self,
+        who: &Principal,
+        id: Option<&str>,
+        listener: &Sender<TalkEvent>,
+    ) -> Result<(String, Arc<Assistant>, Arc<Asker>), TalkError> {
+        let mut all = lock(&self.conversations);
+        all.retain(|_, one| one.used.elapsed() < KEPT || one.asker.is_busy());
+        let id = match id {
+            Some(id) => {
+                let one = all.get_mut(id).filter(|one| one.who == *who);
+                let one = one.ok_or_else(|| TalkError::Unknown(crate::tools::clean(id, 64)))?;
+                one.used = Instant::now();
+                id.to_owned()
+            }
+            None => {
+                let own = all.values().filter(|one| one.who == *who).count();
+                if own >= MOST_OF_ONE || all.len() >= MOST {
+                    // The oldest that nobody works on makes room, one's own first.
+                    let oldest = all
+                        .iter()
+                        .filter(|(_, one)| !one.asker.is_busy() && (own < MOST_OF_ONE || one.who == *who))
+                        .min_by_key(|(_, one)| one.used)
+                        .map(|(id, _)| id.clone());
+                    all.remove(&oldest.ok_or(TalkError::TooMany)?);
+                }
+                let id = uuid::Uuid::new_v4().simple().to_string();
+                let asker = Arc::new(Asker {
+                    who: who.clone(),
+                    listener: Mutex::default(),
+                    questions: Arc::clone(&self.questions),
+                });
+                let person = Arc::<Asker>::clone(&asker);
+                let connection = Connection::within(Arc::clone(&self.tools), who.clone(), person);
+                let assistant = Arc::new(match &self.model {
+                    Some(options) => Assistant::with_model(connection, options.clone()),
+                    None => Assistant::plain(connection),
+                });
+                let one = Conversation { who: who.clone(), assistant, asker, used: Instant::now() };
+                all.insert(id.clone(), one);
+                id
+            }
+        };
+        let one = all.get(&id).ok_or(TalkError::TooMany)?;
+        let mut place = lock(&one.asker.listener);
+        if place.is_some() {
+            return Err(TalkError::Busy);
+        }
+        *place = Some(listener.clone());
+        drop(place);
+        Ok((id, Arc::clone(&one.assistant), Arc::clone(&one.asker)))
+    }
+}
+
+impl Talk for Chat {
+    fn say(&self, who: &Principal, conversation: Option<&str>, sentence: &str) -> Result<Spoken, TalkError> {
+        let who = &at_the_chat(who);
+        let (listener, events) = channel(WAITING);
+        let (id, assistant, asker) = self.enter(who, conversation, &listener)?;
+        let sentence = sentence.to_owned();
+        // It goes on without its listener: what was agreed to is carried out to its end.
+        drop(tokio::spawn(async move {
+            let busy = Busy(asker);
+            let mut hear = |event: Event<'_>| {
+                // A listener that is gone or far behind hears no more; nothing depends on it.
+                let _ = listener.try_send(told(event));
+            };
+            let outcome = assistant.say(&sentence, &mut hear).await;
+            drop(busy);
+            let ended = match outcome {
+                Ok(outcome) => TalkEvent::Ended { done: outcome.done, error: None },
+                Err(error) => TalkEvent::Ended { done: false, error: Some(error.to_string()) },
+            };
+            let _ = listener.send(ended).await;
+        }));
+        Ok(Spoken { conversation: id, events })
+    }
+
+    fn answer(&self, who: &Principal, question: &str, agrees: bool) -> bool {
+        let who = &at_the_chat(who);
+        let mut open = lock(&self.questions.0);
+        if open.get(question).is_none_or(|(asked, _)| asked != who) {
+            return false;
+        }
+        open.remove(question).is_some_and(|(_, answer)| answer.try_send(agrees).is_ok())
+    }
+}
+
+/// Whoever speaks here stands in the chat's door, with the rights that they came with: what is said of chats holds for them too.
+fn at_the_chat(who: &Principal) -> Principal {
+    Principal { door: Door::Chat, ..who.clone() }
+}
+
+/// Marks a conversation as worked on, until it is dropped.
+struct Busy(Arc<Asker>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        *lock(&self.0.listener) = None;
+    }
+}
+
+impl Asker {
+    fn is_busy(&self) -> bool {
+        lock(&self.listener).is_some()
+    }
+}
+
+impl Person for Asker {
+    fn confirm(&self, question: &str) -> bool {
+        let Some(listener) = lock(&self.listener).clone() else { return false };
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let (answer, answered) = sync_channel(1);
+        lock(&self.questions.0).insert(id.clone(), (self.who.clone(), answer));
+        let asked = TalkEvent::Question { id: id.clone(), text: question.to_owned() };
+        let mut agrees = false;
+        if listener.try_send(asked).is_ok() {
+            let end = Instant::now() + THINKING;
+            while Instant::now() < end && !listener.is_closed() {
+                match answered.recv_timeout(LOOK) {
+                    Ok(said) => {
+                        agrees = said;
+                        break;
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+            }
+        }
+        lock(&self.questions.0).remove(&id);
+        agrees
+    }
+}
+
+fn told(event: Event<'_>) -> TalkEvent {
+    match event {
+        Event::Say(text) => TalkEvent::Said { text: text.to_owned() },
+        Event::Plan(text) => TalkEvent::Plan { text: text.to_owned() },
+        Event::Applied { revision } => TalkEvent::Applied { revision },
+        Event::Tool { name } => TalkEvent::Tool { name: name.to_owned() },
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

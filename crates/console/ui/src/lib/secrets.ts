@@ -1,0 +1,25 @@
+// Secrets made here: in the browser, by its own source of randomness, so that nobody else has seen one before it is shown.
+
+import type { Json, Members } from './api';
+import type { Shape } from './schema';
+
+/** 192 random bits in 32 letters, digits, - and _. */
+export const random = () => {
+  const bytes = crypto.getRandomValues(new Uint8Array(24));
+  return btoa(String.fromCharCode(...bytes)).replace(/\+/g, '-').replace(/\//g, '_');
+};
+
+/** The members of a shape that are secrets. */
+export const secretsIn = (shape: Shape): string[] => (shape.members ?? []).filter(([, inner]) => inner.secret).map(([name]) => name);
+
+/** What a new credential of a plugin begins with: secrets made, names taken from the consumer. */
+export const begun = (shape: Shape, plugin: string, consumer: string, nth: number): Members => {
+  const name = nth > 1 ? `${consumer}-${nth}` : consumer;
+  const value: Record<string, Json> = {};
+  for (const [member, inner, required] of shape.members ?? []) {
+    // The secret of a JWT isn't required, because some are signed by keys; it is what one begins with.
+    if (inner.secret && (required || plugin === 'jwt-auth')) value[member] = random();
+    else if (required && inner.kind === 'text') value[member] = name;
+  }
+  return value;
+};

@@ -1,0 +1,256 @@
+// The members of an object as fields, made from its JSON schema. What has no field of its own is written as JSON.
+
+import { ActionIcon, Button, Fieldset, Group, NumberInput, PasswordInput, Select, Stack, Switch, TagsInput, Text, Textarea, TextInput } from '@mantine/core';
+import { IconPlus, IconTrash } from '@tabler/icons-react';
+import { useEffect, useId, useState } from 'react';
+
+import type { Json, Members } from '../lib/api';
+import type { Shape } from '../lib/schema';
+import { random } from '../lib/secrets';
+import { t } from '../texts';
+
+interface FieldProps {
+  name: string;
+  shape: Shape;
+  value: Json | undefined;
+  required?: boolean;
+  error?: string;
+  onChange: (value: Json | undefined) => void;
+  /** Whether it is a member of an object itself, which has words of its own here. */
+  own?: boolean;
+  /** Errors by JSON pointer, relative to this field. */
+  errors?: Record<string, string>;
+}
+
+const MOST_ABOUT = 220;
+
+/** The first sentences of what a schema says of a member. */
+const short = (about: string | undefined) => {
+  if (!about || about.length <= MOST_ABOUT) return about;
+  const cut = about.slice(0, MOST_ABOUT);
+  return `${cut.slice(0, Math.max(cut.lastIndexOf('. ') + 1, 120))} …`;
+};
+
+export function JsonField({ label, about, value, error, onChange }: { label: string; about?: string; value: Json | undefined; error?: string; onChange: (value: Json | undefined) => void }) {
+  const shown = value === undefined ? '' : JSON.stringify(value, null, 2);
+  const [text, setText] = useState(shown);
+  const [bad, setBad] = useState(false);
+  useEffect(() => {
+    // What was changed elsewhere is shown; what is being typed here stays as it is typed.
+    try {
+      if (text.trim() !== '' && JSON.stringify(JSON.parse(text)) === JSON.stringify(value)) return;
+    } catch {
+      if (bad) return;
+    }
+    setText(shown);
+    // eslint-disable-next-line
+  }, [shown]);
+  return (
+    <Textarea
+      label={`${label} (${t.form.asJson})`}
+      description={short(about)}
+      value={text}
+      error={bad ? t.form.badJson : error}
+      autosize
+      minRows={1}
+      maxRows={12}
+      styles={{ input: { fontFamily: 'var(--mantine-font-family-monospace)', fontSize: '0.82rem' } }}
+      onChange={(event) => {
+        const next = event.currentTarget.value;
+        setText(next);
+        if (next.trim() === '') {
+          setBad(false);
+          onChange(undefined);
+          return;
+        }
+        try {
+          onChange(JSON.parse(next));
+          setBad(false);
+        } catch {
+          setBad(true);
+        }
+      }}
+    />
+  );
+}
+
+export function Pairs({ label, about, value, onChange }: { label: string; about?: string; value: Json | undefined; onChange: (value: Json | undefined) => void }) {
+  const pairs = Object.entries((value ?? {}) as Members).map(([name, text]) => [name, typeof text === 'string' ? text : JSON.stringify(text)] as const);
+  const [fresh, setFresh] = useState<[string, string]>();
+  const id = useId();
+  const put = (all: (readonly [string, string])[]) => onChange(all.length > 0 ? Object.fromEntries(all) : undefined);
+  const commit = () => {
+    if (fresh && fresh[0].trim() !== '') {
+      put([...pairs, [fresh[0].trim(), fresh[1]]]);
+      setFresh(undefined);
+    }
+  };
+  return (
+    <div role="group" aria-labelledby={id}>
+      <Text size="sm" fw={500} id={id}>
+        {label}
+      </Text>
+      {about && (
+        <Text size="xs" c="dimmed" mb={4}>
+          {short(about)}
+        </Text>
+      )}
+      <Stack gap={6}>
+        {pairs.map(([name, text], at) => (
+          <Group key={name} gap={6} wrap="nowrap">
+            <TextInput size="sm" value={name} readOnly aria-label={`${label}: ${t.form.key}`} style={{ flex: 1 }} />
+            <TextInput
+              size="sm"
+              value={text}
+              aria-label={`${label}: ${name}`}
+              style={{ flex: 1.4 }}
+              onChange={(event) => {
+                const next = event.currentTarget.value;
+                put(pairs.map((pair, index) => (index === at ? [name, next] : pair)));
+              }}
+            />
+            <ActionIcon variant="subtle" color="gray" aria-label={t.form.removePair(name)} onClick={() => put(pairs.filter((_, index) => index !== at))}>
+              <IconTrash size={16} aria-hidden />
+            </ActionIcon>
+          </Group>
+        ))}
+        {fresh ? (
+          <Group gap={6} wrap="nowrap" onBlur={(event) => !event.currentTarget.contains(event.relatedTarget) && commit()}>
+            <TextInput size="sm" autoFocus placeholder={t.form.key} aria-label={`${label}: ${t.form.key}`} value={fresh[0]} style={{ flex: 1 }} onChange={(event) => setFresh([event.currentTarget.value, fresh[1]])} />
+            <TextInput
+              size="sm"
+              placeholder={t.form.value}
+              aria-label={`${label}: ${t.form.value}`}
+              value={fresh[1]}
+              style={{ flex: 1.4 }}
+              onChange={(event) => setFresh([fresh[0], event.currentTarget.value])}
+              onKeyDown={(event) => event.key === 'Enter' && commit()}
+            />
+            <ActionIcon variant="subtle" color="gray" aria-label={t.remove} onClick={() => setFresh(undefined)}>
+              <IconTrash size={16} aria-hidden />
+            </ActionIcon>
+          </Group>
+        ) : (
+          <Button variant="subtle" size="compact-sm" leftSection={<IconPlus size={14} aria-hidden />} style={{ alignSelf: 'flex-start' }} onClick={() => setFresh(['', ''])}>
+            {t.form.addPair}
+          </Button>
+        )}
+      </Stack>
+    </div>
+  );
+}
+
+export function Field({ name, shape, value, required, error, onChange, errors, own }: FieldProps) {
+  const known = own ? t.form.fields[name] : undefined;
+  const label = known?.[0] ?? name;
+  const about = known ? known[1] || undefined : short(shape.about);
+  const usual = shape.usual === undefined || shape.usual === null ? undefined : typeof shape.usual === 'string' ? shape.usual : JSON.stringify(shape.usual);
+  const common = { label, description: about, error, required, withAsterisk: required };
+  switch (shape.kind) {
+    case 'text': {
+      const text = typeof value === 'string' ? value : value === undefined ? '' : JSON.stringify(value);
+      const put = (next: string) => {
+        if (next === '' && !required) onChange(undefined);
+        else onChange(shape.counts && /^\d{1,15}$/.test(next) ? Number(next) : next);
+      };
+      if (shape.secret) {
+        return (
+          <Group gap={6} align="flex-end" wrap="nowrap">
+            <PasswordInput {...common} value={text} autoComplete="off" style={{ flex: 1 }} onChange={(event) => put(event.currentTarget.value)} />
+            <Button variant="default" onClick={() => put(random())}>
+              {t.form.secret}
+            </Button>
+          </Group>
+        );
+      }
+      if (shape.long || text.includes('\n') || (own && ['cert', 'key', 'content'].includes(name))) {
+        return <Textarea {...common} value={text} autosize minRows={3} maxRows={14} styles={{ input: { fontFamily: 'var(--mantine-font-family-monospace)', fontSize: '0.8rem' } }} onChange={(event) => put(event.currentTarget.value)} />;
+      }
+      return <TextInput {...common} value={text} placeholder={usual} onChange={(event) => put(event.currentTarget.value)} />;
+    }
+    case 'whole':
+    case 'number':
+      return (
+        <NumberInput
+          {...common}
+          value={typeof value === 'number' ? value : ''}
+          placeholder={usual}
+          min={shape.least}
+          max={shape.most}
+          clampBehavior="none"
+          allowDecimal={shape.kind === 'number'}
+          maw="16rem"
+          onChange={(next) => onChange(typeof next === 'number' ? next : undefined)}
+        />
+      );
+    case 'truth':
+      return (
+        <Switch
+          label={label}
+          description={about}
+          error={error}
+          checked={typeof value === 'boolean' ? value : shape.usual === true}
+          onChange={(event) => onChange(event.currentTarget.checked === (shape.usual === true) && !required ? undefined : event.currentTarget.checked)}
+        />
+      );
+    case 'choice':
+      return (
+        <Select {...common} data={shape.choices} value={typeof value === 'string' ? value : null} placeholder={usual} clearable={!required} maw="22rem" onChange={(next) => onChange(next ?? undefined)} />
+      );
+    case 'texts':
+      return (
+        <TagsInput
+          {...common}
+          description={about || t.form.listHint}
+          data={shape.choices ?? []}
+          value={Array.isArray(value) ? value.map(String) : []}
+          acceptValueOnBlur
+          splitChars={[',', ' ']}
+          onChange={(next) => onChange(next.length > 0 || required ? next : undefined)}
+        />
+      );
+    case 'pairs':
+      return <Pairs label={label} about={about} value={value} onChange={onChange} />;
+    case 'members':
+      return (
+        <Fieldset legend={label} variant="unstyled" style={{ borderLeft: '2px solid var(--usher-line)', paddingLeft: '0.9rem' }}>
+          {about && (
+            <Text size="xs" c="dimmed" mb={6}>
+              {about}
+            </Text>
+          )}
+          <Fields shape={shape} value={(value ?? {}) as Members} errors={errors} onChange={(next) => onChange(Object.keys(next).length > 0 || required ? next : undefined)} />
+        </Fieldset>
+      );
+    default:
+      return <JsonField label={label} about={about} value={value} error={error} onChange={onChange} />;
+  }
+}
+
+/** All members of an object, or those that are named. */
+export function Fields({ shape, value, onChange, only, without, errors = {}, own }: { shape: Shape; value: Members; onChange: (value: Members) => void; only?: string[]; without?: string[]; errors?: Record<string, string>; own?: boolean }) {
+  const all = shape.members ?? [];
+  const chosen = only ? only.flatMap((name) => all.filter(([known]) => known === name)) : all.filter(([name]) => !without?.includes(name));
+  return (
+    <Stack gap="sm">
+      {chosen.map(([name, inner, required]) => (
+        <Field
+          key={name}
+          name={name}
+          shape={inner}
+          required={required}
+          own={own}
+          value={value[name]}
+          error={errors[`/${name}`]}
+          errors={Object.fromEntries(Object.entries(errors).filter(([place]) => place.startsWith(`/${name}/`)).map(([place, text]) => [place.slice(name.length + 1), text]))}
+          onChange={(next) => {
+            const { [name]: _, ...rest } = value;
+            // A member that was there keeps its place.
+            if (next === undefined) onChange(rest);
+            else onChange({ ...value, [name]: next });
+          }}
+        />
+      ))}
+    </Stack>
+  );
+}

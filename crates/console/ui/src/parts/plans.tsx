@@ -1,0 +1,173 @@
+// The way of every change through the console: planned, shown, agreed to, applied, and taken back with one click.
+
+import { Alert, Button, Checkbox, Group, Modal, Stack, Text } from '@mantine/core';
+import { IconArrowBackUp, IconCheck, IconGitCompare } from '@tabler/icons-react';
+import { useQueryClient } from '@tanstack/react-query';
+import { createContext, useCallback, useContext, useMemo, useState } from 'react';
+
+import { type Applied, type Plan, type PlanRequest, post, Refused } from '../lib/api';
+import { t } from '../texts';
+import { Problem, Wait } from './Message';
+import { PlanView } from './PlanView';
+
+type Done = (applied: Applied) => void;
+
+interface Plans {
+  /** Whether one is shown: what is open below keeps still then. */
+  shown: boolean;
+  /**
+   * Plans a change and shows it. A refusal of the plan itself is thrown at the caller, who knows the fields. `lost` is called where somebody was
+   * faster and the same wish can't be planned anew.
+   */
+  propose: (request: PlanRequest, done?: Done, lost?: () => void) => Promise<void>;
+  /** Shows a plan that was made already. */
+  review: (plan: Plan, done?: Done) => Promise<void>;
+  /** The same for taking a change back. */
+  undo: (revision: number, done?: Done) => Promise<void>;
+}
+
+type State =
+  | { at: 'planning' }
+  | { at: 'plan'; plan: Plan; stale?: string; error?: unknown }
+  | { at: 'applying'; plan: Plan }
+  | { at: 'applied'; applied: Applied };
+
+const Context = createContext<Plans | undefined>(undefined);
+
+export const usePlans = () => {
+  const plans = useContext(Context);
+  if (!plans) throw new Error('plans are made inside of the shell');
+  return plans;
+};
+
+export function PlanProvider({ children }: { children: React.ReactNode }) {
+  const [state, setState] = useState<State>();
+  const [done, setDone] = useState<{ call?: Done; lost?: () => void }>({});
+  const [read, setRead] = useState(false);
+  const queries = useQueryClient();
+  const shown = state !== undefined;
+
+  const begin = useCallback(async (making: Promise<Plan>, then?: Done, lost?: () => void) => {
+    setRead(false);
+    setDone({ call: then, lost });
+    setState({ at: 'planning' });
+    try {
+      setState({ at: 'plan', plan: await making });
+    } catch (error) {
+      setState(undefined);
+      throw error;
+    }
+  }, []);
+  const plans = useMemo<Plans>(
+    () => ({
+      shown,
+      propose: (request, then, lost) => begin(post<Plan>('/plans', request), then, lost),
+      review: (plan, then) => begin(Promise.resolve(plan), then),
+      undo: (revision, then) => begin(post<Plan>('/undo', { revision }), then),
+    }),
+    [begin, shown],
+  );
+
+  const apply = async (plan: Plan) => {
+    setState({ at: 'applying', plan });
+    try {
+      const applied = await post<Applied>(`/plans/${plan.id}/apply`, { in_steps: plan.steps > 1 });
+      setState({ at: 'applied', applied });
+      await queries.invalidateQueries();
+      done.call?.(applied);
+    } catch (error) {
+      const fresh = error instanceof Refused ? (error.body.plan as Plan | undefined) : undefined;
+      setRead(false);
+      if (fresh && error instanceof Refused) setState({ at: 'plan', plan: fresh, stale: error.message });
+      else if (done.lost && error instanceof Refused && ['stale', 'conflict'].includes(error.cause.code)) {
+        setState(undefined);
+        done.lost();
+      } else setState({ at: 'plan', plan, error });
+      if (error instanceof Refused && error.cause.code === 'not_in_force') await queries.invalidateQueries();
+    }
+  };
+  const close = () => {
+    if (state?.at !== 'applying') setState(undefined);
+  };
+
+  return (
+    <Context.Provider value={plans}>
+      {children}
+      {/* Above whatever it was asked from. */}
+      <Modal opened={shown} onClose={close} title={t.plan.title} size="xl" zIndex={250} closeButtonProps={{ 'aria-label': t.close }}>
+        {state?.at === 'planning' && (
+          <>
+            <Wait />
+            <Text ta="center" c="dimmed">
+              {t.plan.planning}
+            </Text>
+          </>
+        )}
+        {(state?.at === 'plan' || state?.at === 'applying') && (
+          <Stack>
+            {state.at === 'plan' && state.stale && (
+              <Alert color="orange" icon={<IconGitCompare aria-hidden />} title={t.plan.staleTitle} role="alert">
+                {t.plan.staleText}
+                <Text size="sm" mt={4} className="wrap">
+                  {state.stale}
+                </Text>
+              </Alert>
+            )}
+            {state.at === 'plan' && state.error !== undefined && <Problem error={state.error} title={t.plan.refused} />}
+            <PlanView plan={state.plan} />
+            {state.plan.risk === 'high' && (
+              <Checkbox label={t.plan.agree} checked={read} onChange={(event) => setRead(event.currentTarget.checked)} />
+            )}
+            <Group justify="space-between" style={{ position: 'sticky', bottom: 0, background: 'var(--mantine-color-body)', paddingBlock: 8 }}>
+              <Text size="sm" c="dimmed">
+                {state.at === 'applying' ? t.plan.applying : t.plan.nothingYet}
+              </Text>
+              <Group gap="sm">
+                <Button variant="default" onClick={close} disabled={state.at === 'applying'}>
+                  {t.cancel}
+                </Button>
+                <Button
+                  color={state.plan.risk === 'high' ? '#c22525' : undefined}
+                  loading={state.at === 'applying'}
+                  disabled={state.plan.risk === 'high' && !read}
+                  onClick={() => void apply(state.plan)}
+                >
+                  {state.plan.risk === 'high' ? t.plan.applyHigh : state.plan.steps > 1 ? t.plan.applySteps(state.plan.steps) : t.plan.apply}
+                </Button>
+              </Group>
+            </Group>
+          </Stack>
+        )}
+        {state?.at === 'applied' && <Outcome applied={state.applied} close={close} undo={() => void plans.undo(state.applied.revision)} />}
+      </Modal>
+    </Context.Provider>
+  );
+}
+
+function Outcome({ applied, close, undo }: { applied: Applied; close: () => void; undo: () => void }) {
+  return (
+    <Stack>
+      <Alert
+        color={applied.in_force ? 'teal' : 'yellow'}
+        icon={<IconCheck aria-hidden />}
+        title={applied.in_force ? t.plan.applied(applied.revision) : t.plan.stored(applied.revision)}
+        role="status"
+      >
+        {applied.in_force ? t.plan.appliedText : t.plan.storedText}
+        {applied.warnings.map((warning) => (
+          <Text key={warning} size="sm" mt={4} className="wrap">
+            {warning}
+          </Text>
+        ))}
+      </Alert>
+      <Group justify="flex-end">
+        <Button variant="default" leftSection={<IconArrowBackUp size={18} aria-hidden />} onClick={undo}>
+          {t.plan.undo}
+        </Button>
+        <Button onClick={close} data-autofocus>
+          {t.close}
+        </Button>
+      </Group>
+    </Stack>
+  );
+}

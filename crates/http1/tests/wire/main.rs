@@ -1,0 +1,8 @@
+//! Messages as they stand on the wire: one program, because each costs its linking.
+#![cfg(test)]
+
+mod corpus;
+mod differential;
+mod heads;
+mod properties;
+mod replay;

@@ -1,0 +1,130 @@
+//! What the gateway counts in front of every request: handshakes, and until when its certificates are good. The proxy writes, metrics read.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::env::Process;
+
+/// How a TLS handshake with a client went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// A full one was done.
+    Full,
+    /// A short one was done, by an earlier session.
+    Resumed,
+    /// It took too long.
+    TimedOut,
+    /// The client asked for no name, or for one without a certificate.
+    UnknownName,
+    /// It broke off, or one side refused the other.
+    Broken,
+}
+
+impl Handshake {
+    /// Each with the name that metrics give it.
+    pub const ALL: [(Self, &'static str); 5] = [
+        (Self::Full, "full"),
+        (Self::Resumed, "resumed"),
+        (Self::TimedOut, "timed_out"),
+        (Self::UnknownName, "unknown_name"),
+        (Self::Broken, "broken"),
+    ];
+}
+
+/// The counters.
+#[derive(Debug, Default)]
+pub struct Front {
+    handshakes: [AtomicU64; Handshake::ALL.len()],
+    certificates: Mutex<BTreeMap<Arc<str>, i64>>,
+    streams: Mutex<BTreeMap<Arc<str>, u64>>,
+}
+
+/// Stream routes that are counted on their own; further ones are counted together.
+const MOST_STREAM_ROUTES: usize = 10_000;
+
+impl Front {
+    /// Those of the process.
+    #[must_use]
+    pub fn of(process: &Process) -> Arc<Self> {
+        process.permanent("front", Self::default)
+    }
+
+    /// Counts one handshake.
+    pub fn count(&self, how: Handshake) {
+        if let Some(counter) = self.handshakes.get(how as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Handshakes so far.
+    #[must_use]
+    pub fn handshakes(&self, how: Handshake) -> u64 {
+        self.handshakes.get(how as usize).map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// When the first certificate of an `ssl` object ends, in seconds since 1970; `None` where the object is no longer served.
+    pub fn set_certificate(&self, id: &Arc<str>, ends: Option<i64>) {
+        let mut all = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+        match ends {
+            Some(ends) => drop(all.insert(Arc::clone(id), ends)),
+            None => drop(all.remove(id)),
+        }
+    }
+
+    /// Counts one finished connection of a stream route.
+    pub fn count_stream(&self, route: &Arc<str>) {
+        let mut all = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < MOST_STREAM_ROUTES || all.contains_key(route) {
+            *all.entry(Arc::clone(route)).or_default() += 1;
+        } else {
+            *all.entry(Arc::from("other")).or_default() += 1;
+        }
+    }
+
+    /// Finished connections by stream route.
+    #[must_use]
+    pub fn streams(&self) -> Vec<(Arc<str>, u64)> {
+        let all = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(route, count)| (Arc::clone(route), *count)).collect()
+    }
+
+    /// When the certificates of the `ssl` objects end, the first to end first; at most so many.
+    #[must_use]
+    pub fn certificates(&self, most: usize) -> Vec<(Arc<str>, i64)> {
+        let all = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = all.iter().map(|(id, ends)| (Arc::clone(id), *ends)).collect();
+        all.sort_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
+        all.truncate(most);
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Front, Handshake};
+
+    #[test]
+    fn the_first_to_end_is_told_first() {
+        let front = Front::default();
+        for (id, ends) in [("a", 30), ("b", 10), ("c", 20), ("d", 5)] {
+            front.set_certificate(&Arc::from(id), Some(ends));
+        }
+        front.set_certificate(&Arc::from("d"), None);
+        let told: Vec<_> =
+            front.certificates(2).into_iter().map(|(id, ends)| (id.to_string(), ends)).collect();
+        assert_eq!(told, [("b".to_owned(), 10), ("c".to_owned(), 20)]);
+    }
+
+    #[test]
+    fn handshakes_are_counted_by_how_they_went() {
+        let front = Front::default();
+        for (how, _) in Handshake::ALL {
+            front.count(how);
+        }
+        front.count(Handshake::Broken);
+        assert_eq!((front.handshakes(Handshake::Full), front.handshakes(Handshake::Broken)), (1, 2));
+    }
+}

@@ -1,0 +1,67 @@
+//! What the plugins for models share: requests as JSON, the protocols that clients speak, the providers that are asked, and what an answer cost.
+//!
+//! A request to a model is an ordinary request to an upstream that the plugin brings along: the proxy's own pools, time limits and streaming serve
+//! it, so that an answer that comes word by word goes on word by word.
+
+pub(crate) mod call;
+pub(crate) mod config;
+pub(crate) mod instance;
+pub(crate) mod message;
+pub(crate) mod protocol;
+pub(crate) mod provider;
+pub(crate) mod usage;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use usher_pipeline::body::{Body, BodyError};
+use usher_pipeline::exchange::Exchange;
+use usher_pipeline::reply::Reply;
+
+use usage::Usage;
+
+/// Whose place in a request it is: all plugins for models share it.
+static SHARED: u64 = 0;
+
+/// What is known of a request to a model.
+#[derive(Clone, Default)]
+pub(crate) struct Asked {
+    /// The instance that was chosen.
+    pub(crate) instance: Option<Arc<str>>,
+    /// What its answer cost, as far as it has come.
+    pub(crate) usage: Rc<Cell<Usage>>,
+}
+
+/// What is known of this request.
+pub(crate) fn asked(exchange: &mut Exchange) -> &mut Asked {
+    exchange.slot::<_, Asked>(&SHARED)
+}
+
+/// The request's body as an object.
+///
+/// # Errors
+/// The answer to a body that is none.
+pub(crate) async fn object(exchange: &mut Exchange, limit: u64) -> Result<Map<String, Value>, Reply> {
+    let body = exchange.request.body.read_whole(limit).await.map_err(|error| match error {
+        BodyError::TooLarge { .. } => Reply::message(413, "the request's body is too large"),
+        other => Reply::new(other.status()),
+    })?;
+    if body.is_empty() {
+        return Err(Reply::message(400, "could not get body: request body is empty"));
+    }
+    match serde_json::from_slice(&body) {
+        Ok(Value::Object(members)) => Ok(members),
+        Ok(_) => Err(Reply::message(400, "could not parse JSON request body: it is no object")),
+        Err(error) => Err(Reply::message(400, &format!("could not parse JSON request body: {error}"))),
+    }
+}
+
+/// Puts another body into the request.
+pub(crate) fn put(exchange: &mut Exchange, body: Map<String, Value>) {
+    exchange.request.body = Body::Full(Value::Object(body).to_string().into());
+    for gone in ["content-encoding", "content-digest", "digest", "content-md5"] {
+        exchange.request.head.remove(gone);
+    }
+}

@@ -1,0 +1,224 @@
+//! One model at one provider: where it is, how it is authorized, and what is changed in requests to it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use usher_http1::head::{BadField, Head};
+use usher_model::secret::Secret;
+use usher_pipeline::env::{Env, Target};
+use usher_pipeline::exchange::{Choice, Exchange};
+use usher_pipeline::plugin::BuildError;
+
+use super::config::{Asking, Auth, Options, Override};
+use super::protocol::{Protocol, streams};
+use super::provider::Provider;
+use super::put;
+use crate::addresses::authority;
+use crate::callee::check_confidential;
+use crate::form;
+
+/// What a client sends that is for the gateway alone, or that the gateway knows of it: none of a provider's business.
+const KEPT_HERE: [&str; 14] = [
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "apikey",
+    "api-key",
+    "x-api-key",
+    "x-consumer-username",
+    "x-consumer-custom-id",
+    "x-credential-identifier",
+    "x-forwarded-for",
+    "x-real-ip",
+    "forwarded",
+    // The answer is read for what it cost.
+    "accept-encoding",
+    "expect",
+];
+
+/// One model at one provider.
+pub(crate) struct Instance {
+    pub(crate) name: Arc<str>,
+    provider: Provider,
+    target: Arc<dyn Target>,
+    /// The path where it is asked, where that isn't the provider's usual one.
+    path: Option<String>,
+    /// The arguments of the endpoint.
+    query: String,
+    header: Secret<Head>,
+    arguments: Secret<BTreeMap<String, String>>,
+    model: Option<String>,
+    options: Map<String, Value>,
+    max_tokens: Option<u64>,
+    members: BTreeMap<String, Map<String, Value>>,
+    forces: bool,
+}
+
+impl Instance {
+    /// # Errors
+    /// What of it can't be used.
+    pub(crate) fn build(
+        name: &str,
+        provider: Provider,
+        auth: &Auth,
+        options: &Options,
+        over: &Override,
+        asking: &Asking,
+        env: &Env<'_>,
+    ) -> Result<Self, BuildError> {
+        provider.check()?;
+        auth.check()?;
+        let endpoint = match &over.endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None => provider.home()?.to_owned(),
+        };
+        check_confidential("override.endpoint", &endpoint, false, env).map_err(|error| {
+            // The way out that the shared sentence names isn't there.
+            BuildError::new(error.message.replace(", or set \"allow_plain_http\" to true", ""))
+        })?;
+        let (host, port) = authority(&endpoint).map_err(BuildError::new)?;
+        let is_https = endpoint.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
+        let rest = endpoint.split_once("://").map_or("", |(_, rest)| rest);
+        let place = rest.find(['/', '?']).and_then(|at| rest.get(at..)).unwrap_or_default();
+        let (path, query) = place.split_once('?').unwrap_or((place, ""));
+        let mut header = Head::empty();
+        for (field, value) in auth.header.expose() {
+            header.set(field, value).map_err(|_| {
+                BuildError::new(format!(
+                    "property \"auth\" validation failed: the field {field:?} can't be sent"
+                ))
+            })?;
+        }
+        for name in over.request_body.keys() {
+            let all = [Protocol::Chat, Protocol::Responses, Protocol::Embeddings, Protocol::Messages];
+            if !all.iter().any(|known| known.name() == name) {
+                return Err(BuildError::new(format!(
+                    "property \"override\" validation failed: request_body.{name} is no protocol; allowed are openai-chat, openai-responses, openai-embeddings and anthropic-messages"
+                )));
+            }
+        }
+        Ok(Self {
+            name: name.into(),
+            provider,
+            target: env
+                .target(&format!("{name}@{}", env.resource()), &upstream(&host, port, is_https, asking))?,
+            path: (!matches!(path, "" | "/")).then(|| path.to_owned()),
+            query: query.to_owned(),
+            header: Secret::new(header),
+            arguments: auth.query.clone(),
+            model: options.model.clone(),
+            options: options.more.clone(),
+            max_tokens: over.llm_options.max_tokens,
+            members: over.request_body.clone(),
+            forces: over.request_body_force_override,
+        })
+    }
+
+    /// Makes of a client's request one to this model.
+    ///
+    /// # Errors
+    /// The sentence of why it can't be asked so.
+    pub(crate) fn ask(
+        &self,
+        exchange: &mut Exchange,
+        mut body: Map<String, Value>,
+        protocol: Protocol,
+    ) -> Result<(), String> {
+        let usual = self.provider.path(protocol)?;
+        let asked_for = body.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
+        self.change(&mut body, protocol);
+        let model = body.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
+        exchange.set_variable("request_llm_model", asked_for);
+        exchange.set_variable("llm_model", model);
+        if self.provider.has_model_in_path() {
+            body.remove("model");
+        }
+        put(exchange, body);
+        self.address(exchange, usual).map_err(|error| error.to_string())?;
+        exchange.choice = Some(Choice::Target(Arc::clone(&self.target)));
+        Ok(())
+    }
+
+    fn address(&self, exchange: &mut Exchange, usual: &str) -> Result<(), BadField> {
+        let request = &mut exchange.request;
+        request.set_path(self.path.as_deref().unwrap_or(usual));
+        let own = self.arguments.expose().iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let query = [self.query.clone(), form::encode(own)];
+        let query: Vec<&str> = query.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+        request.set_query((!query.is_empty()).then(|| query.join("&")).as_deref());
+        let head = &mut request.head;
+        head.set_method("POST")?;
+        for gone in KEPT_HERE {
+            head.remove(gone);
+        }
+        head.set("Content-Type", "application/json")?;
+        for (name, value) in self.header.expose().iter() {
+            head.set(name, value)?;
+        }
+        Ok(())
+    }
+
+    /// What is set in every request to this model.
+    fn change(&self, body: &mut Map<String, Value>, protocol: Protocol) {
+        if let Some(model) = &self.model {
+            body.insert("model".to_owned(), model.as_str().into());
+        }
+        for (name, value) in &self.options {
+            body.insert(name.clone(), value.clone());
+        }
+        let bound = protocol.bound(self.provider.has_newer_bound());
+        if let (Some(most), Some((name, others))) = (self.max_tokens, bound)
+            && (self.forces || !others.iter().any(|other| body.contains_key(*other)))
+        {
+            others.iter().for_each(|other| drop(body.remove(*other)));
+            body.insert(name.to_owned(), most.into());
+        }
+        if let Some(members) = self.members.get(protocol.name()) {
+            merge(body, members, self.forces);
+        }
+        // Without it, a stream ends without a word of what it cost.
+        if protocol == Protocol::Chat && streams(body) {
+            let options = body.entry("stream_options".to_owned()).or_insert_with(|| json!({}));
+            if let Some(options) = options.as_object_mut() {
+                options.insert("include_usage".to_owned(), true.into());
+            }
+        }
+    }
+}
+
+/// Puts members into an object, and into the objects in it.
+fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>, forces: bool) {
+    for (name, value) in from {
+        match (into.get_mut(name), value) {
+            (Some(Value::Object(into)), Value::Object(from)) => merge(into, from, forces),
+            (Some(old), new) if forces => *old = new.clone(),
+            (Some(_), _) => {}
+            (None, new) => drop(into.insert(name.clone(), new.clone())),
+        }
+    }
+}
+
+/// The upstream that a provider is.
+fn upstream(host: &str, port: u16, is_https: bool, asking: &Asking) -> Value {
+    let secs = |ms: u64| ms as f64 / 1000.0;
+    let timeout = secs(asking.timeout);
+    let requests = if asking.keepalive { 1000 } else { 1 };
+    // A node of IPv6 is written in brackets.
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    json!({
+        "type": "roundrobin",
+        "scheme": if is_https { "https" } else { "http" },
+        "nodes": [{ "host": host, "port": port, "weight": 1 }],
+        "pass_host": "node",
+        // What was sent may have cost something already.
+        "retries": 0,
+        "timeout": { "connect": timeout, "send": timeout, "read": timeout },
+        "keepalive_pool": {
+            "size": asking.keepalive_pool,
+            "idle_timeout": secs(asking.keepalive_timeout),
+            "requests": requests,
+        },
+        "tls": { "verify": asking.ssl_verify },
+    })
+}

@@ -1,0 +1,167 @@
+//! What a user writes for `ai-rate-limiting`.
+
+use schemars::{JsonSchema, Schema};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use usher_http1::head::Head;
+use usher_pipeline::plugin::BuildError;
+
+use super::{Limit, Whose};
+use crate::limit_key::{Amount, Number};
+use crate::schema::{status, yes};
+use crate::text::Text;
+
+/// Holds down how many tokens models are asked for: by `limit` and `time_window`, by `instances`, or by `rules`.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(transform = one_way)]
+pub(super) struct Config {
+    /// Tokens in a window, for all instances without a limit of their own together; a text may have variables in it.
+    limit: Option<Amount>,
+    /// The window, in seconds.
+    time_window: Option<Amount>,
+    /// Limits of single instances.
+    #[schemars(length(min = 1))]
+    instances: Option<Vec<OfInstance>>,
+    /// Limits by what requests say, each with counters of its own; one whose `key` has no value doesn't count.
+    rules: Option<Vec<Rule>>,
+    /// Which tokens are counted: `total_tokens`, `prompt_tokens` or `completion_tokens`; `expression` is refused.
+    #[serde(default)]
+    pub(super) limit_strategy: Strategy,
+    /// Refused, as the strategy `expression` is.
+    #[schemars(length(min = 1))]
+    cost_expr: Option<String>,
+    /// The status of a rejection, 200 to 599.
+    #[serde(default = "status::<503>")]
+    #[schemars(range(min = 200, max = 599))]
+    pub(super) rejected_code: u16,
+    /// The text of a rejection, at least one character.
+    #[schemars(length(min = 1))]
+    pub(super) rejected_msg: Option<String>,
+    /// Whether answers say what is left.
+    #[serde(default = "yes")]
+    pub(super) show_limit_quota_header: bool,
+    /// Where tokens are counted: `local`, by this gateway; the others are refused.
+    #[serde(default)]
+    policy: Policy,
+    /// Taken, and without a meaning: counters of this gateway are always there.
+    #[serde(default, rename = "allow_degradation")]
+    _allow_degradation: bool,
+}
+
+fn one_way(schema: &mut Schema) {
+    schema.insert(
+        "oneOf".to_owned(),
+        json!([
+            { "anyOf": [{ "required": ["limit", "time_window"] }, { "required": ["instances"] }] },
+            { "required": ["rules"] }
+        ]),
+    );
+    schema.insert("dependencies".to_owned(), json!({ "limit": ["time_window"], "time_window": ["limit"] }));
+}
+
+/// The limit of one instance.
+#[derive(Deserialize, JsonSchema)]
+struct OfInstance {
+    /// The instance: its name in `ai-proxy-multi`, or `ai-proxy-` and the provider with `ai-proxy`.
+    name: String,
+    /// Tokens in a window; a text may have variables in it.
+    limit: Amount,
+    /// The window, in seconds.
+    time_window: Amount,
+}
+
+/// A limit by what requests say.
+#[derive(Deserialize, JsonSchema)]
+struct Rule {
+    /// Tokens in a window; a text may have variables in it.
+    count: Amount,
+    /// The window, in seconds.
+    time_window: Amount,
+    /// What requests are counted by, such as `${http_x_user}`.
+    key: String,
+    /// What the names of the headers have in them; the rule's number where there is none.
+    header_prefix: Option<String>,
+}
+
+/// Which tokens are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Strategy {
+    /// All.
+    #[default]
+    TotalTokens,
+    /// Those of the question.
+    PromptTokens,
+    /// Those of the answer.
+    CompletionTokens,
+    /// By `cost_expr`.
+    Expression,
+}
+
+/// Where tokens are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Policy {
+    /// By this gateway.
+    #[default]
+    Local,
+    /// Refused.
+    Redis,
+    /// Refused.
+    RedisCluster,
+    /// Refused.
+    RedisSentinel,
+}
+
+impl Config {
+    /// # Errors
+    /// It asks for what this version can't do.
+    pub(super) fn check(&self) -> Result<(), BuildError> {
+        if self.policy != Policy::Local {
+            return Err(BuildError::new(
+                "policy redis, redis-cluster and redis-sentinel are not supported by this version of Usher; set policy to local, or limit requests by limit-count",
+            ));
+        }
+        if self.limit_strategy == Strategy::Expression || self.cost_expr.is_some() {
+            return Err(BuildError::new(
+                "limit_strategy expression is not supported by this version of Usher; take total_tokens, prompt_tokens or completion_tokens",
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn limits(&self) -> Result<Vec<Limit>, BuildError> {
+        let mut limits = Vec::new();
+        for (at, one) in self.instances.iter().flatten().enumerate() {
+            limits.push(Limit {
+                whose: Whose::Instance(one.name.clone()),
+                count: Number::new(&format!("instances[{at}].limit"), &one.limit)?,
+                window: Number::new(&format!("instances[{at}].time_window"), &one.time_window)?,
+                prefix: None,
+            });
+        }
+        if let (Some(limit), Some(window)) = (&self.limit, &self.time_window) {
+            limits.push(Limit {
+                whose: Whose::Others,
+                count: Number::new("limit", limit)?,
+                window: Number::new("time_window", window)?,
+                prefix: None,
+            });
+        }
+        for (at, rule) in self.rules.iter().flatten().enumerate() {
+            let prefix = rule.header_prefix.clone().unwrap_or_else(|| (at + 1).to_string());
+            if Head::empty().set(&format!("X-AI-{prefix}-RateLimit-Limit"), "0").is_err() {
+                return Err(BuildError::new(format!(
+                    "property \"rules\" validation failed: header_prefix {prefix:?} can't be a part of a header's name"
+                )));
+            }
+            limits.push(Limit {
+                whose: Whose::Key(Text::parse(&rule.key)),
+                count: Number::new(&format!("rules[{at}].count"), &rule.count)?,
+                window: Number::new(&format!("rules[{at}].time_window"), &rule.time_window)?,
+                prefix: Some(prefix),
+            });
+        }
+        Ok(limits)
+    }
+}

@@ -1,0 +1,203 @@
+//! The same limit on stream routes: how many connections of a client are open at the same time.
+//!
+//! There are no variables of requests there, so that numbers are fixed and the key is an address; and connections are counted in this process.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use usher_pipeline::plugin::BuildError;
+use usher_pipeline::stream::{Finished, OnConnections, Preread, Session, Verdict};
+
+use super::{LimitConn, LimitKey, OnTheWay, Place, Room, SHORTEST_WAIT};
+use crate::limit_key::{Key, Number, network};
+
+/// Whose notes say how long a connection has waited.
+static WAITED: u8 = 0;
+
+/// What connections are told apart by.
+enum By {
+    Client,
+    Server,
+}
+
+impl OnConnections for LimitConn {
+    const PREREAD: Option<Preread<Self>> = Some(Self::admit);
+    const LOG: Option<Finished<Self>> = Some(Self::release);
+
+    fn check_on_connections(&self) -> Result<(), BuildError> {
+        if let Place::Remote(..) = self.place {
+            return Err(BuildError::new(
+                "property \"policy\" validation failed: on stream routes connections are counted in this process; set it to \"local\"",
+            ));
+        }
+        self.on_connections().map(drop)
+    }
+}
+
+impl LimitConn {
+    /// The one limit that means something on connections.
+    fn on_connections(&self) -> Result<(Room, By), BuildError> {
+        let bad = |member: &str, what: &str| {
+            BuildError::new(format!("property \"{member}\" validation failed: on stream routes {what}"))
+        };
+        let [limit] = self.limits.as_slice() else {
+            return Err(bad("rules", "there is one limit: write conn, burst and key instead"));
+        };
+        let by = match &limit.key {
+            LimitKey::Key(Key::Address) => By::Client,
+            LimitKey::Key(Key::Variable(name)) if name == "server_addr" => By::Server,
+            LimitKey::Key(_) => return Err(bad("key", "it is remote_addr or server_addr")),
+            LimitKey::Rule(..) => {
+                return Err(bad("rules", "there is one limit: write conn, burst and key instead"));
+            }
+        };
+        let (Number::Fixed(conn), Number::Fixed(burst)) = (&limit.conn, &limit.burst) else {
+            return Err(bad(
+                "conn",
+                "conn and burst are numbers, there is no request whose variables could say them",
+            ));
+        };
+        Ok((Room { conn: *conn, most: conn.saturating_add(*burst) }, by))
+    }
+
+    fn admit(&self, session: &mut Session) -> Verdict {
+        let Place::Local(counters, space) = &self.place else { return Verdict::Close };
+        // It was checked when it was built.
+        let Ok((room, by)) = self.on_connections() else { return Verdict::Close };
+        let key = match by {
+            By::Client => counters.key(**space, (2_u8, network(session.client.ip()))),
+            By::Server => counters.key(**space, (3_u8, session.server.ip())),
+        };
+        let count = counters.with(
+            key,
+            session.came,
+            |_| OnTheWay(0),
+            |on, _| {
+                let has_room = on.0 < room.most;
+                on.0 += u64::from(has_room);
+                has_room.then_some(on.0)
+            },
+        );
+        let Some(count) = count else { return Verdict::Close };
+        session.note(self, key);
+        let wait = self.wait(count, &room);
+        if wait < SHORTEST_WAIT {
+            return Verdict::Continue;
+        }
+        // How long it waited is no part of how long it takes.
+        session.note(&WAITED, u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
+        Verdict::Wait(wait)
+    }
+
+    fn release(&self, session: &Session) {
+        let Place::Local(counters, _) = &self.place else { return };
+        let now = session.came + session.lasted;
+        let mut counted = false;
+        for key in session.noted(self) {
+            counted = true;
+            counters.with(key, now, |_| OnTheWay(0), |on, _| on.0 = on.0.saturating_sub(1));
+        }
+        if counted && !self.only_use_default_delay {
+            let waited = Duration::from_nanos(session.noted(&WAITED).sum());
+            let unit = f64::from_bits(self.unit_delay.load(Ordering::Relaxed));
+            let unit = f64::midpoint(unit, session.lasted.saturating_sub(waited).as_secs_f64());
+            self.unit_delay.store(unit.to_bits(), Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use serde_json::{Map, Value, json};
+    use usher_model::compat::Compat;
+    use usher_pipeline::env::{Env, Process, Target, Targets};
+    use usher_pipeline::registry::Registry;
+    use usher_pipeline::stream::{Session, StreamPipeline, Verdict};
+
+    use super::super::PLUGIN;
+
+    struct NoTargets;
+
+    impl Targets for NoTargets {
+        fn target(&self, _: &str, _: &Value, _: Compat) -> Result<std::sync::Arc<dyn Target>, String> {
+            Err("there are none".to_owned())
+        }
+    }
+
+    fn pipeline(body: Value) -> Result<StreamPipeline, String> {
+        let process = Process::new(Map::new(), Compat::NONE, Box::new(NoTargets));
+        let registry = Registry::new(&[&PLUGIN]);
+        let env = Env::new(&process, &registry, "/apisix/stream_routes/1");
+        let bodies = Map::from_iter([("limit-conn".to_owned(), body)]);
+        StreamPipeline::compile(&bodies, &env).map_err(|error| error.message)
+    }
+
+    fn session(client: &str, server: &str) -> Session {
+        Session {
+            client: format!("{client}:4000").parse().unwrap(),
+            server: format!("{server}:9100").parse().unwrap(),
+            protocol: "TCP",
+            secured: None,
+            route: "1".into(),
+            route_name: "".into(),
+            upstream: None,
+            status: 200,
+            received: 0,
+            sent: 0,
+            came: Instant::now(),
+            lasted: Duration::ZERO,
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn connections_wait_beyond_conn_are_closed_beyond_burst_and_released_at_their_end() {
+        let body = json!({
+            "conn": 1, "burst": 1, "default_conn_delay": 0.5, "key": "remote_addr", "only_use_default_delay": true
+        });
+        let pipeline = pipeline(body).unwrap();
+        for _ in 0..3 {
+            let mut open: Vec<Session> = (0..3).map(|_| session("192.0.2.1", "10.0.0.1")).collect();
+            let verdicts: Vec<Verdict> = open.iter_mut().map(|one| pipeline.preread(one)).collect();
+            let wanted = [Verdict::Continue, Verdict::Wait(Duration::from_millis(500)), Verdict::Close];
+            assert_eq!(verdicts, wanted);
+            let mut other = session("192.0.2.2", "10.0.0.1");
+            assert_eq!(pipeline.preread(&mut other), Verdict::Continue);
+            open.push(other);
+            open.iter().for_each(|one| pipeline.log(one));
+        }
+    }
+
+    #[test]
+    fn connections_to_one_address_are_counted_together_by_server_addr() {
+        let body = json!({ "conn": 1, "burst": 0, "default_conn_delay": 0.5, "key": "server_addr" });
+        let pipeline = pipeline(body).unwrap();
+        let mut first = session("192.0.2.1", "10.0.0.1");
+        assert_eq!(pipeline.preread(&mut first), Verdict::Continue);
+        assert_eq!(pipeline.preread(&mut session("192.0.2.2", "10.0.0.1")), Verdict::Close);
+        assert_eq!(pipeline.preread(&mut session("192.0.2.2", "10.0.0.2")), Verdict::Continue);
+    }
+
+    #[test]
+    fn what_means_nothing_on_connections_is_refused_by_name() {
+        let whole = |more: Value| {
+            let mut body = json!({ "conn": 1, "burst": 0, "default_conn_delay": 1, "key": "remote_addr" });
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            pipeline(body).unwrap_err()
+        };
+        for (more, member) in [
+            (json!({ "policy": "redis", "redis_host": "127.0.0.1" }), "policy"),
+            (json!({ "key": "http_x_user" }), "key"),
+            (json!({ "key_type": "var_combination", "key": "$remote_addr" }), "key"),
+            (json!({ "conn": "${http_x ?? 1}" }), "conn"),
+        ] {
+            let said = whole(more);
+            assert!(
+                said.contains(&format!("property \"{member}\" validation failed: on stream routes")),
+                "{said}"
+            );
+        }
+    }
+}

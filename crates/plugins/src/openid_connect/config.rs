@@ -1,0 +1,342 @@
+//! What a user writes for `openid-connect`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use usher_http1::head::Head;
+use usher_model::secret::Secret;
+use usher_pipeline::env::Env;
+use usher_pipeline::plugin::BuildError;
+
+use crate::addresses::authority;
+use crate::callee;
+use crate::schema::{number, yes};
+
+/// Lets in who an OpenID Connect provider vouches for: by a token that the client brings, or by a login in the browser.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Config {
+    /// The id under which the provider knows this gateway.
+    pub(super) client_id: String,
+    /// The secret that belongs to it; sealed in the store. Needed unless tokens are only verified by their signatures, or `use_pkce` is on.
+    pub(super) client_secret: Option<Secret<String>>,
+    /// The provider's discovery document: a URL that ends with `/.well-known/openid-configuration`.
+    pub(super) discovery: String,
+    /// What is asked of the provider, between blanks.
+    #[serde(default = "openid")]
+    pub(super) scope: String,
+    /// Only takes tokens that the client brings, as `Authorization: Bearer`, and never sends a browser to the provider.
+    #[serde(default)]
+    pub(super) bearer_only: bool,
+    /// The browser's session. Needed unless `bearer_only` is on.
+    pub(super) session: Option<SessionConfig>,
+    /// The realm that the answer 401 names.
+    #[serde(default = "realm")]
+    pub(super) realm: String,
+    /// Where the provider sends the browser back to: a URL, or a path of this host. By default the requested path with `/.apisix/redirect` behind it.
+    pub(super) redirect_uri: Option<String>,
+    /// The path that ends the session.
+    #[serde(default = "logout_path")]
+    pub(super) logout_path: String,
+    /// Where the browser goes after the session's end.
+    pub(super) post_logout_redirect_uri: Option<String>,
+    /// What becomes of a request without a session: `auth` sends the browser to the provider, `deny` answers 401, `pass` lets it on as nobody.
+    #[serde(default)]
+    pub(super) unauth_action: UnauthAction,
+    /// Where tokens are judged by the provider (RFC 7662); by default what discovery says.
+    pub(super) introspection_endpoint: Option<String>,
+    /// How the gateway names itself there.
+    #[serde(default)]
+    pub(super) introspection_endpoint_auth_method: AuthMethod,
+    /// How the gateway names itself where it gets tokens; by default what discovery says.
+    pub(super) token_endpoint_auth_method: Option<AuthMethod>,
+    /// Seconds for which the provider's judgement of a token is believed, at most until the token ends. 0 asks at every request.
+    #[serde(default = "number::<0>")]
+    pub(super) introspection_interval: u64,
+    /// The public key that tokens are signed with, as PEM.
+    pub(super) public_key: Option<String>,
+    /// Verifies tokens by the keys that the provider publishes.
+    #[serde(default)]
+    pub(super) use_jwks: bool,
+    /// The one algorithm that tokens may be signed with. By default any that the provider's public keys allow; `HS256` and its kin, which are verified by
+    /// `client_secret`, only where they stand here.
+    pub(super) token_signing_alg_values_expected: Option<crate::jose::algorithm::Algorithm>,
+    /// Proves with PKCE (RFC 7636, S256) that who began a login also ends it.
+    #[serde(default)]
+    pub(super) use_pkce: bool,
+    /// Scopes that a token has to have; one that lacks some is answered 403.
+    pub(super) required_scopes: Option<Vec<String>>,
+    /// Further rules for a token's claims.
+    pub(super) claim_validator: Option<ClaimValidator>,
+    /// A JSON schema for what is known of a user: an object with `user`, `access_token` and `id_token`.
+    pub(super) claim_schema: Option<Map<String, Value>>,
+    /// Gives the upstream the access token.
+    #[serde(default = "yes")]
+    pub(super) set_access_token_header: bool,
+    /// Gives it as `Authorization: Bearer` instead of `X-Access-Token`.
+    #[serde(default)]
+    pub(super) access_token_in_authorization_header: bool,
+    /// Gives the upstream the id token's claims in `X-ID-Token`, as JSON in base64.
+    #[serde(default = "yes")]
+    pub(super) set_id_token_header: bool,
+    /// Gives the upstream the id token itself in `X-Raw-ID-Token`.
+    #[serde(default)]
+    pub(super) set_raw_id_token_header: bool,
+    /// Gives the upstream what is known of the user in `X-Userinfo`, as JSON in base64.
+    #[serde(default = "yes")]
+    pub(super) set_userinfo_header: bool,
+    /// Gives the upstream the refresh token in `X-Refresh-Token`.
+    #[serde(default)]
+    pub(super) set_refresh_token_header: bool,
+    /// Whether the provider's certificate is verified.
+    #[serde(default = "yes")]
+    pub(super) ssl_verify: bool,
+    /// Seconds for each call to the provider, at least 1.
+    #[serde(default = "number::<3>")]
+    #[schemars(range(min = 1))]
+    pub(super) timeout: u64,
+    /// Further arguments of the URL that the browser is sent to.
+    pub(super) authorization_params: Option<BTreeMap<String, String>>,
+    /// Gets a new access token when the old one ends, as long as there is a refresh token.
+    #[serde(default = "yes")]
+    pub(super) renew_access_token_on_expiry: bool,
+    /// Seconds that an access token is taken to live where the provider doesn't say it, at least 1.
+    #[schemars(range(min = 1))]
+    pub(super) access_token_expires_in: Option<u64>,
+    /// Seconds by which an access token is renewed before its end.
+    #[serde(default = "number::<0>")]
+    pub(super) access_token_expires_leeway: u64,
+    /// Accepted for APISIX's sake: a nonce is always sent and always compared.
+    #[serde(default)]
+    #[expect(dead_code, reason = "a nonce costs nothing")]
+    use_nonce: bool,
+    /// Accepted for APISIX's sake: a signature that can't be verified is always refused.
+    #[serde(default = "yes")]
+    #[expect(dead_code, reason = "unverified tokens are never taken")]
+    accept_unsupported_alg: bool,
+    /// Has to be false: a token without a signature is never taken.
+    #[serde(default)]
+    pub(super) accept_none_alg: bool,
+    /// Seconds by which the provider's clock may differ.
+    #[serde(default = "number::<120>")]
+    pub(super) iat_slack: u64,
+    /// Seconds for which discovery document and published keys are kept, at least 1. Keys are asked for earlier when a token names an unknown one.
+    #[serde(default = "number::<86400>")]
+    #[schemars(range(min = 1))]
+    pub(super) jwk_expires_in: u64,
+    /// Of Usher: allows plain http to a provider that isn't on this machine. Secrets and tokens are then sent in the clear.
+    #[serde(default)]
+    pub(super) allow_plain_http: bool,
+    /// Not supported by this version.
+    proxy_opts: Option<Value>,
+    /// Not supported by this version.
+    par: Option<Value>,
+    /// Not supported by this version.
+    dpop: Option<Value>,
+    /// Not supported by this version.
+    client_rsa_private_key: Option<Secret<String>>,
+}
+
+fn openid() -> String {
+    "openid".to_owned()
+}
+
+fn realm() -> String {
+    "apisix".to_owned()
+}
+
+fn logout_path() -> String {
+    "/logout".to_owned()
+}
+
+/// What becomes of a request without a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum UnauthAction {
+    #[default]
+    Auth,
+    Deny,
+    Pass,
+}
+
+/// How the gateway proves to the provider who it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum AuthMethod {
+    #[default]
+    ClientSecretBasic,
+    ClientSecretPost,
+}
+
+/// The browser's session: everything in one encrypted cookie.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct SessionConfig {
+    /// The secret that the cookie is encrypted with, at least 16 characters; sealed in the store. All gateways of one site need the same.
+    #[schemars(length(min = 16))]
+    pub(super) secret: Secret<String>,
+    /// Older names of the same.
+    pub(super) cookie: Option<OldCookie>,
+    /// The cookie's name.
+    #[serde(default = "cookie_name")]
+    pub(super) cookie_name: String,
+    /// The path that the cookie is sent to.
+    #[serde(default = "cookie_path")]
+    pub(super) cookie_path: String,
+    /// The domain that the cookie is sent to; by default the host alone.
+    pub(super) cookie_domain: Option<String>,
+    /// Keeps the cookie from scripts.
+    #[serde(default = "yes")]
+    pub(super) cookie_http_only: bool,
+    /// Keeps the cookie to https. By default it is where the browser came over https, or is sent back to an https URL.
+    pub(super) cookie_secure: Option<bool>,
+    /// Whether other sites' pages make the browser send it.
+    #[serde(default)]
+    pub(super) cookie_same_site: SameSite,
+    /// Seconds without a request after which the session ends; 0 is never.
+    #[serde(default = "number::<900>")]
+    pub(super) idling_timeout: u64,
+    /// Seconds after which the cookie is made anew; 0 is never.
+    #[serde(default = "number::<3600>")]
+    pub(super) rolling_timeout: u64,
+    /// Seconds after which the session ends in any case; 0 is never.
+    #[serde(default = "number::<86400>")]
+    pub(super) absolute_timeout: u64,
+    /// Where the session is kept. This version of Usher keeps it in the cookie.
+    #[serde(default)]
+    pub(super) storage: Storage,
+}
+
+/// An older way to write `absolute_timeout`.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct OldCookie {
+    /// Seconds after which the session ends in any case.
+    pub(super) lifetime: Option<u64>,
+}
+
+/// Whether other sites' pages make the browser send a cookie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(super) enum SameSite {
+    Strict,
+    #[default]
+    Lax,
+    None,
+}
+
+/// Where sessions are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Storage {
+    #[default]
+    Cookie,
+    Redis,
+}
+
+fn cookie_name() -> String {
+    "session".to_owned()
+}
+
+fn cookie_path() -> String {
+    "/".to_owned()
+}
+
+/// Further rules for a token's claims.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct ClaimValidator {
+    /// Whose tokens are taken.
+    pub(super) issuer: Option<Issuer>,
+    /// For whom tokens have to be made.
+    pub(super) audience: Option<Audience>,
+}
+
+/// Whose tokens are taken.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Issuer {
+    /// Issuers; by default the one that discovery names.
+    pub(super) valid_issuers: Option<Vec<String>>,
+}
+
+/// For whom tokens have to be made.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Audience {
+    /// The claim that says it.
+    #[serde(default = "aud")]
+    pub(super) claim: String,
+    /// Whether it has to be there.
+    #[serde(default)]
+    pub(super) required: bool,
+    /// Whether it has to name `client_id`.
+    #[serde(default)]
+    pub(super) match_with_client_id: bool,
+}
+
+fn aud() -> String {
+    "aud".to_owned()
+}
+
+impl Config {
+    /// Checks what a schema can't say.
+    ///
+    /// # Errors
+    /// The member that can't be used.
+    pub(super) fn check(&self, env: &Env<'_>) -> Result<(), BuildError> {
+        let refused = |sentence: &str| Err(BuildError::new(sentence));
+        let gaps = [
+            ("proxy_opts", self.proxy_opts.is_some()),
+            ("par", self.par.is_some()),
+            ("dpop", self.dpop.is_some()),
+            ("client_rsa_private_key", self.client_rsa_private_key.is_some()),
+        ];
+        if let Some((member, _)) = gaps.iter().find(|(_, there)| *there) {
+            return Err(BuildError::new(format!(
+                "property \"{member}\" validation failed: it is not supported by this version of Usher; remove it"
+            )));
+        }
+        if self.accept_none_alg {
+            return refused(
+                "property \"accept_none_alg\" validation failed: a token without a signature is never taken; remove it",
+            );
+        }
+        let verifies_alone = self.bearer_only && (self.public_key.is_some() || self.use_jwks);
+        if self.client_secret.is_none() && !verifies_alone && !self.use_pkce {
+            return refused("property \"client_secret\" is required");
+        }
+        match &self.session {
+            None if !self.bearer_only => {
+                return refused("property \"session.secret\" is required when \"bearer_only\" is false");
+            }
+            Some(session) if session.storage == Storage::Redis => {
+                return refused(
+                    "property \"session\" validation failed: storage redis is not supported by this version of Usher; sessions are kept in the cookie",
+                );
+            }
+            _ => {}
+        }
+        callee::check_confidential("discovery", &self.discovery, self.allow_plain_http, env)?;
+        if let Some(endpoint) = &self.introspection_endpoint {
+            callee::check_confidential("introspection_endpoint", endpoint, self.allow_plain_http, env)?;
+        }
+        let mut probe = Head::empty();
+        let texts = [
+            ("realm", Some(&self.realm)),
+            ("redirect_uri", self.redirect_uri.as_ref()),
+            ("post_logout_redirect_uri", self.post_logout_redirect_uri.as_ref()),
+        ];
+        for (member, text) in texts {
+            if text.is_some_and(|text| probe.set("x", text).is_err()) {
+                return Err(BuildError::new(format!(
+                    "property \"{member}\" validation failed: control characters can't be sent in a header"
+                )));
+            }
+        }
+        if let Some(uri) = &self.redirect_uri
+            && !uri.starts_with('/')
+            && authority(uri).is_err()
+        {
+            return Err(BuildError::new(format!(
+                "property \"redirect_uri\" validation failed: {uri:?} is neither an http(s) URL nor a path"
+            )));
+        }
+        Ok(())
+    }
+}

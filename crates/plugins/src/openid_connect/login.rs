@@ -1,0 +1,320 @@
+//! The login in a browser: away to the provider, back with a code, and the code for tokens (OpenID Connect Core 1.0, section 3.1).
+//!
+//! What a login began with waits in an encrypted cookie of the browser that began it: nobody can end a login in another's browser. Each state is
+//! taken once.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::rand;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use usher_pipeline::exchange::Exchange;
+use usher_pipeline::reply::Reply;
+
+use super::OpenidConnect;
+use super::config::AuthMethod;
+use super::cookie::{Cookies, LOGIN};
+use super::provider::{Metadata, Trouble};
+use super::session::Session;
+use crate::alike::alike;
+use crate::form;
+use crate::jose::token::{Token, encode};
+
+/// How long a login may take, in seconds.
+const LOGIN_SECONDS: u64 = 600;
+/// How many logins of one browser may be under way; the next takes the place of an older one.
+const SLOTS: u8 = 8;
+/// What stands behind the requested path where no `redirect_uri` is given.
+pub(super) const REDIRECT_SUFFIX: &str = "/.apisix/redirect";
+
+/// What a login began with.
+#[derive(Serialize, Deserialize)]
+struct Begun {
+    state: String,
+    nonce: String,
+    verifier: Option<String>,
+    target: String,
+    redirect_uri: String,
+    made: u64,
+}
+
+impl OpenidConnect {
+    /// Sends the browser to the provider.
+    ///
+    /// # Errors
+    /// The provider can't be asked.
+    pub(super) async fn begin(&self, exchange: &Exchange, cookies: &Cookies) -> Result<Reply, Trouble> {
+        let metadata = self.provider.metadata(exchange.worker()).await?;
+        let no_endpoint = || Trouble("the provider has no authorization_endpoint".to_owned());
+        let endpoint = metadata.authorization_endpoint.as_deref().ok_or_else(no_endpoint)?;
+        let redirect_uri = self.redirect_uri(exchange);
+        let request = &exchange.request;
+        let target = match request.original_query() {
+            Some(query) => format!("{}?{query}", request.original_path()),
+            None => request.original_path().to_owned(),
+        };
+        let random = || {
+            let mut bytes = [0; 32];
+            rand::fill(&mut bytes).map_err(|_| Trouble("no random bytes".to_owned()))?;
+            Ok::<String, Trouble>(encode(bytes))
+        };
+        let begun = Begun {
+            state: random()?,
+            nonce: random()?,
+            verifier: self.config.use_pkce.then(random).transpose()?,
+            target: local(&target),
+            redirect_uri,
+            made: exchange.worker().unix_ms() / 1000,
+        };
+        let challenge = begun.verifier.as_ref().map(|verifier| encode(digest(&SHA256, verifier.as_bytes())));
+        let mut arguments = vec![
+            ("response_type", "code"),
+            ("client_id", &self.config.client_id),
+            ("scope", &self.config.scope),
+            ("redirect_uri", &begun.redirect_uri),
+            ("state", &begun.state),
+            ("nonce", &begun.nonce),
+        ];
+        if let Some(challenge) = &challenge {
+            arguments.extend([("code_challenge", challenge.as_str()), ("code_challenge_method", "S256")]);
+        }
+        let more = self.config.authorization_params.iter().flatten();
+        arguments.extend(more.map(|(name, value)| (name.as_str(), value.as_str())));
+        let joint = if endpoint.contains('?') { '&' } else { '?' };
+        let location = format!("{endpoint}{joint}{}", form::encode(arguments));
+        let sealed =
+            cookies.seal("login", &begun).ok_or_else(|| Trouble("no cookie could be made".to_owned()))?;
+        let mut reply = Reply::new(302).with("Location", location).with("Cache-Control", "no-store");
+        cookies.set(
+            &mut reply.head,
+            &login_cookie(cookies, &begun.state),
+            &sealed,
+            Some(LOGIN_SECONDS),
+            self.is_secure(exchange),
+        );
+        Ok(reply)
+    }
+
+    /// Whether this request is the provider's way back.
+    pub(super) fn is_callback(&self, exchange: &Exchange) -> bool {
+        let path = exchange.request.original_path();
+        match &self.config.redirect_uri {
+            None => path.ends_with(REDIRECT_SUFFIX),
+            Some(uri) if uri.starts_with('/') => path == uri.split('?').next().unwrap_or_default(),
+            Some(uri) => {
+                let rest = uri.split_once("://").map_or("", |(_, rest)| rest);
+                let own = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/");
+                path == own.split(['?', '#']).next().unwrap_or_default()
+            }
+        }
+    }
+
+    /// Ends a login: takes the code, and gives the browser its session. Whatever doesn't fit is answered 401.
+    ///
+    /// # Errors
+    /// The provider can't be asked.
+    pub(super) async fn end(&self, exchange: &Exchange, cookies: &Cookies) -> Result<Reply, Trouble> {
+        let refused = |reason: &'static str| {
+            tracing::warn!(reason, "a login was refused");
+            Ok(self.unauthorized(None))
+        };
+        let now = exchange.worker().unix_ms() / 1000;
+        let query = exchange.request.original_query().unwrap_or_default();
+        let Some(state) = form::value(query, "state").filter(|state| !state.is_empty()) else {
+            return refused("it names no state");
+        };
+        let name = login_cookie(cookies, &state);
+        let begun = exchange.request.cookie(&name).and_then(|sealed| cookies.open::<Begun>("login", sealed));
+        let Some(begun) = begun.filter(|begun| alike(begun.state.as_bytes(), state.as_bytes())) else {
+            return refused("this browser began no such login");
+        };
+        if now.saturating_sub(begun.made) > LOGIN_SECONDS {
+            return refused("it took too long");
+        }
+        if !self.used.entry(begun.state.clone()).or_insert(()).is_fresh() {
+            return refused("its state was used before");
+        }
+        if form::value(query, "error").is_some() {
+            return refused("the provider refused it");
+        }
+        let Some(code) = form::value(query, "code").filter(|code| !code.is_empty()) else {
+            return refused("it brings no code");
+        };
+        let metadata = self.provider.metadata(exchange.worker()).await?;
+        // RFC 9207: where the provider says who it is, that has to be the one that was asked.
+        if form::value(query, "iss").is_some_and(|issuer| issuer != metadata.issuer) {
+            return refused("it comes from another issuer");
+        }
+        let tokens = self.exchange_code(exchange, &metadata, &begun, &code).await?;
+        let session = match self.session_from(exchange, &metadata, &tokens, &begun.nonce).await {
+            Ok(session) => session,
+            Err(reason) => {
+                tracing::warn!(reason, "a login was refused");
+                return Ok(self.unauthorized(None));
+            }
+        };
+        let mut reply =
+            Reply::new(302).with("Location", local(&begun.target)).with("Cache-Control", "no-store");
+        let secure = self.is_secure(exchange);
+        cookies.set(&mut reply.head, &name, "", Some(0), secure);
+        let sealed = cookies.seal("session", &session).unwrap_or_default();
+        if sealed.is_empty() || !cookies.set_session(exchange, &mut reply.head, &sealed, secure) {
+            return Err(Trouble("the provider's tokens are too large for a cookie".to_owned()));
+        }
+        Ok(reply)
+    }
+
+    async fn exchange_code(
+        &self,
+        exchange: &Exchange,
+        metadata: &Metadata,
+        begun: &Begun,
+        code: &str,
+    ) -> Result<Map<String, Value>, Trouble> {
+        let mut form =
+            vec![("grant_type", "authorization_code"), ("code", code), ("redirect_uri", &begun.redirect_uri)];
+        form.extend(begun.verifier.as_deref().map(|verifier| ("code_verifier", verifier)));
+        self.ask_for_tokens(exchange, metadata, &form).await
+    }
+
+    /// Asks the provider for tokens.
+    pub(super) async fn ask_for_tokens(
+        &self,
+        exchange: &Exchange,
+        metadata: &Metadata,
+        form: &[(&str, &str)],
+    ) -> Result<Map<String, Value>, Trouble> {
+        let no_endpoint = || Trouble("the provider has no token_endpoint".to_owned());
+        let endpoint = metadata.token_endpoint.as_deref().ok_or_else(no_endpoint)?;
+        let method = self.config.token_endpoint_auth_method.unwrap_or_else(|| {
+            let supported = metadata.token_endpoint_auth_methods_supported.as_deref().unwrap_or_default();
+            let takes = |name: &str| supported.iter().any(|known| known == name);
+            if takes("client_secret_post") && !takes("client_secret_basic") {
+                AuthMethod::ClientSecretPost
+            } else {
+                AuthMethod::ClientSecretBasic
+            }
+        });
+        self.post(exchange.worker(), endpoint, form, method).await
+    }
+
+    /// Makes a session of the provider's tokens, once the id token proved to be made for this client and this login.
+    async fn session_from(
+        &self,
+        exchange: &Exchange,
+        metadata: &Metadata,
+        tokens: &Map<String, Value>,
+        nonce: &str,
+    ) -> Result<Session, String> {
+        let worker = exchange.worker();
+        let text = |name: &str| tokens.get(name).and_then(Value::as_str).map(str::to_owned);
+        let id_token = text("id_token").ok_or("the provider gave no id token")?;
+        let token =
+            Token::parse(&id_token).map_err(|reason| format!("the id token can't be read: {reason}"))?;
+        self.check_signature(worker, &token).await?;
+        let claims = token.claims();
+        if claims.get("iss").and_then(Value::as_str) != Some(&metadata.issuer) {
+            return Err("the id token is another issuer's".to_owned());
+        }
+        self.check_times(worker, claims, true)?;
+        let id = self.config.client_id.as_str();
+        let is_meant = match claims.get("aud") {
+            Some(Value::String(audience)) => audience == id,
+            Some(Value::Array(list)) => list.iter().any(|one| one.as_str() == Some(id)),
+            _ => false,
+        };
+        let presenter = claims.get("azp");
+        if !is_meant || presenter.is_some_and(|presenter| presenter.as_str() != Some(id)) {
+            return Err("the id token is made for another client".to_owned());
+        }
+        let sent = claims.get("nonce").and_then(Value::as_str).unwrap_or_default();
+        if !alike(sent.as_bytes(), nonce.as_bytes()) {
+            return Err("the id token was made for another login".to_owned());
+        }
+        let subject = claims.get("sub").and_then(Value::as_str).filter(|subject| !subject.is_empty());
+        let subject = subject.ok_or("the id token names nobody")?.to_owned();
+        let access_token = text("access_token");
+        let user = self.user(exchange, metadata, access_token.as_deref(), &subject).await?;
+        let session = Session::begin(worker.unix_ms() / 1000, id_token.clone(), user)
+            .ok_or("no session could be made")?
+            .with_tokens(&self.config, worker.unix_ms() / 1000, tokens);
+        self.check_claims(&session)?;
+        Ok(session)
+    }
+
+    /// What the provider says of the user, where the upstream is to know it.
+    async fn user(
+        &self,
+        exchange: &Exchange,
+        metadata: &Metadata,
+        access_token: Option<&str>,
+        subject: &str,
+    ) -> Result<Option<Value>, String> {
+        let wanted = self.config.set_userinfo_header || self.claim_schema.is_some();
+        let (Some(endpoint), Some(token), true) = (&metadata.userinfo_endpoint, access_token, wanted) else {
+            return Ok(None);
+        };
+        let told = self.provider.get(exchange.worker(), endpoint, Some(token)).await;
+        let told = told.ok().and_then(|text| serde_json::from_slice::<Map<String, Value>>(&text).ok());
+        let Some(told) = told else {
+            tracing::warn!("the provider says nothing of a user");
+            return Ok(None);
+        };
+        if told.get("sub").and_then(Value::as_str) != Some(subject) {
+            return Err("the provider speaks of another user than its id token".to_owned());
+        }
+        Ok(Some(Value::Object(told)))
+    }
+
+    /// Where the provider sends the browser back to.
+    fn redirect_uri(&self, exchange: &Exchange) -> String {
+        let request = &exchange.request;
+        let here = |path: &str| {
+            let host = request.head.get_str("host").unwrap_or(request.host());
+            format!("{}://{host}{path}", request.scheme())
+        };
+        match &self.config.redirect_uri {
+            Some(uri) if uri.starts_with('/') => here(uri),
+            Some(uri) => uri.clone(),
+            None => here(&format!("{}{REDIRECT_SUFFIX}", request.original_path().trim_end_matches('/'))),
+        }
+    }
+
+    /// Whether cookies are kept to https.
+    pub(super) fn is_secure(&self, exchange: &Exchange) -> bool {
+        exchange.request.tls
+            || self.config.redirect_uri.as_ref().is_some_and(|uri| uri.starts_with("https://"))
+    }
+}
+
+fn login_cookie(cookies: &Cookies, state: &str) -> String {
+    let slot = state.bytes().fold(0_u8, u8::wrapping_add) % SLOTS;
+    format!("{}{LOGIN}{slot}", cookies.name)
+}
+
+/// A target on this very host: one that a browser would take for another host's becomes `/`.
+fn local(target: &str) -> String {
+    let is_local = target.starts_with('/')
+        && !target.starts_with("//")
+        && target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if is_local { target.to_owned() } else { "/".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::local;
+
+    #[test]
+    fn a_login_leads_nowhere_but_here() {
+        for (target, wanted) in [
+            ("/a?b=c", "/a?b=c"),
+            ("//evil.test/", "/"),
+            ("/\\evil.test", "/"),
+            ("https://evil.test", "/"),
+            ("https:evil.test", "/"),
+            ("/a\r\nX: y", "/"),
+            ("", "/"),
+        ] {
+            assert_eq!(local(target), wanted, "{target}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What clients, the provider and the upstream see of `openid-connect`.
+#![cfg(test)]
+
+mod bearer;
+mod login;
+mod standin;

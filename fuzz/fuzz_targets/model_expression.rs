@@ -1,0 +1,10 @@
+//! Any `vars` of a route.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    if let Err(error) = usher_fuzz::texts::expression(data) {
+        panic!("{error}");
+    }
+});
