@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -32,6 +32,10 @@ const MAX_RECORD: u32 = 4 << 20;
 pub(super) struct Folder {
     path: PathBuf,
     levels: Vec<usize>,
+    /// What the names of this process' files say, so that the reader of what earlier ones left takes up none of them: two owners of one file would
+    /// take it away from each other.
+    own: u32,
+    finished: AtomicU32,
     /// The process is about to end: what is there stays.
     leaving: Arc<AtomicBool>,
 }
@@ -39,7 +43,7 @@ pub(super) struct Folder {
 impl Folder {
     /// `levels`: how many hexadecimal digits name the folders in it, as nginx has them (`1:2`).
     pub(super) fn new(path: PathBuf, levels: Vec<usize>) -> Self {
-        Self { path, levels, leaving: Arc::default() }
+        Self { path, levels, own: fastrand::u32(..), finished: AtomicU32::new(0), leaving: Arc::default() }
     }
 
     /// Everything that is there from now on stays there.
@@ -111,7 +115,8 @@ impl Folder {
         writing.file.flush()?;
         let (folder, name) = self.place(key);
         fs::create_dir_all(&folder)?;
-        let path = folder.join(format!("{name}-{:016x}", fastrand::u64(..)));
+        let number = self.finished.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("{name}-{:08x}{number:08x}", self.own));
         fs::rename(&writing.path, &path)?;
         Ok(Stay { path, length, sum, leaving: Arc::clone(&self.leaving) })
     }
@@ -133,7 +138,7 @@ impl Folder {
         let _ = fs::remove_dir_all(self.unfinished());
     }
 
-    /// Looks at everything that is there, and drops what can't be used.
+    /// Looks at everything that earlier processes left, and drops what can't be used.
     pub(super) fn read(&self, mut found: impl FnMut(Vec<u8>, Record, Stay)) {
         let mut folders = vec![self.path.clone()];
         while let Some(folder) = folders.pop() {
@@ -144,7 +149,7 @@ impl Folder {
                 let path = entry.path();
                 match entry.file_type() {
                     Ok(kind) if kind.is_dir() => folders.push(path),
-                    Ok(kind) if kind.is_file() && is_ours(&path) => match self.read_one(&path) {
+                    Ok(kind) if kind.is_file() && self.is_left_over(&path) => match self.read_one(&path) {
                         Ok((key, record, stay)) => found(key, record, stay),
                         Err(error) => {
                             tracing::warn!(path = %path.display(), %error, "dropped a damaged file of the cache");
@@ -156,6 +161,13 @@ impl Folder {
                 }
             }
         }
+    }
+
+    /// Whether a file is one of a cache's, and not of this process.
+    fn is_left_over(&self, path: &Path) -> bool {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let own = format!("{:08x}", self.own);
+        is_ours(&name) && name.split_once('-').is_some_and(|(_, one)| !one.starts_with(&own))
     }
 
     fn read_one(&self, path: &Path) -> io::Result<(Vec<u8>, Record, Stay)> {
@@ -190,8 +202,7 @@ impl Folder {
 }
 
 /// 32 hexadecimal digits, a hyphen, and 16 more.
-fn is_ours(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+fn is_ours(name: &str) -> bool {
     let parts = name.split_once('-').filter(|(key, one)| key.len() == 32 && one.len() == 16);
     parts.is_some_and(|(key, one)| key.bytes().chain(one.bytes()).all(|byte| byte.is_ascii_hexdigit()))
 }

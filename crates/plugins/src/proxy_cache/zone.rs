@@ -241,6 +241,7 @@ mod tests {
     use usher_http1::head::Head;
 
     use super::Zone;
+    use crate::proxy_cache::disk::Folder;
     use crate::proxy_cache::entry::{Kept, Kind, Stored};
 
     fn stored(size: usize, now: Instant) -> Stored {
@@ -282,6 +283,24 @@ mod tests {
         zone.note_unkept(b"k", now);
         assert!(zone.get(b"k").is_some_and(|resource| resource.is_unkept(now)));
         assert!(!zone.purge(b"k"), "a note is no answer");
+    }
+
+    #[test]
+    fn the_reader_of_what_earlier_processes_left_takes_nothing_of_this_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let zone = || Zone::on_disk(1 << 20, 1 << 20, Some(Folder::new(folder.path().into(), vec![1, 2])));
+        let found = |zone: &Zone| {
+            let mut found = 0;
+            zone.disk.as_ref().unwrap().folder.as_ref().unwrap().read(|_, _, _| found += 1);
+            found
+        };
+        let first = zone();
+        let writing = first.begin_file().unwrap().unwrap();
+        let stay = first.finish_file(writing, b"k", &stored(0, Instant::now())).unwrap();
+        assert_eq!(found(&first), 0);
+        assert!(stay.body().is_ok(), "it was taken away");
+        drop(first);
+        assert_eq!(found(&zone()), 1, "the next process takes it up");
     }
 
     #[test]

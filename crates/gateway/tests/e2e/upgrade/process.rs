@@ -90,8 +90,11 @@ impl Handed {
         self.folder.path().join("data")
     }
 
+    /// All whole lines so far: the last one may be on its way.
     pub(super) fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+        let mut text = std::fs::read_to_string(self.folder.path().join("log")).unwrap();
+        text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+        text
     }
 
     /// The process that serves.
