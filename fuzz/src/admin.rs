@@ -1,8 +1,6 @@
 //! What must hold of any requests to the Admin API, whatever their bodies, PATCH paths, ids and filters: used by the fuzz target, and by a test
 //! that replays its corpus on the stable compiler.
 
-use std::any::Any;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +8,14 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use serde_json::{Map, Value};
+use serde_json::Map;
 use tower::ServiceExt as _;
 use usher_admin::http::{HttpOptions, router};
 use usher_admin::keys::{Keys, ephemeral_keyring};
 use usher_admin::service::{Parts, Rules, Service};
 use usher_model::compat::Compat;
-use usher_model::live::{Explanation, Live, NotInForce, Problem, RouteTraffic, Sketch};
-use usher_pipeline::env::{Process, Target, Targets};
+use usher_model::live::{Live, NotInForce};
+use usher_pipeline::env::{AnyTarget, Process};
 use usher_pipeline::registry::Registry;
 use usher_store::memory::Memory;
 
@@ -37,36 +35,6 @@ impl Live for Still {
     fn wait_in_force(&self, _: u64, _: Duration) -> BoxFuture<'_, Result<(), NotInForce>> {
         async { Ok(()) }.boxed()
     }
-
-    fn problems(&self) -> Vec<Problem> {
-        Vec::new()
-    }
-
-    fn explain(&self, _: &Sketch) -> Explanation {
-        Explanation::default()
-    }
-
-    fn traffic(&self, _: usize) -> Vec<RouteTraffic> {
-        Vec::new()
-    }
-
-    fn listeners(&self) -> Vec<SocketAddr> {
-        Vec::new()
-    }
-}
-
-struct Anything;
-
-impl Target for Anything {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-impl Targets for Anything {
-    fn target(&self, _: &str, _: &Value, _: Compat) -> Result<Arc<dyn Target>, String> {
-        Ok(Arc::new(Self))
-    }
 }
 
 /// Requests, one behind the other: `METHOD /path?query` on a line, the body on those below, and a line `---` between two.
@@ -84,7 +52,7 @@ pub fn requests(data: &[u8]) -> Result<(), String> {
             store: Arc::new(Memory::new()),
             live: Arc::new(Still),
             registry: Arc::new(Registry::new(usher_plugins::all())),
-            process: Arc::new(Process::new(Map::new(), Compat::NONE, Box::new(Anything))),
+            process: Arc::new(Process::new(Map::new(), Compat::NONE, Box::new(AnyTarget))),
             keyring: Arc::new(ephemeral_keyring().map_err(|error| error.to_string())?),
             rules: Rules { probe_nodes: false, ..Rules::default() },
         };

@@ -9,6 +9,13 @@ const NEXTEST: (&str, &str) = ("0.9.151", "0.9.");
 /// cargo-deny.
 const DENY: (&str, &str) = ("0.20.2", "0.20.");
 
+/// cargo-fuzz.
+const FUZZ: (&str, &str) = ("0.13.2", "0.13.");
+/// cargo-deb.
+const DEB: (&str, &str) = ("3.8.0", "3.");
+/// mdBook.
+const MDBOOK: (&str, &str) = ("0.5.4", "0.5.");
+
 /// Debian's packages that tests use, each with a program it brings.
 const PACKAGES: &[(&str, &str)] = &[
     ("curl", "curl"),
@@ -87,6 +94,42 @@ fn ensure_console() -> anyhow::Result<()> {
 /// It can't be installed.
 pub(crate) fn ensure_nextest() -> anyhow::Result<()> {
     ensure_cargo_tool("cargo-nextest", &["nextest", "--version"], NEXTEST)
+}
+
+/// Installs cargo-fuzz if it is missing.
+///
+/// # Errors
+/// It can't be installed.
+pub(crate) fn ensure_cargo_fuzz() -> anyhow::Result<()> {
+    ensure_cargo_tool("cargo-fuzz", &["fuzz", "--version"], FUZZ)
+}
+
+/// Installs cargo-deb if it is missing.
+///
+/// # Errors
+/// It can't be installed.
+pub(crate) fn ensure_cargo_deb() -> anyhow::Result<()> {
+    ensure_cargo_tool("cargo-deb", &["deb", "--version"], DEB)
+}
+
+/// Installs mdBook if it is missing: without what serves and watches, which are most of its parts.
+///
+/// # Errors
+/// It can't be installed.
+pub(crate) fn ensure_mdbook() -> anyhow::Result<()> {
+    let (pinned, line) = MDBOOK;
+    let found = output("mdbook", &["--version"]);
+    if let Some(version) = found.as_deref().map(|text| text.trim().trim_start_matches("mdbook v"))
+        && version.starts_with(line)
+    {
+        return say(&format!("mdbook {version} is there"));
+    }
+    say(&format!("installing mdbook {pinned}; this takes a few minutes, once"))?;
+    let name = format!("mdbook@{pinned}");
+    run(&mut command(
+        "cargo",
+        &["install", "--locked", "--quiet", "--no-default-features", "--features", "search", &name],
+    ))
 }
 
 /// Installs Debian packages whose program is missing; services are not started.

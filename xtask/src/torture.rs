@@ -18,6 +18,7 @@ const HELP: &str = "usage: cargo xtask torture [--images N] [PART...]
   inputs   what the fuzz targets check, with 2000 changed ones of each input of their corpora
   upgrades 20 upgrades of a running server under clients of every kind: none may fail
   servers  20000 mutated requests to nginx, HAProxy, Python and Node behind it: none may be read differently
+  api      what our OpenAPI documents promise, asked by 200 requests of each kind (needs schemathesis of Python)
   speed    how many routes a second the embedded store takes, in sets and one by one
 ";
 
@@ -46,6 +47,12 @@ const PARTS: &[Part] = &[
         variable: ("USHER_TORTURE_IMAGES", None),
     },
     Part {
+        name: "etcd",
+        packages: &["usher-store"],
+        filter: "test(three_members_in_trouble_lose_nothing)",
+        variable: ("USHER_TORTURE_FAULTS", Some("300")),
+    },
+    Part {
         name: "kill",
         packages: &["usher-store"],
         filter: "binary(kill)",
@@ -68,6 +75,12 @@ const PARTS: &[Part] = &[
         packages: &["usher-gateway"],
         filter: "test(servers_of_others)",
         variable: ("USHER_TORTURE_MUTATIONS", Some("20000")),
+    },
+    Part {
+        name: "api",
+        packages: &["usher-gateway"],
+        filter: "test(is_one_of_its_document)",
+        variable: ("USHER_TORTURE_EXAMPLES", Some("200")),
     },
     Part {
         name: "speed",
@@ -130,5 +143,24 @@ impl Part {
         let began = Instant::now();
         run_command(command("cargo", &words).args(["-E", self.filter]).env(variable, value))?;
         say(&format!("=== {}: held for {:.0} s", self.name, began.elapsed().as_secs_f64()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HELP, PARTS};
+
+    #[test]
+    fn the_help_tells_of_every_part_and_of_no_other() {
+        let mut told: Vec<&str> = HELP
+            .lines()
+            .skip_while(|line| !line.contains("where none is named"))
+            .skip(1)
+            .filter_map(|line| line.split_whitespace().next())
+            .collect();
+        let mut parts: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
+        told.sort_unstable();
+        parts.sort_unstable();
+        assert_eq!(told, parts);
     }
 }

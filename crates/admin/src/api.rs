@@ -10,6 +10,7 @@ mod attempt;
 mod audit;
 mod backup;
 mod body;
+mod calls;
 mod chat;
 mod curl;
 mod endpoint;
@@ -23,6 +24,7 @@ mod keyring;
 mod manual;
 mod names;
 mod objects;
+mod oidc;
 mod openapi;
 mod paths;
 mod plans;
@@ -46,7 +48,9 @@ use axum::routing::any;
 use tower_http::catch_panic::CatchPanicLayer;
 use usher_model::secret::Secret;
 
+use crate::http::front;
 use crate::keys::Keys;
+use crate::oidc::Oidc;
 use crate::service::Service;
 use crate::talk::Talk;
 use endpoint::{Call, Endpoint, Entrance, Visit};
@@ -60,17 +64,24 @@ pub const BASE: &str = "/usher/v1";
 /// The manual's page on a plugin, by its name, in Markdown.
 pub type Pages = fn(&str) -> Option<&'static str>;
 
-/// The paths of this API. `keys` are the admin keys it takes beside tokens; `None` where no key is asked for, and everybody is an admin. With the
-/// code, the first user can be made as long as there is none. `talk` is the built-in chat; `None` where there is none.
-/// `pages` are the manual's pages on plugins.
-pub fn router(
-    service: Arc<Service>,
-    keys: Option<Keys>,
-    code: Option<Secret<String>>,
-    talk: Option<Arc<dyn Talk>>,
-    pages: Pages,
-) -> Router {
-    let doorkeeper = Arc::new(Doorkeeper::new(keys, code));
+/// What the paths of this API stand on.
+pub struct ApiOptions {
+    /// The admin keys that are taken beside tokens; `None` where no key is asked for, and everybody is an admin.
+    pub keys: Option<Keys>,
+    /// The code with which the first user can be made as long as there is none.
+    pub code: Option<Secret<String>>,
+    /// The provider that people may log in with, where there is one.
+    pub oidc: Option<Arc<Oidc>>,
+    /// The built-in chat, where there is one.
+    pub talk: Option<Arc<dyn Talk>>,
+    /// The manual's pages on plugins.
+    pub pages: Pages,
+}
+
+/// The paths of this API.
+pub fn router(service: Arc<Service>, options: ApiOptions) -> Router {
+    let ApiOptions { keys, code, oidc, talk, pages } = options;
+    let doorkeeper = Arc::new(Doorkeeper::new(keys, code, oidc));
     let api = Api { service, doorkeeper, table: table::all(), talk, pages };
     Router::new()
         .route(BASE, any(serve))
@@ -121,6 +132,7 @@ impl Api {
                     service: Arc::clone(&self.service),
                     doorkeeper: Arc::clone(&self.doorkeeper),
                     headers: head.headers.clone(),
+                    host: front::host(&head.uri, &head.headers),
                     peer: entrance::peer(head),
                     given: body.read(&head.headers, endpoint.most_bytes).await?,
                 };

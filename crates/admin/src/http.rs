@@ -45,6 +45,7 @@ use usher_model::kind::{Key, Kind};
 
 pub use options::{Envelopes, Form, HttpOptions};
 
+use crate::api::ApiOptions;
 use crate::keys::Guesses;
 use crate::service::Service;
 use answer::Answer;
@@ -59,22 +60,39 @@ use turns::Turns;
 
 /// The Admin API for a port of its own.
 pub fn router(service: Arc<Service>, options: HttpOptions) -> Router {
+    routers(service, options).port
+}
+
+/// What one Admin API is made of.
+pub struct Routers {
+    /// Everything, for a port of its own.
+    pub port: Router,
+    /// The service API and the console beside it, with the same sessions, for another port whose hosts and pages somebody else judges. Who may connect
+    /// at all is judged here; where no key is asked for, there is nothing.
+    pub console: Router,
+}
+
+/// The Admin API for a port of its own, and what of it may stand on another.
+pub fn routers(service: Arc<Service>, options: HttpOptions) -> Routers {
     let front = Arc::new(Front::of(&options));
-    let HttpOptions { keys, key_required, compat, form, setup_code, beside, talk, pages, .. } = options;
+    let HttpOptions { keys, key_required, compat, form, setup_code, oidc, beside, talk, pages, .. } = options;
     let given = key_required.then(|| keys.clone());
-    let api = crate::api::router(Arc::clone(&service), given, setup_code, talk, pages);
+    let under = ApiOptions { keys: given, code: setup_code, oidc, talk, pages };
+    let api = crate::api::router(Arc::clone(&service), under);
     let access = if key_required {
         Access::Keys { keys, compat, guesses: Guesses::default() }
     } else {
         Access::everybody()
     };
-    Router::new()
+    let console = if key_required { api.clone().merge(beside.clone()) } else { Router::new() };
+    let port = Router::new()
         .fallback(serve)
         .with_state(Arc::new(Api::new(service, access, form, false)))
         .layer(CatchPanicLayer::custom(answer::panicked))
         .merge(api)
         .merge(beside)
-        .layer(middleware::from_fn_with_state(front, front::guard))
+        .layer(middleware::from_fn_with_state(Arc::clone(&front), front::guard));
+    Routers { port, console: console.layer(middleware::from_fn_with_state(front, front::admits)) }
 }
 
 /// The same paths for the chat port: everybody is this principal, and bodies have to say that they are JSON, which no foreign page can

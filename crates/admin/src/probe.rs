@@ -3,10 +3,12 @@
 //! The only address that it can reach is a listener of this gateway: a path, a host name or a redirect can't lead elsewhere. The gateway is told
 //! beforehand which connection the request comes by, so that it can say which way the request went.
 
+mod wanted;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use axum::http::header::{HeaderMap, HeaderName};
+use axum::http::header::HeaderMap;
 use axum::http::{Request, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -15,25 +17,14 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpSocket;
 use usher_model::live::{Live, Watched};
 
+pub use wanted::{BadHeader, Unsendable, Wanted, framing_headers};
+
 /// How long a request may take, the whole answer included.
 pub const WITHIN: Duration = Duration::from_secs(10);
 /// Bytes of an answer's head that are read.
 const MOST_HEAD: usize = 64 * 1024;
 /// How long the gateway may take to say which way a request went, once its answer is there.
 const TELLS_WITHIN: Duration = Duration::from_secs(1);
-
-/// Headers that say how a message is framed, which is ours to say.
-pub const FRAMING: [&str; 9] = [
-    "content-length",
-    "transfer-encoding",
-    "connection",
-    "upgrade",
-    "te",
-    "trailer",
-    "expect",
-    "keep-alive",
-    "proxy-connection",
-];
 
 /// What an answer has, as far as it was read.
 pub struct Seen {
@@ -66,12 +57,6 @@ pub enum ProbeError {
 #[must_use]
 pub fn address(live: &dyn Live) -> Option<SocketAddr> {
     live.listeners().into_iter().next().map(reachable)
-}
-
-/// Whether a header says how a message is framed.
-#[must_use]
-pub fn is_framing(name: &HeaderName) -> bool {
-    FRAMING.contains(&name.as_str())
 }
 
 /// Sends a request to a listener of this gateway, and reads at most `most` bytes of the answer's body.

@@ -9,7 +9,9 @@ mod approvals;
 mod attend;
 mod audit;
 mod backup;
+mod calls;
 mod check;
+mod clients;
 mod commit;
 mod consent;
 mod document;
@@ -46,6 +48,7 @@ mod wish;
 mod world;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -61,6 +64,8 @@ use usher_store::{Capabilities, Description, Health, Store, StoreError};
 pub use agents::Agents;
 pub use approvals::Waiting;
 pub use audit::{AuditAnchor, AuditEvent, AuditQuery, AuditRecord, AuditVerdict, AuditedChange};
+pub use calls::{CallOutcome, CallRecord, MadeCall};
+pub use clients::Client;
 pub use error::ServiceError;
 pub use journal::{Own, amend};
 pub use pages::{Keeps, Page, PageQuery};
@@ -74,6 +79,7 @@ pub use vault::{KeyringState, Resealed};
 
 use access::Kept;
 use audit::Bursts;
+use calls::Calls;
 use ends::End;
 use known::Known;
 use outside::Findings;
@@ -126,8 +132,12 @@ pub struct Rules {
     pub probe_nodes: bool,
     /// Where Usher listens beside the gateway, each with its name: for whoever looks whether all is well. Default none.
     pub sides: Vec<(&'static str, SocketAddr)>,
+    /// The folder that the calls of agents are recorded in; `None` keeps the newest in memory. Default none.
+    pub calls: Option<PathBuf>,
     /// The names of the admin keys: no token and no user may have one of them. Default none.
     pub taken_names: Vec<String>,
+    /// Where people open the console, without a slash at its end. Default `None`: it isn't known, or there is none.
+    pub console_url: Option<String>,
 }
 
 impl Default for Rules {
@@ -144,7 +154,9 @@ impl Default for Rules {
             stream_mode: false,
             probe_nodes: false,
             sides: Vec::new(),
+            calls: None,
             taken_names: Vec::new(),
+            console_url: None,
         }
     }
 }
@@ -161,6 +173,8 @@ pub struct Service {
     agents: Kept<agents::Switch>,
     hashing: Hashing,
     bursts: Bursts,
+    calls: Calls,
+    clients: clients::Clients,
     findings: Findings,
     turns: Turns,
 }
@@ -178,6 +192,7 @@ impl Service {
         let users = Kept::load(&parts.store).await?;
         let ends = Kept::load(&parts.store).await?;
         let agents = Kept::load(&parts.store).await?;
+        let calls = Calls::open(parts.rules.calls.as_deref());
         let service = Self {
             parts,
             vault,
@@ -189,6 +204,8 @@ impl Service {
             agents,
             hashing: Hashing::default(),
             bursts: Bursts::default(),
+            calls,
+            clients: clients::Clients::default(),
             findings: Findings::default(),
             turns: Turns::default(),
         };
@@ -259,7 +276,7 @@ impl Service {
     /// # Errors
     /// [`ServiceError::UnknownPlan`].
     pub fn find_plan(&self, who: &Principal, id: &str) -> Result<Plan, ServiceError> {
-        self.lock_plans().find(who, id).map(|(plan, _)| plan)
+        self.lock_plans().find(who, id)
     }
 
     /// Applies a plan. When it returns well, the change is durable and in force.

@@ -13,6 +13,7 @@ mod settings;
 mod turn;
 mod verify;
 
+use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
 use usher_model::secret::Secret;
@@ -24,18 +25,54 @@ use crate::model::Client;
 pub use crate::model::ModelError;
 use crate::plain;
 
+/// How a model is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelApi {
+    /// Chat completions, as OpenAI made them and nearly every server speaks them.
+    Completions,
+    /// OpenAI's responses.
+    Responses,
+    /// Anthropic's messages.
+    Messages,
+}
+
+impl FromStr for ModelApi {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "completions" => Ok(Self::Completions),
+            "responses" => Ok(Self::Responses),
+            "messages" => Ok(Self::Messages),
+            other => {
+                Err(format!("{other} is no way to ask a model; write completions, responses or messages"))
+            }
+        }
+    }
+}
+
 /// Which model answers, and where.
 #[derive(Clone, Debug)]
 pub struct ModelOptions {
-    /// An OpenAI-compatible endpoint. `/v1/chat/completions` is put behind an address without a path, `/chat/completions` behind one with a
-    /// path, and nothing behind one that ends so.
+    /// The endpoint. `/v1/chat/completions` (or `/v1/responses`, `/v1/messages`) is put behind an address without a path, the same without `/v1`
+    /// behind one with a path, and nothing behind one that ends so.
     pub base_url: String,
-    /// Sent as a bearer token; never shown or logged.
+    /// Sent as a bearer token, or as `x-api-key` with messages; never shown or logged.
     pub api_key: Option<Secret<String>>,
     /// The model's name there.
     pub model: String,
     /// Whether to ask for streams. Either form of answer is understood.
     pub stream: bool,
+    /// How it is asked. `None`: as the end of `base_url` says, by messages at `api.anthropic.com`, by chat completions elsewhere.
+    pub api: Option<ModelApi>,
+}
+
+impl ModelOptions {
+    /// How the model is asked.
+    #[must_use]
+    pub fn speaks(&self) -> ModelApi {
+        crate::model::spoken(self)
+    }
 }
 
 /// What happens while a sentence is worked on.

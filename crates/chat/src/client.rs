@@ -22,7 +22,7 @@ use usher_model::change::{Principal, Role};
 use self::consent::{Agreed, Consent, Handler};
 pub use self::error::ClientError;
 use crate::catalogue;
-use crate::tools::{Agreement, Tools};
+use crate::tools::{Agreement, CameBy, Tools};
 
 /// How long the first handshake may take.
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
@@ -51,7 +51,7 @@ enum Link {
     /// MCP.
     Mcp(Box<RunningService<RoleClient, Handler>>),
     /// The tools of this process, for one principal.
-    Own { tools: Arc<Tools>, who: Principal },
+    Own { tools: Arc<Tools>, who: Principal, from: CameBy },
 }
 
 /// What a tool answered.
@@ -106,9 +106,17 @@ impl Connection {
     }
 
     /// A connection to the tools of this process, which act for `who`; questions go to `person`.
-    pub(crate) fn within(tools: Arc<Tools>, who: Principal, person: Arc<dyn Person>) -> Self {
+    /// `conversation`: what their calls are recorded under.
+    pub(crate) fn within(
+        tools: Arc<Tools>,
+        who: Principal,
+        person: Arc<dyn Person>,
+        conversation: &str,
+    ) -> Self {
         let consent = Arc::new(Consent::new(person));
-        Self { link: Link::Own { tools, who }, consent, url: "this process".to_owned() }
+        let from =
+            CameBy { client: Some("usher console".to_owned()), conversation: Some(conversation.to_owned()) };
+        Self { link: Link::Own { tools, who, from }, consent, url: "this process".to_owned() }
     }
 
     /// Calls one tool. `arguments` has to be an object.
@@ -127,14 +135,14 @@ impl Connection {
         }
         let service = match &self.link {
             Link::Mcp(service) => service,
-            Link::Own { tools, who } => {
+            Link::Own { tools, who, from } => {
                 let Value::Object(arguments) = arguments else {
                     return Err(ClientError::Tool {
                         tool: tool.to_owned(),
                         text: "the arguments have to be an object".to_owned(),
                     });
                 };
-                return own(tools, who, tool, arguments, Agreement::Client).await;
+                return own(tools, who, tool, arguments, Agreement::Client, from).await;
             }
         };
         let mut request = CallToolRequestParams::new(tool.to_owned());
@@ -167,13 +175,13 @@ impl Connection {
     /// As [`Connection::call`].
     pub async fn apply(&self, plan_id: &str) -> Result<Reply, ClientError> {
         let arguments = serde_json::json!({ "plan_id": plan_id });
-        if let (Link::Own { tools, who }, Value::Object(arguments)) = (&self.link, &arguments) {
+        if let (Link::Own { tools, who, from }, Value::Object(arguments)) = (&self.link, &arguments) {
             // What holds a token of the role chat is a program, and would agree with itself.
             let agreement = match who.role {
                 Role::Chat => Agreement::Client,
                 _ => Agreement::Person(format!("{} agreed in the built-in chat", who.name)),
             };
-            return own(tools, who, "gateway_apply", arguments.clone(), agreement).await;
+            return own(tools, who, "gateway_apply", arguments.clone(), agreement, from).await;
         }
         let _agreed = Agreed::to(&self.consent, plan_id);
         self.call("gateway_apply", arguments).await
@@ -237,8 +245,9 @@ async fn own(
     tool: &str,
     arguments: Map<String, Value>,
     agreement: Agreement,
+    from: &CameBy,
 ) -> Result<Reply, ClientError> {
-    match tools.call(who, tool, arguments, agreement).await {
+    match tools.call(who, tool, arguments, agreement, from).await {
         Ok(answer) => Ok(Reply { structured: answer.structured, text: answer.text }),
         Err(refusal) => Err(ClientError::Tool { tool: tool.to_owned(), text: refusal.to_string() }),
     }

@@ -1,6 +1,8 @@
 //! The side that chats and agents connect to: one catalogue of tools, and the doors made from it.
 //!
 //! Every door acts through `usher_admin::service` and nothing else, so that what a chat may do is decided there and not here.
+//!
+//! What it is not: it has no way around `usher_admin::service`.
 
 pub mod assistant;
 pub mod catalogue;
@@ -32,6 +34,7 @@ use tower_http::limit::RequestBodyLimitLayer;
 use usher_admin::service::Service;
 
 pub use oauth::Oauth;
+pub use tools::Limits;
 
 /// What the chat side is made of.
 pub struct ChatParts {
@@ -49,6 +52,10 @@ pub struct ChatParts {
     pub verification_tokens: Vec<(String, String)>,
     /// Gives tokens to programs that a user of the console lets in, by OAuth 2.1. Nobody comes in without a token then. Default `None`: off.
     pub oauth: Option<Oauth>,
+    /// What one caller may do within a minute.
+    pub limits: Limits,
+    /// The web console and what it asks, which lets people in by itself. Default empty: it isn't here.
+    pub console: Router,
 }
 
 /// Everything on the chat port: the plugin's files, the Admin API's paths, and MCP on `/mcp`, all behind one guard.
@@ -75,7 +82,7 @@ fn assembled(parts: ChatParts, mcp: impl FnOnce(Arc<tools::Tools>, CancellationT
     let oauth = parts
         .oauth
         .map_or_else(Router::new, |rules| oauth::router(Arc::clone(&parts.service), addresses, rules));
-    let tools = Arc::new(tools::Tools::new(parts.service));
+    let tools = Arc::new(tools::Tools::new(parts.service, parts.limits));
     let guard = guard::Guard::new(&parts.allowed_hosts, &parts.public_url, stop.clone().drop_guard());
     let admin = parts.admin_paths;
     // The Admin API answers unknown paths below its own in its own words, so it isn't merged but called.
@@ -90,5 +97,6 @@ fn assembled(parts: ChatParts, mcp: impl FnOnce(Arc<tools::Tools>, CancellationT
         .layer(from_fn_with_state(Arc::new(entrance), entrance::admit))
         .merge(oauth)
         .layer(RequestBodyLimitLayer::new(mcp::MOST_BODY))
+        .merge(parts.console)
         .layer(from_fn_with_state(Arc::new(guard), guard::admit))
 }

@@ -13,7 +13,7 @@ mod reading;
 mod sessions;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::middleware::from_fn;
@@ -29,11 +29,12 @@ use rmcp::service::{RequestContext, RoleServer};
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use usher_admin::service::CallOutcome;
 use usher_model::change::{Door, Principal, Role};
 
 use crate::catalogue::{self, INSTRUCTIONS};
 use crate::entrance::Caller;
-use crate::tools::{Answer, Refusal, Tools, clean};
+use crate::tools::{Answer, CameBy, Refusal, Tools, clean};
 
 use consent::{Consent, Decision};
 use sessions::Sessions;
@@ -93,6 +94,7 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         let who = principal(&context);
+        self.called(&who, &context);
         let usable = catalogue::all().iter().filter(|tool| may_use(&who, tool));
         let mut result = ListToolsResult::with_all_items(usable.map(listed).collect());
         result.ttl_ms = Some(TOOLS_FRESH_MS);
@@ -143,7 +145,9 @@ impl ServerHandler for Server {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        reading::read(&self.tools, &principal(&context), &request.uri).await.map(Into::into)
+        reading::read(&self.tools, &principal(&context), &request.uri, &came_by(&context))
+            .await
+            .map(Into::into)
     }
 
     async fn complete(
@@ -176,11 +180,21 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        self.answer(&principal(&context), request, &context).await
+        let who = principal(&context);
+        self.called(&who, &context);
+        self.answer(&who, request, &context).await
     }
 }
 
 impl Server {
+    /// Remembers who is there, for people who look after agents.
+    fn called(&self, who: &Principal, context: &RequestContext<RoleServer>) {
+        let client = context.client_info();
+        let (name, version) =
+            client.as_ref().map_or(("an unnamed client", ""), |client| (&client.name, &client.version));
+        self.tools.service().client_called(who, name, version);
+    }
+
     async fn answer(
         &self,
         who: &Principal,
@@ -188,14 +202,26 @@ impl Server {
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         tracing::debug!(tool = %request.name.escape_debug(), door = %who.door, "tool call");
-        let agreement = match self.consent.settle(&self.tools, who, &request, context).await {
-            Ok(Decision::Go(agreement)) => agreement,
-            Ok(Decision::Ask(question)) => return Ok(CallToolResponse::InputRequired(*question)),
-            Ok(Decision::Reject(error)) => return Err(error),
-            Err(refusal) => return Ok(refused(&refusal).into()),
-        };
+        let (began, from) = (Instant::now(), came_by(context));
+        let settled = self.consent.settle(&self.tools, who, &request, context).await;
         let arguments = request.arguments.unwrap_or_default();
-        Ok(match self.tools.call(who, &request.name, arguments, agreement).await {
+        let unrun = |outcome| self.tools.note_unrun(who, &request.name, &arguments, &from, began, outcome);
+        let agreement = match settled {
+            Ok(Decision::Go(agreement)) => agreement,
+            Ok(Decision::Ask(question)) => {
+                unrun(CallOutcome::Asked);
+                return Ok(CallToolResponse::InputRequired(*question));
+            }
+            Ok(Decision::Reject(error)) => {
+                unrun(CallOutcome::Refused);
+                return Err(error);
+            }
+            Err(refusal) => {
+                unrun(CallOutcome::Refused);
+                return Ok(refused(&refusal).into());
+            }
+        };
+        Ok(match self.tools.call(who, &request.name, arguments, agreement, &from).await {
             Ok(answer) => answered(answer).into(),
             Err(refusal) => refused(&refusal).into(),
         })
@@ -209,6 +235,16 @@ fn principal(context: &RequestContext<RoleServer>) -> Principal {
     }
     let is_own_chat = context.client_info().is_some_and(|client| client.name == OWN_CHAT);
     Principal::new("local-agent", Role::Chat, if is_own_chat { Door::Chat } else { Door::Mcp })
+}
+
+/// What the client says of itself, and the session that it speaks in.
+fn came_by(context: &RequestContext<RoleServer>) -> CameBy {
+    let client = context
+        .client_info()
+        .map(|client| format!("{} {}", clean(&client.name, 80), clean(&client.version, 30)));
+    let parts = context.extensions.get::<http::request::Parts>();
+    let session = parts.and_then(|parts| parts.headers.get("mcp-session-id")?.to_str().ok());
+    CameBy { client, conversation: session.map(|session| clean(session, 80)) }
 }
 
 /// The principal of the token that came with a request.

@@ -1,10 +1,14 @@
-//! A small client of OpenAI-compatible chat completions, lenient in what it reads: compatible servers leave fields out and add their own.
+//! A small client of models, by chat completions, responses or messages, lenient in what it reads: compatible servers leave fields out and add their
+//! own.
 //!
 //! It sends what all of them understand, tries again where that can help, and gives up with a sentence that names the next step.
 
 mod answer;
+mod dialect;
 mod error;
 mod functions;
+mod messages;
+mod responses;
 mod stream;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,12 +19,13 @@ use futures_util::{Stream, StreamExt as _};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::Response;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub(crate) use self::answer::{Answer, Call};
+pub(crate) use self::dialect::spoken;
 pub use self::error::ModelError;
 pub(crate) use self::functions::Functions;
-use crate::assistant::ModelOptions;
+use crate::assistant::{ModelApi, ModelOptions};
 use crate::tools::clean;
 
 /// How long one answer may take in all, and how long it may say nothing.
@@ -41,6 +46,7 @@ const SHOWN: usize = 300;
 pub(crate) struct Client {
     options: ModelOptions,
     http: Option<reqwest::Client>,
+    api: ModelApi,
     /// Whether the server takes functions marked as strict.
     strict: AtomicBool,
 }
@@ -71,7 +77,7 @@ impl Client {
         let local = reqwest::Url::parse(&options.base_url)
             .is_ok_and(|url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")));
         let builder = if local { builder.no_proxy() } else { builder };
-        Self { http: builder.build().ok(), options, strict: AtomicBool::new(true) }
+        Self { http: builder.build().ok(), api: options.speaks(), options, strict: AtomicBool::new(true) }
     }
 
     /// The model's next message.
@@ -107,7 +113,7 @@ impl Client {
     }
 
     async fn once(&self, messages: &[Value], functions: &Functions) -> Result<Answer, Trouble> {
-        let url = endpoint(&self.options.base_url)
+        let url = dialect::endpoint(&self.options.base_url, self.api)
             .map_err(|reason| Trouble::Final(ModelError::Address { url: self.shown(), reason }))?;
         let http = self.http.as_ref().ok_or_else(|| {
             Trouble::Final(ModelError::Address {
@@ -116,16 +122,12 @@ impl Client {
             })
         })?;
         let strict = self.strict.load(Ordering::Relaxed);
-        let body = json!({
-            "model": self.options.model, "messages": messages, "tools": functions.offered(strict), "stream": self.options.stream,
-        });
-        let mut request = http.post(url).json(&body);
-        if let Some(key) = &self.options.api_key {
-            if http::HeaderValue::from_str(key.expose()).is_err() {
-                return Err(Trouble::Final(ModelError::Key));
-            }
-            request = request.bearer_auth(key.expose());
+        let key = self.options.api_key.as_ref().map(|key| key.expose().as_str());
+        if key.is_some_and(|key| http::HeaderValue::from_str(key).is_err()) {
+            return Err(Trouble::Final(ModelError::Key));
         }
+        let body = dialect::body(&self.options, self.api, messages, functions, strict);
+        let request = dialect::signed(http.post(url), self.api, key).json(&body);
         let response = request.send().await.map_err(|error| self.unsent(error))?;
         if !response.status().is_success() {
             return Err(self.refused(response, strict).await);
@@ -140,14 +142,15 @@ impl Client {
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| value.starts_with("text/event-stream"));
         let answer = if events {
-            stream::read(bounded(response)).await
+            dialect::read_stream(self.api, bounded(response)).await
         } else {
             let body = whole(response).await.map_err(|reason| self.broken(reason))?;
             // Some servers stream without saying so.
-            if body.trim_ascii_start().starts_with(b"data:") {
-                stream::read(futures_util::stream::iter([Ok(body)])).await
+            let start = body.trim_ascii_start();
+            if start.starts_with(b"data:") || start.starts_with(b"event:") {
+                dialect::read_stream(self.api, futures_util::stream::iter([Ok(body)])).await
             } else {
-                answer::read(&body)
+                dialect::read(self.api, &body)
             }
         };
         answer.map_err(|problem| match problem {
@@ -231,20 +234,6 @@ impl Client {
     }
 }
 
-/// Where completions are asked for.
-fn endpoint(base: &str) -> Result<reqwest::Url, String> {
-    let mut url = reqwest::Url::parse(base.trim()).map_err(|error| error.to_string())?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("only http and https are spoken".to_owned());
-    }
-    let path = url.path().trim_end_matches('/').to_owned();
-    if !path.ends_with("/chat/completions") {
-        let version = if path.is_empty() { "/v1" } else { "" };
-        url.set_path(&format!("{path}{version}/chat/completions"));
-    }
-    Ok(url)
-}
-
 /// The body, chunk by chunk, up to the bound.
 fn bounded(response: Response) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Unpin {
     let mut read = 0_usize;
@@ -277,25 +266,7 @@ fn complaint(body: &[u8]) -> String {
 mod tests {
     use usher_model::secret::Secret;
 
-    use super::{Client, ModelOptions, complaint, endpoint};
-
-    #[test]
-    fn the_address_is_completed_as_far_as_it_needs_to_be() {
-        for (base, wanted) in [
-            ("https://api.openai.com/v1", "https://api.openai.com/v1/chat/completions"),
-            ("https://api.openai.com/v1/", "https://api.openai.com/v1/chat/completions"),
-            ("http://localhost:11434", "http://localhost:11434/v1/chat/completions"),
-            ("http://localhost:11434/", "http://localhost:11434/v1/chat/completions"),
-            ("https://a.test/openai/deployments/x", "https://a.test/openai/deployments/x/chat/completions"),
-            (
-                "https://a.test/x/chat/completions?api-version=1",
-                "https://a.test/x/chat/completions?api-version=1",
-            ),
-        ] {
-            assert_eq!(endpoint(base).unwrap().as_str(), wanted, "{base}");
-        }
-        assert!(endpoint("ftp://a.test").is_err() && endpoint("a.test").is_err());
-    }
+    use super::{Client, ModelOptions, complaint};
 
     #[test]
     fn complaints_are_found_and_shown_without_the_key() {
@@ -314,6 +285,7 @@ mod tests {
             api_key: Some(Secret::new("sk-secret".to_owned())),
             model: "m".to_owned(),
             stream: false,
+            api: None,
         });
         assert_eq!(client.scrubbed("bad key sk-secret\u{1b}[31m"), "bad key ***\\u{1b}[31m");
         assert_eq!(client.shown(), "http://127.0.0.1:1/v1");

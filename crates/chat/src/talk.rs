@@ -15,7 +15,7 @@ use usher_model::change::{Door, Principal};
 
 use crate::assistant::{Assistant, Event, ModelOptions};
 use crate::client::{Connection, Person};
-use crate::tools::Tools;
+use crate::tools::{Limits, Tools};
 
 /// Conversations that are remembered.
 const MOST: usize = 100;
@@ -62,7 +62,7 @@ impl Chat {
     #[must_use]
     pub fn new(service: Arc<Service>, model: Option<ModelOptions>) -> Self {
         Self {
-            tools: Arc::new(Tools::new(service)),
+            tools: Arc::new(Tools::new(service, Limits::default())),
             model,
             conversations: Mutex::default(),
             questions: Arc::default(),
@@ -103,7 +103,7 @@ impl Chat {
                     questions: Arc::clone(&self.questions),
                 });
                 let person = Arc::<Asker>::clone(&asker);
-                let connection = Connection::within(Arc::clone(&self.tools), who.clone(), person);
+                let connection = Connection::within(Arc::clone(&self.tools), who.clone(), person, &id);
                 let assistant = Arc::new(match &self.model {
                     Some(options) => Assistant::with_model(connection, options.clone()),
                     None => Assistant::plain(connection),

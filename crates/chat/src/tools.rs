@@ -13,6 +13,7 @@ mod history;
 mod line;
 mod locate;
 mod overview;
+mod pace;
 mod plan;
 mod plugin_help;
 mod probe;
@@ -24,16 +25,17 @@ mod text;
 mod traffic;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
-use usher_admin::service::{Plan, Service};
+use usher_admin::service::{CallOutcome, MadeCall, Plan, Service};
 use usher_model::change::Principal;
 
 use crate::catalogue;
 
 pub(crate) use apply::Agreement;
+pub use pace::Limits;
 pub(crate) use refusal::{Refusal, without_a_person};
 pub(crate) use text::{clean, clean_lines};
 
@@ -57,7 +59,17 @@ pub(crate) struct Answer {
 pub(crate) struct Tools {
     service: Arc<Service>,
     slots: Semaphore,
+    pace: pace::Pace,
     asked: asked::Asked,
+}
+
+/// Where a call came from, as far as the client says so.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CameBy {
+    /// What the client calls itself.
+    pub(crate) client: Option<String>,
+    /// The session or conversation that the call belongs to.
+    pub(crate) conversation: Option<String>,
 }
 
 /// One call: who makes it, and on what.
@@ -69,8 +81,18 @@ pub(super) struct Call<'a> {
 
 impl Tools {
     /// The tools of a service.
-    pub(crate) fn new(service: Arc<Service>) -> Self {
-        Self { service, slots: Semaphore::new(AT_ONCE), asked: asked::Asked::default() }
+    pub(crate) fn new(service: Arc<Service>, limits: Limits) -> Self {
+        Self {
+            service,
+            slots: Semaphore::new(AT_ONCE),
+            pace: pace::Pace::new(limits),
+            asked: asked::Asked::default(),
+        }
+    }
+
+    /// What they act through.
+    pub(crate) fn service(&self) -> &Service {
+        &self.service
     }
 
     /// Calls a tool. `gateway_apply` goes on `agreement`, which only a person can turn from the client's to their own.
@@ -80,9 +102,63 @@ impl Tools {
         name: &str,
         arguments: Map<String, Value>,
         agreement: Agreement,
+        from: &CameBy,
     ) -> Result<Answer, Refusal> {
-        let Some(tool) = catalogue::find(name) else { return Err(unknown_tool(name)) };
-        self.called(who, name, arguments, agreement).await.map_err(|refusal| refusal.finished(tool))
+        let began = Instant::now();
+        let approval = match &agreement {
+            Agreement::Client => None,
+            Agreement::Person(how) => Some(how.clone()),
+        };
+        let print = format!("{name} {}", Value::Object(arguments.clone()));
+        let wanted = pace::Wanted { tool: name, print: &print, revision: self.service.revision() };
+        let outcome = match self.pace.admit(who, &wanted) {
+            Ok(()) => {
+                let outcome = self.called(who, name, arguments.clone(), agreement).await;
+                self.pace.settle(who, &wanted, outcome.is_err());
+                outcome
+            }
+            Err(refusal) => Err(refusal),
+        };
+        let said = |member: &str| {
+            let answer = outcome.as_ref().ok()?;
+            answer.structured.get(member)?.as_str().map(str::to_owned)
+        };
+        let made = MadeCall {
+            plan: said("plan_id").or_else(|| plan_of(&arguments)),
+            risk: said("risk"),
+            approval,
+            outcome: if outcome.is_ok() { CallOutcome::Done } else { CallOutcome::Refused },
+            ..call_of(name, &arguments, from, began)
+        };
+        self.service.note_call(who, made);
+        match catalogue::find(name) {
+            Some(tool) => outcome.map_err(|refusal| refusal.finished(tool)),
+            None => outcome,
+        }
+    }
+
+    /// Calls a tool that only looks for what a client shows while somebody types; neither counted nor recorded, because nobody asked for it.
+    pub(crate) async fn look(
+        &self,
+        who: &Principal,
+        name: &str,
+        arguments: Map<String, Value>,
+    ) -> Result<Answer, Refusal> {
+        self.called(who, name, arguments, Agreement::Client).await
+    }
+
+    /// Records a call that came to nothing before its tool ran, because a person was asked, or said no.
+    pub(crate) fn note_unrun(
+        &self,
+        who: &Principal,
+        name: &str,
+        arguments: &Map<String, Value>,
+        from: &CameBy,
+        began: Instant,
+        outcome: CallOutcome,
+    ) {
+        let made = MadeCall { plan: plan_of(arguments), outcome, ..call_of(name, arguments, from, began) };
+        self.service.note_call(who, made);
     }
 
     async fn called(
@@ -131,6 +207,31 @@ impl Tools {
             found.map_err(|error| Refusal::of(error, self.service.registry()))
         });
         found.map_err(|refusal| refusal.finished(tool))
+    }
+}
+
+/// The plan that a call names.
+fn plan_of(arguments: &Map<String, Value>) -> Option<String> {
+    arguments.get("plan_id").and_then(Value::as_str).map(str::to_owned)
+}
+
+/// What is known of a call whatever came of it.
+fn call_of<'a>(
+    name: &'a str,
+    arguments: &'a Map<String, Value>,
+    from: &CameBy,
+    began: Instant,
+) -> MadeCall<'a> {
+    MadeCall {
+        tool: name,
+        arguments,
+        client: from.client.clone(),
+        conversation: from.conversation.clone(),
+        plan: None,
+        risk: None,
+        approval: None,
+        outcome: CallOutcome::Refused,
+        took: began.elapsed(),
     }
 }
 

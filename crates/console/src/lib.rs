@@ -2,6 +2,8 @@
 //!
 //! `ui/` holds its sources, `dist/` the built files, which are committed and lie in the binary. They say nothing of what is configured, so they are
 //! served to everybody who may connect; what they show, the service API decides.
+//!
+//! What it is not: it knows nothing of the configuration: all it shows, a browser asks of `/usher/v1`.
 
 mod files;
 mod policy;

@@ -1,4 +1,6 @@
 //! `usher`, the binary: an API gateway, its Admin API and its chat side.
+//!
+//! What it is not: it holds no logic of a room; it reads settings, puts the rooms together and speaks with the terminal.
 
 mod acme;
 mod cli;

@@ -3,6 +3,7 @@
 //! `serve` and `demo` both start one of these, so that the demo shows the real thing.
 
 mod accept;
+mod console;
 mod handing;
 mod pages;
 pub(crate) mod ports;
@@ -18,11 +19,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use axum::Router;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio_util::task::AbortOnDropHandle;
 use usher_admin::http::HttpOptions;
 use usher_admin::keys::{self, Keys};
+use usher_admin::oidc::Oidc;
 use usher_admin::service::{Parts, Rules, Service};
 use usher_admin::status::Readiness;
 use usher_model::secret::Secret;
@@ -32,9 +35,11 @@ use usher_proxy::{Moved, Proxy};
 use usher_store::Store;
 
 use crate::acme::Issuer;
+use crate::cli::failure::See as _;
 use crate::handover::Taking;
 use crate::settings::Settings;
 use accept::Served;
+use console::Console;
 
 /// How long requests in flight may take to end once the server was told to stop.
 const DRAIN: Duration = Duration::from_secs(240);
@@ -101,8 +106,9 @@ impl Server {
     /// With `taking`, it takes over from a process that still serves: with its sockets and its store, and answering once that one says so.
     pub(crate) async fn start(mut settings: Settings, taking: Option<&Taking>) -> anyhow::Result<Self> {
         let inherited = taking.map(|taking| Arc::clone(taking.inherited())).unwrap_or_default();
-        settings.settle().map_err(anyhow::Error::msg)?;
-        refuse_wide_chat(&settings)?;
+        settings.settle().map_err(anyhow::Error::msg).see("settings")?;
+        refuse_wide_chat(&settings).see("open_chat_side")?;
+        let console = Console::of(&settings)?;
         let listens = [
             &settings.proxy,
             &settings.tls.listen,
@@ -120,7 +126,7 @@ impl Server {
             );
         }
         let bind = |side: &'static str, option, addresses: &[SocketAddr]| {
-            ports::bind(side, option, addresses, &inherited)
+            ports::bind(side, option, addresses, &inherited).see("listeners")
         };
         let admin_sockets = bind("Admin API", "--admin-listen", &settings.admin)?;
         let chat_sockets = bind("chat side", "--chat-listen", &settings.chat)?;
@@ -161,8 +167,8 @@ impl Server {
         if let Some(taking) = taking {
             taking.store().await?;
         }
-        let (store, keyring) = stores::open(&settings, &registry).await?;
-        let (keys, admin_key) = admin_keys(&settings)?;
+        let (store, keyring) = stores::open(&settings, &registry).await.see("store")?;
+        let (keys, admin_key) = admin_keys(&settings).see("keys")?;
         let process = Arc::new(Process::new(attributes(&settings), settings.compat, usher_proxy::targets()));
 
         let options = usher_proxy::options::Options {
@@ -179,7 +185,8 @@ impl Server {
             Arc::clone(&keyring),
         )
         .await
-        .map_err(|error| ports::explain_proxy(error, &settings))?;
+        .map_err(|error| ports::explain_proxy(error, &settings))
+        .see("listeners")?;
 
         let rules = Rules {
             consent_all: settings.consent_all,
@@ -188,6 +195,8 @@ impl Server {
             stream_mode: settings.admin_api.form.streams,
             taken_names: keys.names().into_iter().chain([crate::acme::NAME.to_owned()]).collect(),
             sides: named,
+            calls: Some(settings.data.clone()),
+            console_url: console.url(&settings, &admin_sockets.addresses(), &chat_sockets.addresses()),
             ..Rules::default()
         };
         let parts = Parts {
@@ -216,17 +225,19 @@ impl Server {
             control: control_sockets.addresses(),
             status,
         };
-        let has_console = !settings.admin_api.no_console && !addresses.admin.is_empty();
+        let has_console = console.on_admin || console.on_chat;
         let setup_code =
             if has_console && service.knows_no_user() { usher_admin::api::setup_code() } else { None };
-        let mut options = http_options(&settings, keys, &addresses, &service);
+        let oidc = console.provider(&settings, &addresses.admin, &addresses.chat)?;
+        let mut options = http_options(&settings, keys, &addresses, &service, oidc)?;
         options.setup_code.clone_from(&setup_code);
         if has_console {
             options.beside = usher_console::router();
         }
-        let admin = usher_admin::http::router(Arc::clone(&service), options);
-        sides.add_over(admin_sockets, Served { router: admin, tls });
-        let chat = side::chat_router(&settings, &service, &addresses);
+        let admin = usher_admin::http::routers(Arc::clone(&service), options);
+        sides.add_over(admin_sockets, Served { router: admin.port, tls });
+        let beside = if console.on_chat { admin.console } else { Router::new() };
+        let chat = side::chat_router(&settings, &service, &addresses, beside);
         sides.add(chat_sockets, chat);
         sides.add(metrics_sockets, side::metrics_router(process, &addresses.metrics));
         let hosts = side::keyless_hosts(&addresses.control);
@@ -310,10 +321,11 @@ impl Server {
 fn admin_keys(settings: &Settings) -> anyhow::Result<(Keys, AdminKey)> {
     if !settings.admin_key_required {
         if let Some(wide) = settings.admin.iter().find(|address| !address.ip().is_loopback()) {
-            bail!(
+            return Err(anyhow::anyhow!(
                 "deployment.admin.admin_key_required: false is for loopback only, but the Admin API would listen on {wide}; \
                  require a key, or listen on 127.0.0.1"
-            );
+            ))
+            .see("open_admin_side");
         }
         return Ok((Keys::new(Vec::new(), settings.compat)?, AdminKey::NotRequired));
     }
@@ -421,9 +433,11 @@ fn http_options(
     keys: Keys,
     addresses: &Addresses,
     service: &Arc<Service>,
-) -> HttpOptions {
-    let talk = usher_chat::talk::Chat::new(Arc::clone(service), model());
-    HttpOptions {
+    oidc: Option<Arc<Oidc>>,
+) -> anyhow::Result<HttpOptions> {
+    let talk =
+        usher_chat::talk::Chat::new(Arc::clone(service), settings.model().map_err(anyhow::Error::msg)?);
+    Ok(HttpOptions {
         key_required: settings.admin_key_required,
         compat: settings.compat,
         server: settings.server_name(),
@@ -433,17 +447,7 @@ fn http_options(
         form: settings.admin_api.form,
         talk: Some(Arc::new(talk)),
         pages: pages::page,
+        oidc,
         ..HttpOptions::new(keys)
-    }
-}
-
-/// The model that leads the chat on the Admin port, named by the environment as for `usher chat`; plain sentences are understood without one.
-fn model() -> Option<usher_chat::assistant::ModelOptions> {
-    let of = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
-    Some(usher_chat::assistant::ModelOptions {
-        base_url: of("USHER_MODEL_URL")?,
-        api_key: of("USHER_MODEL_KEY").map(Secret::new),
-        model: of("USHER_MODEL").unwrap_or_else(|| "gpt-5".to_owned()),
-        stream: true,
     })
 }

@@ -5,8 +5,12 @@
 
 pub(crate) mod acme;
 mod admin;
+mod chat;
+mod console;
+mod kept;
 mod known;
 mod listen;
+mod model;
 mod plugin_attr;
 mod read;
 mod reload;
@@ -26,6 +30,7 @@ use usher_model::secret::Secret;
 use usher_proxy::options::{AccessLog, PathRules};
 
 pub(crate) use admin::{AdminApi, AdminTls};
+pub(crate) use console::Console;
 pub(crate) use listen::{Listen, addresses, parse_listen};
 pub(crate) use read::read_file;
 pub(crate) use store::{Role, StoreKind, parse_store};
@@ -76,6 +81,8 @@ pub(crate) struct Settings {
     pub(crate) status: Vec<SocketAddr>,
     /// How the Admin API is reached and looks.
     pub(crate) admin_api: AdminApi,
+    /// Where the console is opened, and how people log in to it.
+    pub(crate) console: Console,
     /// The header `Server`, where it is an own text.
     pub(crate) server_header: Option<String>,
     /// Leaves the version out of the header `Server`.
@@ -90,8 +97,14 @@ pub(crate) struct Settings {
     pub(crate) published_on_loopback: bool,
     /// Whether nobody comes in at the chat side without a token.
     pub(crate) chat_token_required: bool,
+    /// The model that leads the chat, where the file names one.
+    pub(crate) model: Option<model::Model>,
+    /// Whether the console is on the chat side too; `None` where that is safe by itself.
+    pub(crate) chat_console: Option<bool>,
     /// How programs that a user lets in get tokens at the chat side; `None` where they can't.
     pub(crate) oauth: Option<usher_chat::Oauth>,
+    /// What one caller of the chat side may do within a minute.
+    pub(crate) chat_limits: usher_chat::Limits,
     /// What ChatGPT's plugin store gave to be shown in the manifest, by name.
     pub(crate) verification_tokens: Vec<(String, String)>,
     /// The chat side's address as clients see it; made of its listener by default.
@@ -154,6 +167,7 @@ impl Default for Settings {
             control: Vec::new(),
             status: Vec::new(),
             admin_api: AdminApi::default(),
+            console: Console::default(),
             server_header: None,
             hide_version: false,
             plugins: None,
@@ -161,7 +175,10 @@ impl Default for Settings {
             admin_key_required: true,
             published_on_loopback: false,
             chat_token_required: false,
+            model: None,
+            chat_console: None,
             oauth: None,
+            chat_limits: usher_chat::Limits::default(),
             verification_tokens: Vec::new(),
             public_url: None,
             consent_all: false,

@@ -230,11 +230,14 @@ impl BodyDecoder {
             return take_crlf(buf);
         }
         let seen = buf.get(..buf.len().min(self.limits.trailer_bytes + 4)).unwrap_or_default();
-        let bare = memchr::memchr_iter(b'\n', seen).any(|at| at == 0 || seen.get(at - 1) != Some(&b'\r'));
+        let end = memchr::memmem::find(seen, b"\r\n\r\n");
+        // What follows the trailers is another message, and judged when its turn comes.
+        let lines = end.and_then(|end| seen.get(..end + 4)).unwrap_or(seen);
+        let bare = memchr::memchr_iter(b'\n', lines).any(|at| at == 0 || lines.get(at - 1) != Some(&b'\r'));
         if bare {
             return Err(bad("a trailer line that ends without CR"));
         }
-        let Some(end) = memchr::memmem::find(seen, b"\r\n\r\n") else {
+        let Some(end) = end else {
             // A line end followed by a lone CR can only go on with LF.
             return if buf.len() > self.limits.trailer_bytes {
                 Err(BadBody { status: 431, reason: "trailers that are too long" })

@@ -139,25 +139,41 @@ fn write_status_line(out: &mut Vec<u8>, status: u16) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// What stands in front of a length.
+const LENGTH: &[u8; 16] = b"Content-Length: ";
+
+/// The whole line at once: its pieces are shorter than what adding each of them costs.
 fn write_length(out: &mut Vec<u8>, length: u64) {
-    out.extend_from_slice(b"Content-Length: ");
-    write_number(out, length);
-    out.extend_from_slice(b"\r\n");
+    let mut line = [0; LENGTH.len() + 22];
+    let mut at = line.len() - 2;
+    if let Some(end) = line.last_chunk_mut() {
+        *end = *b"\r\n";
+    }
+    at = put_number(&mut line, at, length) - LENGTH.len();
+    if let Some(start) = line.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+        *start = *LENGTH;
+    }
+    out.extend_from_slice(line.get(at..).unwrap_or_default());
 }
 
 fn write_number(out: &mut Vec<u8>, number: u64) {
     let mut digits = [0; 20];
+    let at = put_number(&mut digits, 20, number);
+    out.extend_from_slice(digits.get(at..).unwrap_or_default());
+}
+
+/// Puts the digits in front of `end`, and says where they begin.
+fn put_number(place: &mut [u8], end: usize, number: u64) -> usize {
+    let mut at = end;
     let mut rest = number;
-    let mut at = digits.len();
     loop {
         at -= 1;
-        if let Some(digit) = digits.get_mut(at) {
+        if let Some(digit) = place.get_mut(at) {
             *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
         }
         rest /= 10;
         if rest == 0 {
-            break;
+            return at;
         }
     }
-    out.extend_from_slice(digits.get(at..).unwrap_or_default());
 }

@@ -1,4 +1,4 @@
-//! Names and values of fields: which bytes may stand in them, and which names belong to one connection only.
+//! Names and values of fields, and methods: which bytes may stand in them, which are usual, and which names belong to one connection only.
 
 /// A name or value that can't be sent. Values are never shown: they may be secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +18,23 @@ pub enum BadField {
     /// More text than a head may hold: 4 MiB.
     #[error("the head is too large with {0}")]
     TooLarge(String),
+}
+
+/// The tokens of a comma-separated value.
+pub(crate) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
+}
+
+/// The method as text, where no look at its bytes is needed for that.
+pub(crate) fn usual(method: &[u8]) -> &'static str {
+    match method {
+        b"GET" => "GET",
+        b"POST" => "POST",
+        b"HEAD" => "HEAD",
+        b"PUT" => "PUT",
+        b"DELETE" => "DELETE",
+        _ => "",
+    }
 }
 
 /// What a name means to framing. Settled once, when a field enters a head.

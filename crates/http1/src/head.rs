@@ -6,7 +6,7 @@
 use std::fmt;
 
 pub use crate::field::{BadField, is_name};
-use crate::field::{Meaning, is_token, is_value, meaning};
+use crate::field::{Meaning, is_token, is_value, meaning, tokens, usual};
 use crate::lines::Line;
 
 /// A version of HTTP.
@@ -254,12 +254,20 @@ impl Head {
         }
     }
 
-    /// The same with names as bytes, which costs no look at whether they are text.
-    pub fn remove_fields(&mut self, mut unwanted: impl FnMut(&[u8], &[u8]) -> bool) {
+    /// The same with names as bytes, which costs no look at whether they are text. Most fields can be told to stay by their names' first byte and
+    /// length: those that don't concern are not looked at.
+    pub fn remove_named(
+        &mut self,
+        mut concerns: impl FnMut(u8, usize) -> bool,
+        mut unwanted: impl FnMut(&[u8], &[u8]) -> bool,
+    ) {
         let text = &self.text;
         for field in self.fields.iter_mut().filter(|field| field.alive) {
-            let name = part(text, field.start, field.name_len);
-            field.alive = !unwanted(name, part(text, field.value, field.value_len));
+            let first = text.get(field.start as usize).copied().unwrap_or_default();
+            if concerns(first, field.name_len as usize) {
+                let name = part(text, field.start, field.name_len);
+                field.alive = !unwanted(name, part(text, field.value, field.value_len));
+            }
         }
     }
 
@@ -273,14 +281,14 @@ impl Head {
         }
         let moved = offset(self.text.len());
         self.text.extend_from_slice(&other.text);
-        self.fields.reserve(other.fields.len());
-        let alive = other.fields.iter().filter(|field| field.alive);
-        self.fields.extend(alive.map(|field| Field {
-            start: field.start + moved,
-            value: field.value + moved,
-            end: field.end + moved,
-            ..*field
-        }));
+        let from = self.fields.len();
+        // Those that were taken away there are away here too.
+        self.fields.extend_from_slice(&other.fields);
+        for field in self.fields.iter_mut().skip(from) {
+            field.start += moved;
+            field.value += moved;
+            field.end += moved;
+        }
         Ok(())
     }
 
@@ -448,23 +456,6 @@ impl Head {
     fn str(&self, span: Span) -> &str {
         std::str::from_utf8(part(&self.text, span.start, span.len)).unwrap_or_default()
     }
-}
-
-/// The method as text, where no look at its bytes is needed for that.
-fn usual(method: &[u8]) -> &'static str {
-    match method {
-        b"GET" => "GET",
-        b"POST" => "POST",
-        b"HEAD" => "HEAD",
-        b"PUT" => "PUT",
-        b"DELETE" => "DELETE",
-        _ => "",
-    }
-}
-
-/// The tokens of a comma-separated value.
-pub(crate) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
 }
 
 #[inline]

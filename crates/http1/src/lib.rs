@@ -2,10 +2,13 @@
 //!
 //! This is the only code of the data plane that sees HTTP/1 bytes. Anything doubtful is refused before anything else sees it, and every
 //! outgoing message is framed anew from its real body, so that no two parsers can disagree about where a message ends.
+//!
+//! What it is not: no sockets, and no policy beyond the protocol's.
 
 pub mod body;
 pub mod check;
 pub mod encode;
+pub mod familiar;
 mod field;
 pub mod framed;
 pub mod head;

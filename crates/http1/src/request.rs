@@ -6,8 +6,9 @@ mod line;
 use bytes::{Buf as _, BytesMut};
 
 use crate::body::consume;
-use crate::field::{Meaning, disguises_framing, is_name, meaning};
-use crate::head::{Head, Version, tokens};
+use crate::familiar::Familiar;
+use crate::field::{Meaning, disguises_framing, is_name, meaning, tokens};
+use crate::head::{Head, Version};
 use crate::limits::Limits;
 use crate::lines::{self, Next};
 use crate::reject::Reject;
@@ -83,6 +84,20 @@ pub fn decode_request(
     limits: &Limits,
     progress: &mut HeadProgress,
 ) -> Result<Option<RequestHead>, Reject> {
+    decode_familiar_request(buf, head, limits, progress, &mut Familiar::forgetful())
+}
+
+/// The same of a client whose heads came before. They have to have been decoded within the same limits.
+///
+/// # Errors
+/// As for [`decode_request`].
+pub fn decode_familiar_request(
+    buf: &mut BytesMut,
+    head: &mut Head,
+    limits: &Limits,
+    progress: &mut HeadProgress,
+    familiar: &mut Familiar,
+) -> Result<Option<RequestHead>, Reject> {
     if !skip_empty_line(buf, progress)? || buf.is_empty() {
         return Ok(None);
     }
@@ -98,7 +113,15 @@ pub fn decode_request(
     let mut facts = Facts::default();
     let mut start = line.end;
     let mut left = limits.fields.min(MAX_FIELDS);
+    let mut place = 0;
     let length = loop {
+        if let Some(field) = familiar.line(place, bytes, start) {
+            left = left.checked_sub(1).ok_or(Reject::of(431, "too many fields"))?;
+            head.add_original(start, &field, Meaning::Ordinary);
+            start = field.end;
+            place += 1;
+            continue;
+        }
         let field = match lines::next(bytes, start).map_err(Reject::bad)? {
             Next::Field(field) => field,
             Next::End(length) => break length,
@@ -110,15 +133,19 @@ pub fn decode_request(
         }
         let name = bytes.get(start..field.name_end).unwrap_or_default();
         let value = bytes.get(field.value..field.value_end).unwrap_or_default();
-        let meaning = facts.look_at(name, value, line.version)?;
+        let (meaning, passes) = facts.look_at(name, value, line.version)?;
         if field.underscore {
             if disguises_framing(name) {
                 return Err(Reject::bad("a framing field spelled with underscores"));
             }
             head.note_underscore();
         }
+        if passes {
+            familiar.learn(place, bytes, start, &field);
+        }
         head.add_original(start, &field, meaning);
         start = field.end;
+        place += 1;
     };
     if length > limits.head_bytes {
         return Err(Reject::of(431, "a head that is too long"));
@@ -171,7 +198,8 @@ struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    fn look_at(&mut self, name: &[u8], value: &'a [u8], version: Version) -> Result<Meaning, Reject> {
+    /// What a field means, and whether that is nothing but to be passed on.
+    fn look_at(&mut self, name: &[u8], value: &'a [u8], version: Version) -> Result<(Meaning, bool), Reject> {
         match name.len() {
             4 if is_name(name, b"host") => {
                 if self.host.replace(value).is_some() {
@@ -216,9 +244,12 @@ impl<'a> Facts<'a> {
                 transfer_encoding(value)?;
                 self.chunked = true;
             }
-            _ => {}
+            _ => {
+                let meaning = meaning(name);
+                return Ok((meaning, meaning == Meaning::Ordinary));
+            }
         }
-        Ok(meaning(name))
+        Ok((meaning(name), false))
     }
 
     fn decide(

@@ -3,8 +3,9 @@
 use bytes::BytesMut;
 
 use crate::body::consume;
-use crate::field::{Meaning, is_name, meaning};
-use crate::head::{Head, Version, tokens};
+use crate::familiar::Familiar;
+use crate::field::{Meaning, is_name, meaning, tokens};
+use crate::head::{Head, Version};
 use crate::limits::Limits;
 use crate::lines::{self, Next};
 use crate::request::{Framing, HeadProgress, MAX_FIELDS, content_length};
@@ -41,6 +42,21 @@ pub fn decode_response(
     progress: &mut HeadProgress,
     method: &str,
 ) -> Result<Option<ResponseHead>, BadResponse> {
+    decode_familiar_response(buf, head, limits, progress, method, &mut Familiar::forgetful())
+}
+
+/// The same of an origin whose heads came before. They have to have been decoded within the same limits.
+///
+/// # Errors
+/// As for [`decode_response`].
+pub fn decode_familiar_response(
+    buf: &mut BytesMut,
+    head: &mut Head,
+    limits: &Limits,
+    progress: &mut HeadProgress,
+    method: &str,
+    familiar: &mut Familiar,
+) -> Result<Option<ResponseHead>, BadResponse> {
     if buf.is_empty() || !progress.is_worth_a_look(buf) {
         return unfinished(buf, limits);
     }
@@ -52,7 +68,15 @@ pub fn decode_response(
     let mut facts = Facts::default();
     let mut start = line.end;
     let mut left = limits.fields.min(MAX_FIELDS);
+    let mut place = 0;
     let length = loop {
+        if let Some(field) = familiar.line(place, bytes, start) {
+            left = left.checked_sub(1).ok_or(BadResponse("too many fields"))?;
+            head.add_original(start, &field, Meaning::Ordinary);
+            start = field.end;
+            place += 1;
+            continue;
+        }
         let field = match lines::next(bytes, start).map_err(BadResponse)? {
             Next::Field(field) => field,
             Next::End(length) => break length,
@@ -65,8 +89,12 @@ pub fn decode_response(
         let name = bytes.get(start..field.name_end).unwrap_or_default();
         let value = bytes.get(field.value..field.value_end).unwrap_or_default();
         let meaning = facts.look_at(name, value, line.version)?;
+        if meaning == Meaning::Ordinary {
+            familiar.learn(place, bytes, start, &field);
+        }
         head.add_original(start, &field, meaning);
         start = field.end;
+        place += 1;
     };
     if length > limits.head_bytes {
         return Err(BadResponse("a head that is too long"));

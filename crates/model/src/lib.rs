@@ -1,6 +1,8 @@
 //! What a gateway is configured with: resources, their schemas and sentences, expressions, variables, changes.
 //!
 //! Nothing here does I/O or waits: every other room imports this one, so it has to stay light and sure.
+//!
+//! What it is not: no I/O, and nothing that waits.
 
 pub mod certificate;
 pub mod change;
@@ -8,7 +10,9 @@ pub mod compat;
 pub mod diff;
 pub mod document;
 pub mod expr;
+pub mod help;
 pub mod invisible;
+pub mod jose;
 pub mod kind;
 pub mod live;
 pub mod mask;

@@ -24,13 +24,19 @@ pub trait Live: Send + Sync + 'static {
     fn wait_in_force(&self, revision: u64, within: Duration) -> BoxFuture<'_, Result<(), NotInForce>>;
 
     /// The objects that couldn't be built from the store; their last good version serves.
-    fn problems(&self) -> Vec<Problem>;
+    fn problems(&self) -> Vec<Problem> {
+        Vec::new()
+    }
 
     /// Which route a request would take and why, without sending anything.
-    fn explain(&self, request: &Sketch) -> Explanation;
+    fn explain(&self, _request: &Sketch) -> Explanation {
+        Explanation::default()
+    }
 
     /// What has been served per route since the start, busiest first; at most `limit` rows.
-    fn traffic(&self, limit: usize) -> Vec<RouteTraffic>;
+    fn traffic(&self, _limit: usize) -> Vec<RouteTraffic> {
+        Vec::new()
+    }
 
     /// What is known of the nodes of upstreams that have health checks and were used, by name.
     fn health(&self) -> Vec<UpstreamHealth> {
@@ -58,8 +64,10 @@ pub trait Live: Send + Sync + 'static {
         Traffic::default()
     }
 
-    /// Where the gateway listens.
-    fn listeners(&self) -> Vec<SocketAddr>;
+    /// Where the gateway listens; nowhere where nobody says more.
+    fn listeners(&self) -> Vec<SocketAddr> {
+        Vec::new()
+    }
 
     /// Whether every worker serves.
     ///

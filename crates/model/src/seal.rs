@@ -252,9 +252,19 @@ impl Keyring {
     /// A short fingerprint of a text: equal texts have equal ones, and nobody without the key can make one.
     #[must_use]
     pub fn fingerprint(&self, text: &str) -> String {
+        self.tag(text, 3)
+    }
+
+    /// The same, long enough that no two texts have one.
+    #[must_use]
+    pub fn digest(&self, text: &str) -> String {
+        self.tag(text, 16)
+    }
+
+    fn tag(&self, text: &str, bytes: usize) -> String {
         self.keys.first().map_or_else(String::new, |key| {
             let tag = hmac::sign(&key.mac, text.as_bytes());
-            tag.as_ref().iter().take(3).map(|byte| format!("{byte:02x}")).collect()
+            tag.as_ref().iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
         })
     }
 }

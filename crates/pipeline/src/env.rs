@@ -43,6 +43,22 @@ pub trait Targets: Any + Send + Sync {
     }
 }
 
+/// Takes every upstream for one and sends nothing anywhere: for whoever checks configuration without a proxy.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AnyTarget;
+
+impl Target for AnyTarget {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Targets for AnyTarget {
+    fn target(&self, _: &str, _: &Value, _: Compat) -> Result<Arc<dyn Target>, String> {
+        Ok(Arc::new(Self))
+    }
+}
+
 /// What outlives every single configuration: kept state, process-level settings. A clone is the same process.
 #[derive(Clone)]
 pub struct Process(Arc<Inner>);

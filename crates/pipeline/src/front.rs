@@ -1,8 +1,9 @@
-//! What the gateway counts in front of every request: handshakes, and until when its certificates are good. The proxy writes, metrics read.
+//! What the gateway knows in front of every request: connections, handshakes, until when its certificates are good, and whether its store answers. The
+//! proxy writes, metrics read.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::env::Process;
 
@@ -32,9 +33,55 @@ impl Handshake {
     ];
 }
 
-/// The counters.
+/// Connections of clients, by what they do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Accepted since the start.
+    pub accepted: u64,
+    /// Of those, the ones that were given a place.
+    pub handled: u64,
+    /// Open.
+    pub active: u64,
+    /// Of the open ones, those that send the head of a request.
+    pub reading: u64,
+    /// Of the open ones, those whose request is being answered.
+    pub writing: u64,
+}
+
+/// The connections of one worker, as it last told of them.
 #[derive(Debug, Default)]
+pub struct Tellers([AtomicU64; 5]);
+
+impl Tellers {
+    /// Tells how it stands.
+    pub fn tell(&self, now: Connections) {
+        let Connections { accepted, handled, active, reading, writing } = now;
+        for (place, number) in self.0.iter().zip([accepted, handled, active, reading, writing]) {
+            place.store(number, Ordering::Relaxed);
+        }
+    }
+
+    fn told(&self) -> [u64; 5] {
+        self.0.each_ref().map(|number| number.load(Ordering::Relaxed))
+    }
+}
+
+/// A store that others reach too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreFacts {
+    /// Whether it answers.
+    pub reachable: bool,
+    /// Its newest revision that is known.
+    pub revision: u64,
+}
+
+type LookAtStore = Box<dyn Fn() -> Option<StoreFacts> + Send + Sync>;
+
+/// The counters.
+#[derive(Default)]
 pub struct Front {
+    workers: Mutex<Vec<Arc<Tellers>>>,
+    store: OnceLock<LookAtStore>,
     handshakes: [AtomicU64; Handshake::ALL.len()],
     certificates: Mutex<BTreeMap<Arc<str>, i64>>,
     streams: Mutex<BTreeMap<Arc<str>, u64>>,
@@ -48,6 +95,37 @@ impl Front {
     #[must_use]
     pub fn of(process: &Process) -> Arc<Self> {
         process.permanent("front", Self::default)
+    }
+
+    /// The place where one more worker tells of its connections.
+    #[must_use]
+    pub fn worker(&self) -> Arc<Tellers> {
+        let teller = Arc::default();
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&teller));
+        teller
+    }
+
+    /// The connections of all workers, as of a tenth of a second ago.
+    #[must_use]
+    pub fn connections(&self) -> Connections {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let sums = workers.iter().fold([0; 5], |mut sums, worker| {
+            sums.iter_mut().zip(worker.told()).for_each(|(sum, number): (&mut u64, u64)| *sum += number);
+            sums
+        });
+        let [accepted, handled, active, reading, writing] = sums;
+        Connections { accepted, handled, active, reading, writing }
+    }
+
+    /// How the store is looked at, where others reach it too. What is said first holds.
+    pub fn watch_store(&self, look: impl Fn() -> Option<StoreFacts> + Send + Sync + 'static) {
+        let _ = self.store.set(Box::new(look));
+    }
+
+    /// How the store is; `None` where it is this gateway's own.
+    #[must_use]
+    pub fn store(&self) -> Option<StoreFacts> {
+        self.store.get().and_then(|look| look())
     }
 
     /// Counts one handshake.
@@ -104,7 +182,18 @@ impl Front {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Front, Handshake};
+    use super::{Connections, Front, Handshake};
+
+    #[test]
+    fn the_connections_of_all_workers_are_summed_up() {
+        let front = Front::default();
+        let now = Connections { accepted: 5, handled: 4, active: 3, reading: 1, writing: 2 };
+        for _ in 0..2 {
+            front.worker().tell(now);
+        }
+        let wanted = Connections { accepted: 10, handled: 8, active: 6, reading: 2, writing: 4 };
+        assert_eq!((front.connections(), front.store()), (wanted, None));
+    }
 
     #[test]
     fn the_first_to_end_is_told_first() {

@@ -3,6 +3,8 @@
 //! This room knows no concrete plugin: [`plugin::Plugin`] is the contract, [`spec::Spec`] the same without its type, [`compile::Pipeline`]
 //! what a set of plugin bodies becomes once per configuration change, and [`exchange::Exchange`] what plugins see of a request.
 //! A phase that no plugin uses is an empty list; nothing is parsed or looked up by name while a request runs.
+//!
+//! What it is not: it knows no plugin by name.
 
 mod basic;
 pub mod body;

@@ -5,22 +5,20 @@
 //!
 //! Example: `{"types": ["text/html", "application/json"], "min_length": 100, "comp_level": 5}`
 
-use std::io::Write as _;
+use std::io;
 
 use brotli::CompressorWriter;
 use brotli::enc::BrotliEncoderParams;
 use brotli::enc::backward_references::BrotliEncoderMode;
-use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use usher_http1::head::Head;
-use usher_pipeline::body::{BodyError, BodyOut, BodyStep};
+use usher_pipeline::body::BodyStep;
 use usher_pipeline::env::Env;
 use usher_pipeline::exchange::Exchange;
 use usher_pipeline::plugin::{BuildError, Flow, Phases, Plugin};
 use usher_pipeline::spec::Spec;
 
-use crate::coded::{Least, Rules, Types};
+use crate::coded::{Encoder, Least, Rules, Step, Types};
 use crate::schema::{number, yes};
 
 /// `brotli`.
@@ -127,29 +125,17 @@ impl Brotli {
             },
             ..BrotliEncoderParams::default()
         };
-        Some(Box::new(Step(Some(CompressorWriter::with_params(Vec::new(), BUFFER, &params)))))
+        Some(Box::new(Step::new(CompressorWriter::with_params(Vec::new(), BUFFER, &params))))
     }
 }
 
-/// The stream; gone once it has ended.
-struct Step(Option<CompressorWriter<Vec<u8>>>);
-
-fn failed(error: &std::io::Error) -> BodyError {
-    BodyError::Refused(format!("the body can't be compressed: {error}"))
-}
-
-impl BodyStep for Step {
-    fn chunk(&mut self, bytes: Bytes, out: &mut BodyOut) -> Result<(), BodyError> {
-        let Some(encoder) = &mut self.0 else { return Ok(()) };
-        encoder.write_all(&bytes).and_then(|()| encoder.flush()).map_err(|error| failed(&error))?;
-        out.push(std::mem::take(encoder.get_mut()).into());
-        Ok(())
+impl Encoder for CompressorWriter<Vec<u8>> {
+    fn made(&mut self) -> &mut Vec<u8> {
+        self.get_mut()
     }
 
-    fn end(&mut self, _: &mut Head, out: &mut BodyOut) -> Result<(), BodyError> {
-        let Some(encoder) = self.0.take() else { return Ok(()) };
-        out.push(encoder.into_inner().into());
-        Ok(())
+    fn finished(self) -> io::Result<Vec<u8>> {
+        Ok(self.into_inner())
     }
 }
 

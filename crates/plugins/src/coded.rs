@@ -1,10 +1,13 @@
-//! What `gzip` and `brotli` have in common: which answers are coded, and what their heads say of it.
+//! What `gzip` and `brotli` have in common: which answers are coded, what their heads say of it, and how a body goes through an encoder.
 
 use std::borrow::Cow;
+use std::io;
 
+use bytes::Bytes;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use usher_http1::head::{Head, Version};
+use usher_pipeline::body::{BodyError, BodyOut, BodyStep};
 use usher_pipeline::exchange::Exchange;
 
 /// The types of answers that are coded.
@@ -170,6 +173,43 @@ fn accepts(request: &Head, coding: &str) -> bool {
         }
     }
     named.or(any).unwrap_or(false)
+}
+
+/// Writes what is coded into a vector.
+pub(crate) trait Encoder: io::Write + 'static {
+    /// What it has made so far.
+    fn made(&mut self) -> &mut Vec<u8>;
+
+    /// Everything up to the end.
+    fn finished(self) -> io::Result<Vec<u8>>;
+}
+
+/// A body on its way through an encoder, which is gone once the body has ended.
+pub(crate) struct Step<E>(Option<E>);
+
+impl<E: Encoder> Step<E> {
+    pub(crate) const fn new(encoder: E) -> Self {
+        Self(Some(encoder))
+    }
+}
+
+impl<E: Encoder> BodyStep for Step<E> {
+    fn chunk(&mut self, bytes: Bytes, out: &mut BodyOut) -> Result<(), BodyError> {
+        let Some(encoder) = &mut self.0 else { return Ok(()) };
+        encoder.write_all(&bytes).and_then(|()| encoder.flush()).map_err(|error| failed(&error))?;
+        out.push(std::mem::take(encoder.made()).into());
+        Ok(())
+    }
+
+    fn end(&mut self, _: &mut Head, out: &mut BodyOut) -> Result<(), BodyError> {
+        let Some(encoder) = self.0.take() else { return Ok(()) };
+        out.push(encoder.finished().map_err(|error| failed(&error))?.into());
+        Ok(())
+    }
+}
+
+fn failed(error: &io::Error) -> BodyError {
+    BodyError::Refused(format!("the body can't be compressed: {error}"))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
+use usher_model::jose::token::encode;
 use usher_model::secret::Secret;
 use usher_pipeline::env::Env;
 use usher_pipeline::exchange::Exchange;
@@ -21,7 +22,6 @@ use usher_pipeline::reply::Reply;
 use usher_pipeline::spec::Spec;
 
 use crate::alike::alike;
-use crate::jose::token::encode;
 use crate::schema::number;
 use crate::stranger::header_name;
 

@@ -5,21 +5,19 @@
 //!
 //! Example: `{"types": ["text/html", "application/json"], "min_length": 100, "comp_level": 5, "vary": true}`
 
-use std::io::Write as _;
+use std::io;
 
-use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use usher_http1::head::Head;
-use usher_pipeline::body::{BodyError, BodyOut, BodyStep};
+use usher_pipeline::body::BodyStep;
 use usher_pipeline::env::Env;
 use usher_pipeline::exchange::Exchange;
 use usher_pipeline::plugin::{BuildError, Flow, Phases, Plugin};
 use usher_pipeline::spec::Spec;
 
-use crate::coded::{Least, Rules, Types};
+use crate::coded::{Encoder, Least, Rules, Step, Types};
 use crate::schema::number;
 
 /// `gzip`.
@@ -114,29 +112,17 @@ impl Gzip {
 
     fn compress(&self, exchange: &mut Exchange) -> Option<Box<dyn BodyStep>> {
         exchange.existing_slot::<_, Coded>(self)?;
-        Some(Box::new(Step(Some(GzEncoder::new(Vec::new(), self.level)))))
+        Some(Box::new(Step::new(GzEncoder::new(Vec::new(), self.level))))
     }
 }
 
-/// The stream; gone once it has ended.
-struct Step(Option<GzEncoder<Vec<u8>>>);
-
-fn failed(error: &std::io::Error) -> BodyError {
-    BodyError::Refused(format!("the body can't be compressed: {error}"))
-}
-
-impl BodyStep for Step {
-    fn chunk(&mut self, bytes: Bytes, out: &mut BodyOut) -> Result<(), BodyError> {
-        let Some(encoder) = &mut self.0 else { return Ok(()) };
-        encoder.write_all(&bytes).and_then(|()| encoder.flush()).map_err(|error| failed(&error))?;
-        out.push(std::mem::take(encoder.get_mut()).into());
-        Ok(())
+impl Encoder for GzEncoder<Vec<u8>> {
+    fn made(&mut self) -> &mut Vec<u8> {
+        self.get_mut()
     }
 
-    fn end(&mut self, _: &mut Head, out: &mut BodyOut) -> Result<(), BodyError> {
-        let Some(encoder) = self.0.take() else { return Ok(()) };
-        out.push(encoder.finish().map_err(|error| failed(&error))?.into());
-        Ok(())
+    fn finished(self) -> io::Result<Vec<u8>> {
+        self.finish()
     }
 }
 

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use usher_model::compat::Behaviour;
+use usher_model::jose::token::{MAX_TOKEN_BYTES, Strict, decode};
 use usher_model::reference::is_reference;
 use usher_model::secret::Secret;
 use usher_pipeline::env::Env;
@@ -20,7 +21,6 @@ use usher_pipeline::plugin::{BuildError, Flow, Hook, Phases, Plugin};
 use usher_pipeline::reply::Reply;
 use usher_pipeline::spec::{Credential, Spec};
 
-use crate::jose::token::{MAX_TOKEN_BYTES, Strict, decode};
 use crate::schema::written_as;
 use crate::stranger::header_name;
 
@@ -209,11 +209,11 @@ mod tests {
     use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
     use serde_json::{Map, Value, json};
     use usher_model::compat::{Behaviour, Compat};
+    use usher_model::jose::token::encode;
     use usher_pipeline::harness::{Harness, Outcome, harness, try_harness, try_harness_under};
     use usher_pipeline::registry::Registry;
 
     use super::PLUGIN;
-    use crate::jose::token::encode;
 
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
 

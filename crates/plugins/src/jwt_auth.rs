@@ -12,6 +12,8 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use usher_model::jose::claims::Times;
+use usher_model::jose::token::Token;
 use usher_pipeline::consumer::Found;
 use usher_pipeline::env::Env;
 use usher_pipeline::exchange::Exchange;
@@ -19,8 +21,6 @@ use usher_pipeline::plugin::{BuildError, Flow, Hook, Phases, Plugin};
 use usher_pipeline::spec::Spec;
 
 use crate::cookies::remove_cookie;
-use crate::jose::claims::Times;
-use crate::jose::token::Token;
 use crate::stranger::{Stranger, header_name};
 use credential::JwtAuthCredential;
 

@@ -20,7 +20,7 @@ use usher_pipeline::worker::{Call, Worker};
 use crate::addresses;
 use crate::field_edits::check_fields;
 use crate::logs::{self, BatchSettings, Content, Line, Logger, Metadata, Sending, Sink, hand_over};
-use crate::schema::{number, yes};
+use crate::schema::{Keepalive, number};
 use crate::text::Text;
 
 /// `loki-logger`.
@@ -49,20 +49,9 @@ struct Config {
     #[serde(default = "number::<3000>")]
     #[schemars(range(min = 1, max = 60000))]
     timeout: u64,
-    /// Accepted for APISIX's sake: connections to the server are kept open by the worker's own pool.
-    #[serde(default = "yes")]
+    #[serde(flatten)]
     #[expect(dead_code, reason = "the worker's pool decides")]
-    keepalive: bool,
-    /// Milliseconds, at least 1000. Accepted for APISIX's sake, as `keepalive`.
-    #[serde(default = "number::<60000>")]
-    #[schemars(range(min = 1000))]
-    #[expect(dead_code, reason = "the worker's pool decides")]
-    keepalive_timeout: u64,
-    /// At least 1. Accepted for APISIX's sake, as `keepalive`.
-    #[serde(default = "number::<5>")]
-    #[schemars(range(min = 1))]
-    #[expect(dead_code, reason = "the worker's pool decides")]
-    keepalive_pool: u64,
+    keepalive: Keepalive,
     /// Whether an https server's certificate is verified.
     #[serde(default)]
     ssl_verify: bool,

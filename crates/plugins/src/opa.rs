@@ -24,7 +24,7 @@ use usher_pipeline::spec::Spec;
 use usher_pipeline::worker::Call;
 
 use crate::addresses;
-use crate::schema::{number, yes};
+use crate::schema::{Keepalive, number, yes};
 use crate::spoofed::drop_copies;
 use crate::stranger::header_name;
 
@@ -48,20 +48,9 @@ struct Config {
     #[serde(default = "number::<3000>")]
     #[schemars(range(min = 1, max = 60000))]
     timeout: u64,
-    /// Accepted for APISIX's sake: connections to the agent are kept open by the worker's own pool.
-    #[serde(default = "yes")]
+    #[serde(flatten)]
     #[expect(dead_code, reason = "the worker's pool decides")]
-    keepalive: bool,
-    /// Milliseconds, at least 1000. Accepted for APISIX's sake, as `keepalive`.
-    #[serde(default = "number::<60000>")]
-    #[schemars(range(min = 1000))]
-    #[expect(dead_code, reason = "the worker's pool decides")]
-    keepalive_timeout: u64,
-    /// At least 1. Accepted for APISIX's sake, as `keepalive`.
-    #[serde(default = "number::<5>")]
-    #[schemars(range(min = 1))]
-    #[expect(dead_code, reason = "the worker's pool decides")]
-    keepalive_pool: u64,
+    keepalive: Keepalive,
     /// Tells the agent about the route.
     #[serde(default)]
     with_route: bool,

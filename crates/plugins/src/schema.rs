@@ -51,6 +51,23 @@ impl JsonSchema for Network {
     }
 }
 
+/// What APISIX lets be said of connections to a server that a plugin calls. Whoever reads a configuration takes it and does nothing with it.
+#[derive(Deserialize, JsonSchema)]
+#[expect(dead_code, reason = "the worker's pool decides")]
+pub(crate) struct Keepalive {
+    /// Accepted for APISIX's sake: connections to the server are kept open by the worker's own pool.
+    #[serde(default = "yes")]
+    keepalive: bool,
+    /// Milliseconds, at least 1000. Accepted for APISIX's sake, as `keepalive`.
+    #[serde(default = "number::<60000>")]
+    #[schemars(range(min = 1000))]
+    keepalive_timeout: u64,
+    /// At least 1. Accepted for APISIX's sake, as `keepalive`.
+    #[serde(default = "number::<5>")]
+    #[schemars(range(min = 1))]
+    keepalive_pool: u64,
+}
+
 /// An object's id: a text, or a number that stands for its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a text, or a whole number from 1 to 18446744073709551615")]

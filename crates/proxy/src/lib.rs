@@ -10,6 +10,8 @@
 //! The way of a change: the store's watch wakes `config::follow`, `config::workshop` builds what the change touches and what leans on it, the
 //! pointer to the snapshot is swapped, and whoever waits for that revision (`live`) goes on. Secrets that are kept elsewhere (`config::secrets`)
 //! are looked up beside it; a value that changed is a change like any other.
+//!
+//! What it is not: it never writes configuration, and never sees a concrete plugin.
 
 mod ask;
 mod config;
@@ -35,6 +37,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use usher_model::seal::Keyring;
 use usher_pipeline::env::Process;
+use usher_pipeline::front::StoreFacts;
 use usher_pipeline::registry::Registry;
 use usher_store::{Store, StoreError};
 
@@ -124,8 +127,10 @@ impl Proxy {
         let discovery = Arc::new(discovery.map_err(StartError::Setting)?);
         let keeper = targets::keeper(&process);
         keeper.begin(Ways { discovery: Arc::clone(&discovery), checks: options.health_checks });
+        let watched = Arc::downgrade(&store);
         let (shared, follower) =
             config::start(&options, registry, process, store, keyring, Arc::clone(&keeper)).await?;
+        shared.front().watch_store(move || store_facts(&*watched.upgrade()?));
         let desk = Arc::new(Desk::default());
         let series = Arc::new(Series::open(options.series.as_deref(), Arc::clone(&desk)));
         let engine = engine::start(&options, Arc::clone(&shared), Arc::clone(&resolver), &desk)?;
@@ -259,4 +264,10 @@ impl Proxy {
 fn listeners(engine: &engine::Engine) -> Vec<SocketAddr> {
     let addresses = engine.addresses();
     [addresses.plain, addresses.tls, addresses.behind_balancer, addresses.stream].concat()
+}
+
+/// How a store is that others reach too; one of this gateway's own needs no metric.
+fn store_facts(store: &dyn Store) -> Option<StoreFacts> {
+    (store.describe().kind == "etcd")
+        .then(|| StoreFacts { reachable: store.health().away.is_none(), revision: store.revision() })
 }

@@ -7,6 +7,8 @@
 //!
 //! The language is Luau and not LuaJIT because LuaJIT can't be stopped once it runs compiled code. What is written in Luau itself (`prelude/`)
 //! is the surface of `ngx` and `apisix.core`; what needs speed or bytes is native (`native/`).
+//!
+//! What it is not: it reads no files, opens no sockets and loads no code.
 
 mod host;
 mod machine;

@@ -28,8 +28,8 @@ use usher_model::kind::Key;
 
 use crate::embedded::Embedded;
 use crate::{
-    Capabilities, Committed, Description, Entry, Health, Listing, MAX_TRANSACTION_BYTES, Revision, Store,
-    StoreError, Transaction, Watch,
+    Capabilities, Committed, Cut, Description, Entry, Health, Listing, MAX_TRANSACTION_BYTES, Revision,
+    Store, StoreError, Transaction, Watch,
 };
 use client::{Far, Trouble};
 use list::Rounds;
@@ -237,6 +237,10 @@ impl Store for Apisix {
         reverse: bool,
     ) -> BoxFuture<'a, Result<Listing, StoreError>> {
         self.held.copy.list_page(prefix, after, limit, reverse)
+    }
+
+    fn cut(&self, below: &'static [&'static str]) -> BoxFuture<'_, Result<Cut, StoreError>> {
+        self.held.copy.cut(below)
     }
 
     fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Result<Committed, StoreError>> {

@@ -14,6 +14,7 @@ mod group;
 mod history;
 mod hold;
 mod leases;
+mod pages;
 mod recover;
 pub(crate) mod snapshots;
 mod trouble;
@@ -29,7 +30,7 @@ use tokio::sync::oneshot;
 
 use crate::feed::Feed;
 use crate::{
-    Committed, Description, Entry, Health, Lease, Listing, Recovered, Revision, Store, StoreError,
+    Committed, Cut, Description, Entry, Health, Lease, Listing, Recovered, Revision, Store, StoreError,
     Transaction, Watch,
 };
 use database::Database;
@@ -178,6 +179,15 @@ impl Store for Embedded {
 
     fn leases(&self) -> BoxFuture<'_, Result<Vec<Lease>, StoreError>> {
         ready(self.parts.database.leases()).boxed()
+    }
+
+    fn cut(&self, below: &'static [&'static str]) -> BoxFuture<'_, Result<Cut, StoreError>> {
+        let cut = move || -> Result<Cut, StoreError> {
+            let cut = self.parts.database.cut()?;
+            let (revision, _) = cut.numbers()?;
+            Ok(Cut { revision, one_revision: true, pages: pages::pages(cut, below) })
+        };
+        async move { cut() }.boxed()
     }
 
     fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Result<Committed, StoreError>> {

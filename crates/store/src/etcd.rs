@@ -2,12 +2,14 @@
 //!
 //! Resources are mirrored: they are read from memory, also while etcd is away, and a snapshot on the disk lets a gateway start without it.
 //! Two watches keep the mirrors up to date, one for the resources and one for Usher's own keys. Of those, only what requests wait for is kept
-//! with its value (`/usher/head`, `/usher/ends/`, `/usher/tokens/`, `/usher/users/`); the others are known by name, and read from etcd when they are asked for.
+//! with its value (`/usher/head`, and what lies below `/usher/agents/`, `/usher/ends/`, `/usher/tokens/`, `/usher/users/`); the others are known by name, and read from etcd when they are asked for.
 //! Writes go to etcd in one transaction each, and return once the mirrors show them.
 //!
 //! What is known is never given up for silence. It is read anew where etcd's history isn't the known one any more, and where that would take
 //! most objects away, it waits for a person ([`crate::Health::held`]).
 
+mod cut;
+mod ends;
 mod fault;
 mod follow;
 mod load;
@@ -34,7 +36,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::embedded::snapshots::Snapshots;
 use crate::{
-    Capabilities, Committed, Description, Entry, Health, Lease, Listing, Revision, Store, StoreError,
+    Capabilities, Committed, Cut, Description, Entry, Health, Lease, Listing, Revision, Store, StoreError,
     Transaction, Watch,
 };
 use follow::Follower;
@@ -135,7 +137,13 @@ impl Etcd {
 async fn begin(mirror: Arc<Mirror>, folder: PathBuf) -> Result<Snapshots, StoreError> {
     let read = tokio::task::spawn_blocking(move || {
         let snapshots = Snapshots::open(&folder)?;
-        if let Some((cluster, revision, entries)) = snapshots::newest(&snapshots) {
+        // One that was written while fewer values were kept lacks some, and would be taken for the truth.
+        let whole = |entries: &[Entry]| {
+            let kept = |entry: &&Entry| mirror.space == Space::Own && Space::Own.keeps(&entry.key);
+            entries.iter().filter(kept).all(|entry| !entry.value.is_empty())
+        };
+        let newest = snapshots::newest(&snapshots).filter(|(_, _, entries)| whole(entries));
+        if let Some((cluster, revision, entries)) = newest {
             tracing::info!(revision, entries = entries.len(), folder = %folder.display(), "began with a snapshot of etcd");
             mirror.begin(cluster, revision, entries);
         }
@@ -212,7 +220,15 @@ impl Store for Etcd {
     }
 
     fn leases(&self) -> BoxFuture<'_, Result<Vec<Lease>, StoreError>> {
-        self.reading.leases().boxed()
+        ends::leases(&self.reading, [&self.resources, &self.own], None).boxed()
+    }
+
+    fn leases_of<'a>(&'a self, keys: &'a [Arc<str>]) -> BoxFuture<'a, Result<Vec<Lease>, StoreError>> {
+        ends::leases(&self.reading, [&self.resources, &self.own], Some(keys)).boxed()
+    }
+
+    fn cut(&self, below: &'static [&'static str]) -> BoxFuture<'_, Result<Cut, StoreError>> {
+        cut::cut(self.reading.clone(), below).boxed()
     }
 
     fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Result<Committed, StoreError>> {

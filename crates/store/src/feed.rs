@@ -1,9 +1,11 @@
 //! The newest transactions, kept for whoever watches.
 //!
-//! A watcher reads at its own pace from a bounded ring: it never holds up a writer, and one that falls too far behind is told to list anew.
+//! A watcher reads at its own pace from a bounded ring: it never holds up a writer, and one that falls too far behind is told to list anew. A
+//! transaction that is larger than the whole ring stays only until those have seen it who watched when it came.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::watch;
 
@@ -27,11 +29,18 @@ struct Kept {
     bytes: usize,
     /// The store went back to it.
     back: bool,
+    /// Of one that is larger than the ring: whom it is kept for.
+    waited_for: Vec<Reader>,
 }
+
+/// How far a watch has come: the place of its next batch. Written under the ring's lock.
+type Reader = Weak<AtomicU64>;
 
 #[derive(Debug)]
 struct Ring {
     batches: VecDeque<Kept>,
+    /// Everybody who watches, and what for.
+    readers: Vec<(Reader, Arc<str>)>,
     bytes: usize,
     /// The place of the oldest batch that is kept, or of the next one; places count up even where revisions don't.
     first: u64,
@@ -82,16 +91,53 @@ impl Ring {
             self.floor = batch.revision + 1;
         }
         self.newest = batch.revision;
-        self.batches.push_back(Kept { batch: Arc::new(batch), bytes, back });
+        let waited_for = if bytes > MOST_BYTES { self.concerned(&batch) } else { Vec::new() };
+        self.batches.push_back(Kept { batch: Arc::new(batch), bytes, back, waited_for });
         while self.batches.len() > 1 && (self.batches.len() > MOST_BATCHES || self.bytes > MOST_BYTES) {
-            if let Some(dropped) = self.batches.pop_front() {
-                self.bytes -= dropped.bytes;
-                if self.first >= self.grows_from {
-                    self.floor = self.floor.max(dropped.batch.revision + 1);
-                }
-                self.first += 1;
+            self.drop_oldest();
+        }
+        self.let_go();
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(dropped) = self.batches.pop_front() {
+            self.bytes -= dropped.bytes;
+            if self.first >= self.grows_from {
+                self.floor = self.floor.max(dropped.batch.revision + 1);
+            }
+            self.first += 1;
+        }
+    }
+
+    /// Those who see something of a batch.
+    fn concerned(&mut self, batch: &Batch) -> Vec<Reader> {
+        self.readers.retain(|(reader, _)| reader.strong_count() > 0);
+        let sees = |prefix: &str| batch.events.iter().any(|event| event.key.starts_with(prefix));
+        let concerned = self.readers.iter().filter(|(_, prefix)| sees(prefix));
+        concerned.map(|(reader, _)| Weak::clone(reader)).collect()
+    }
+
+    /// Drops a batch that is larger than the ring, once nobody is left whom it is kept for.
+    fn let_go(&mut self) {
+        let Some(last) =
+            self.batches.back().filter(|last| self.batches.len() == 1 && last.bytes > MOST_BYTES)
+        else {
+            return;
+        };
+        let place = self.first;
+        let at = |reader: &Reader| reader.upgrade().map(|reader| reader.load(Ordering::Relaxed));
+        if last.waited_for.iter().any(|reader| at(reader).is_some_and(|next| next <= place)) {
+            return;
+        }
+        // Whoever sees nothing of it has missed nothing.
+        for (reader, _) in &self.readers {
+            if let Some(reader) = reader.upgrade()
+                && reader.load(Ordering::Relaxed) == place
+            {
+                reader.store(place + 1, Ordering::Relaxed);
             }
         }
+        self.drop_oldest();
     }
 }
 
@@ -104,6 +150,7 @@ impl Feed {
     pub(crate) fn new(revision: Revision) -> Self {
         let ring = Ring {
             batches: VecDeque::new(),
+            readers: Vec::new(),
             bytes: 0,
             first: 1,
             grows_from: 1,
@@ -140,6 +187,7 @@ impl Feed {
         let first = ring.end() + 1;
         *ring = Ring {
             batches: VecDeque::new(),
+            readers: std::mem::take(&mut ring.readers),
             bytes: 0,
             first,
             grows_from: ring.grows_from,
@@ -162,14 +210,19 @@ impl Feed {
 
     pub(crate) fn watch(&self, prefix: &str, from: Revision) -> Watch {
         let from = from.max(1);
-        Watch {
-            // Places begin with 1, so that 0 is one that isn't kept.
-            next: lock(&self.ring).begin(from).unwrap_or(0),
-            from,
-            ring: Arc::clone(&self.ring),
-            newest: self.newest.subscribe(),
-            prefix: prefix.into(),
+        let prefix: Arc<str> = prefix.into();
+        let mut ring = lock(&self.ring);
+        // Places begin with 1, so that 0 is one that isn't kept.
+        let place = ring.begin(from).unwrap_or(0);
+        let next = Arc::new(AtomicU64::new(place));
+        ring.readers.retain(|(reader, _)| reader.strong_count() > 0);
+        ring.readers.push((Arc::downgrade(&next), Arc::clone(&prefix)));
+        let at = ring.place(place);
+        if let Some(kept) = ring.batches.get_mut(at).filter(|kept| kept.bytes > MOST_BYTES) {
+            kept.waited_for.push(Arc::downgrade(&next));
         }
+        drop(ring);
+        Watch { next, from, ring: Arc::clone(&self.ring), newest: self.newest.subscribe(), prefix }
     }
 }
 
@@ -192,9 +245,9 @@ pub enum WatchError {
 pub struct Watch {
     ring: Arc<Mutex<Ring>>,
     newest: watch::Receiver<Revision>,
-    prefix: Box<str>,
+    prefix: Arc<str>,
     /// The place of the next batch.
-    next: u64,
+    next: Arc<AtomicU64>,
     /// Earlier revisions are passed over, up to one that went back.
     from: Revision,
 }
@@ -217,16 +270,19 @@ impl Watch {
     fn take(&mut self) -> Result<Option<Batch>, WatchError> {
         loop {
             let batch = {
-                let ring = lock(&self.ring);
-                if self.next < ring.first {
+                let mut ring = lock(&self.ring);
+                let next = self.next.load(Ordering::Relaxed);
+                if next < ring.first {
                     return Err(WatchError::Compacted { oldest: ring.floor });
                 }
-                let Some(kept) = ring.batches.get(ring.place(self.next)) else { return Ok(None) };
-                self.next += 1;
+                let Some(kept) = ring.batches.get(ring.place(next)) else { return Ok(None) };
                 if kept.back {
                     self.from = 0;
                 }
-                Arc::clone(&kept.batch)
+                let batch = Arc::clone(&kept.batch);
+                self.next.store(next + 1, Ordering::Relaxed);
+                ring.let_go();
+                batch
             };
             if batch.revision < self.from {
                 continue;
@@ -318,6 +374,49 @@ mod tests {
         assert_eq!(watch.next().now_or_never().unwrap(), Err(WatchError::Compacted { oldest: 3 }));
         feed.publish(batch(3, "/a/1"));
         assert_eq!(seen(&feed, "", 3).unwrap(), [3]);
+    }
+
+    fn is_kept(feed: &Feed) -> bool {
+        !super::lock(&feed.ring).batches.is_empty()
+    }
+
+    #[test]
+    fn what_is_larger_than_the_ring_stays_until_those_who_watched_have_seen_it() {
+        let large = |revision: Revision| {
+            let mut batch = batch(revision, "/a/1");
+            if let Some(after) = &mut batch.events[0].after {
+                after.value = vec![0; super::MOST_BYTES].into();
+            }
+            batch
+        };
+        let feed = Feed::new(0);
+        let (mut one, mut other, mut elsewhere) =
+            (feed.watch("/a/", 1), feed.watch("", 1), feed.watch("/b/", 1));
+        let gone = feed.watch("/a/", 1);
+        feed.publish(batch(1, "/b/1"));
+        feed.publish(large(2));
+        // What came before it was crowded out, as ever; whoever begins to watch while it is there sees it too.
+        assert_eq!(one.next().now_or_never().unwrap(), Err(WatchError::Compacted { oldest: 2 }));
+        drop((one, other, elsewhere, gone));
+        (one, other, elsewhere) = (feed.watch("/a/", 2), feed.watch("", 3), feed.watch("/b/", 3));
+        assert!(is_kept(&feed));
+        assert_eq!(one.next().now_or_never().unwrap().unwrap().revision, 2);
+        assert!(!is_kept(&feed));
+        assert_eq!(seen(&feed, "/a/", 2), Err(WatchError::Compacted { oldest: 3 }));
+        // Kept for those who see something of it, and passed by the others without a word.
+        feed.publish(large(3));
+        assert!(elsewhere.next().now_or_never().is_none());
+        assert_eq!(one.next().now_or_never().unwrap().unwrap().revision, 3);
+        assert!(is_kept(&feed));
+        assert_eq!(other.next().now_or_never().unwrap().unwrap().revision, 3);
+        assert!(!is_kept(&feed));
+        feed.publish(large(4));
+        drop(other);
+        assert_eq!(one.next().now_or_never().unwrap().unwrap().revision, 4);
+        assert!(!is_kept(&feed));
+        feed.publish(batch(5, "/b/1"));
+        assert_eq!(elsewhere.next().now_or_never().unwrap().unwrap().revision, 5);
+        assert!(one.next().now_or_never().is_none());
     }
 
     #[test]

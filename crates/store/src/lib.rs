@@ -2,9 +2,12 @@
 //!
 //! A store is a sorted map of keys and values with one revision for the whole of it. A transaction compares and writes several keys at once;
 //! a watch sees every committed transaction from a revision on. One conformance suite runs against every kind.
+//!
+//! What it is not: it decides nothing about a change, such as who may or what it risks.
 
 pub mod apisix;
 pub mod archive;
+mod cut;
 pub mod embedded;
 pub mod etcd;
 mod feed;
@@ -20,6 +23,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+pub use cut::{Cut, Dated};
 pub use feed::{Watch, WatchError};
 pub use transaction::{Compare, Transaction, Write};
 
@@ -266,6 +270,21 @@ pub trait Store: Send + Sync + 'static {
     /// The keys that end by themselves, as far as the store can say so: a backup keeps their ends, and without them they would stay for ever.
     fn leases(&self) -> BoxFuture<'_, Result<Vec<Lease>, StoreError>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Those of [`Store::leases`] that are of these keys.
+    fn leases_of<'a>(&'a self, keys: &'a [Arc<str>]) -> BoxFuture<'a, Result<Vec<Lease>, StoreError>> {
+        Box::pin(async move {
+            let mut leases = self.leases().await?;
+            leases.retain(|lease| keys.contains(&lease.key));
+            Ok(leases)
+        })
+    }
+
+    /// Everything below these prefixes, which stand in byte order, page by page: however much that is, little of it is in memory at a time where
+    /// the store keeps it elsewhere. A cut that isn't read to its end within a quarter of an hour may be given up.
+    fn cut(&self, below: &'static [&'static str]) -> BoxFuture<'_, Result<Cut, StoreError>> {
+        Box::pin(cut::whole(self, below))
     }
 
     /// Compares and writes, all or nothing. When it returns well, the change is durable and every later read sees it.

@@ -10,7 +10,7 @@ use serde::Serialize;
 pub(super) struct Answer<A> {
     content: Content<A>,
     etag: Option<String>,
-    cookie: Option<String>,
+    cookies: Vec<String>,
 }
 
 enum Content<A> {
@@ -25,7 +25,7 @@ pub(super) struct Bare {}
 impl<A> Answer<A> {
     /// An answer with this.
     pub(super) const fn ok(content: A) -> Self {
-        Self { content: Content::Shape(content), etag: None, cookie: None }
+        Self { content: Content::Shape(content), etag: None, cookies: Vec::new() }
     }
 
     /// The same with the tag of this version.
@@ -34,15 +34,16 @@ impl<A> Answer<A> {
     }
 
     /// The same that sets a cookie.
-    pub(super) fn with_cookie(self, line: String) -> Self {
-        Self { cookie: Some(line), ..self }
+    pub(super) fn with_cookie(mut self, line: String) -> Self {
+        self.cookies.push(line);
+        self
     }
 }
 
 impl Answer<Bare> {
     /// An answer with text or bytes of this type.
     pub(super) fn bare(media: &'static str, body: impl Into<Body>) -> Self {
-        Self { content: Content::Bare { media, body: body.into() }, etag: None, cookie: None }
+        Self { content: Content::Bare { media, body: body.into() }, etag: None, cookies: Vec::new() }
     }
 }
 
@@ -52,18 +53,18 @@ pub(super) struct Told {
     media: &'static str,
     body: Body,
     etag: Option<String>,
-    cookie: Option<String>,
+    cookies: Vec<String>,
 }
 
 impl Told {
     /// The answer's bytes.
     pub(super) fn of<A: Serialize>(answer: Answer<A>) -> Self {
-        let Answer { content, etag, cookie } = answer;
+        let Answer { content, etag, cookies } = answer;
         let status = StatusCode::OK;
         match content {
-            Content::Bare { media, body } => Self { status, media, body, etag, cookie },
+            Content::Bare { media, body } => Self { status, media, body, etag, cookies },
             Content::Shape(value) => match line(&value) {
-                Ok(body) => Self { status, media: "application/json", body: body.into(), etag, cookie },
+                Ok(body) => Self { status, media: "application/json", body: body.into(), etag, cookies },
                 Err(error) => {
                     tracing::error!(%error, "an answer could not be written as JSON");
                     Self::text("text/plain; charset=utf-8", String::new())
@@ -75,7 +76,7 @@ impl Told {
 
     /// 200 with a text.
     pub(super) fn text(media: &'static str, text: String) -> Self {
-        Self { status: StatusCode::OK, media, body: text.into(), etag: None, cookie: None }
+        Self { status: StatusCode::OK, media, body: text.into(), etag: None, cookies: Vec::new() }
     }
 
     /// The same with another status.
@@ -95,8 +96,8 @@ impl IntoResponse for Told {
         if let Some(etag) = self.etag.and_then(|tag| HeaderValue::try_from(tag).ok()) {
             headers.insert(header::ETAG, etag);
         }
-        if let Some(cookie) = self.cookie.and_then(|line| HeaderValue::try_from(line).ok()) {
-            headers.insert(header::SET_COOKIE, cookie);
+        for cookie in self.cookies.into_iter().filter_map(|line| HeaderValue::try_from(line).ok()) {
+            headers.append(header::SET_COOKIE, cookie);
         }
         response
     }

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use axum::http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
-use axum::http::{Method, Request, StatusCode, Uri};
+use axum::http::header::{HeaderName, HeaderValue};
+use axum::http::{Request, StatusCode};
 use bytes::Bytes;
 use http_body_util::Full;
 use schemars::JsonSchema;
@@ -20,7 +20,7 @@ use super::answer::Answer;
 use super::endpoint::{Call, Nothing};
 use super::refusal::Refusal;
 use super::requests::RequestShape;
-use crate::probe::{self, FRAMING, ProbeError, Seen, is_framing};
+use crate::probe::{self, BadHeader, ProbeError, Seen, Unsendable, Wanted};
 
 /// Bytes of an answer's body that are read and given.
 const MOST_READ: usize = 256 << 10;
@@ -162,19 +162,6 @@ async fn within(call: &Call, attempt: &Attempt) -> Result<(), Refusal> {
 }
 
 fn built(attempt: &Attempt, address: SocketAddr) -> Result<Request<Full<Bytes>>, Refusal> {
-    let method = attempt.method.as_deref().unwrap_or("GET").to_ascii_uppercase();
-    let method = Method::from_bytes(method.as_bytes()).ok().filter(|method| *method != Method::CONNECT);
-    let method = method.ok_or_else(|| {
-        Refusal::invalid("this is no method to try")
-            .at("/method")
-            .next("GET, POST, PUT and the like are some")
-    })?;
-    let uri = Uri::builder().path_and_query(attempt.target.as_str()).build().ok();
-    let uri = uri.filter(|_| attempt.target.starts_with('/')).ok_or_else(|| {
-        Refusal::invalid("the target is no path as it stands in a request").at("/target").next(
-            "write path and query, percent-encoded, such as /speaker/1?x=y; the host has its own member",
-        )
-    })?;
     let body = attempt.body.clone().unwrap_or_default();
     if body.len() > MOST_SENT {
         return Err(Refusal::invalid(format!(
@@ -183,40 +170,40 @@ fn built(attempt: &Attempt, address: SocketAddr) -> Result<Request<Full<Bytes>>,
         ))
         .at("/body"));
     }
-    let mut headers = HeaderMap::new();
-    for (name, value) in &attempt.headers {
-        let (name, value) = header(name, value)?;
-        headers.insert(name, value);
-    }
-    let host = attempt.host.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| address.to_string());
-    let host = HeaderValue::from_str(&host).map_err(|_| {
-        Refusal::invalid("this can't be sent as a host").at("/host").next("api.example.com is one")
-    })?;
-    headers.insert(HOST, host);
-    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static("usher-console"));
-    if !body.is_empty() {
-        headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
-    }
-    let mut request = Request::new(Full::new(Bytes::from(body)));
-    *request.method_mut() = method;
-    *request.uri_mut() = uri;
-    *request.headers_mut() = headers;
-    Ok(request)
+    let wanted = Wanted {
+        method: attempt.method.as_deref().unwrap_or("GET"),
+        target: &attempt.target,
+        host: attempt.host.as_deref(),
+        headers: attempt.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+        body: Bytes::from(body),
+        agent: "usher-console",
+    };
+    wanted.request(address).map_err(refused)
 }
 
-/// A header that a caller may set: how the message is framed is ours to say.
-fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Refusal> {
-    let at = || Refusal::invalid(format!("the header {name:?} can't be sent")).at("/headers");
-    let parsed = HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| at().next("names of headers are letters, digits and -"))?;
-    if parsed == HOST {
-        return Err(at().next("the host has its own member"));
+fn refused(reason: Unsendable) -> Refusal {
+    match reason {
+        Unsendable::Method => Refusal::invalid("this is no method to try")
+            .at("/method")
+            .next("GET, POST, PUT and the like are some"),
+        Unsendable::Target => {
+            Refusal::invalid("the target is no path as it stands in a request").at("/target").next(
+                "write path and query, percent-encoded, such as /speaker/1?x=y; the host has its own member",
+            )
+        }
+        Unsendable::Host => {
+            Refusal::invalid("this can't be sent as a host").at("/host").next("api.example.com is one")
+        }
+        Unsendable::Header(name, reason) => {
+            let next = match reason {
+                BadHeader::Name => "names of headers are letters, digits and -".to_owned(),
+                BadHeader::Host => "the host has its own member".to_owned(),
+                BadHeader::Framing => format!("any but {} may be sent", probe::framing_headers()),
+                BadHeader::Value => "a value is one line of text".to_owned(),
+            };
+            Refusal::invalid(format!("the header {name:?} can't be sent")).at("/headers").next(next)
+        }
     }
-    if is_framing(&parsed) {
-        return Err(at().next(format!("any but {} may be sent", FRAMING.join(", "))));
-    }
-    let value = HeaderValue::from_str(value).map_err(|_| at().next("a value is one line of text"))?;
-    Ok((parsed, value))
 }
 
 impl Tried {
@@ -282,35 +269,25 @@ fn text(bytes: Vec<u8>, is_cut: bool) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Attempt, HeaderShape, built, header, text};
+    use serde_json::{Value, json};
 
-    fn attempt(target: &str) -> Attempt {
-        serde_json::from_value(serde_json::json!({ "target": target })).unwrap()
-    }
+    use super::{Attempt, HeaderShape, built, text};
 
     #[test]
-    fn only_a_path_can_be_asked_for_and_framing_is_ours() {
+    fn what_can_not_be_sent_is_named_by_its_member() {
         let address = "127.0.0.1:9080".parse().unwrap();
-        let request = built(&attempt("/a?b=c"), address).unwrap();
-        assert_eq!(request.uri().to_string(), "/a?b=c");
-        assert_eq!(request.headers()["host"], "127.0.0.1:9080");
-        for target in ["", "a", "http://evil.test/", "//", "/a b", "*"] {
-            let is_path = target.starts_with('/') && !target.contains(' ');
-            assert_eq!(built(&attempt(target), address).is_ok(), is_path, "{target}");
-        }
-        for (name, value) in [
-            ("Host", "evil"),
-            ("Content-Length", "5"),
-            ("transfer-encoding", "chunked"),
-            ("a b", "c"),
-            ("X-A", "b\r\nX-B: c"),
+        let attempt = |body: Value| serde_json::from_value::<Attempt>(body).unwrap();
+        assert!(built(&attempt(json!({ "target": "/a", "headers": { "X-A": "b" } })), address).is_ok());
+        for (body, member) in [
+            (json!({ "target": "http://evil.test/" }), "/target"),
+            (json!({ "target": "/a", "method": "connect" }), "/method"),
+            (json!({ "target": "/a", "host": "a\r\nb" }), "/host"),
+            (json!({ "target": "/a", "headers": { "Content-Length": "5" } }), "/headers"),
+            (json!({ "target": "/a", "body": "x".repeat(70_000) }), "/body"),
         ] {
-            assert!(header(name, value).is_err(), "{name}");
+            let refused = format!("{:?}", built(&attempt(body), address).unwrap_err());
+            assert!(refused.contains(&format!("field: Some({member:?})")), "{refused}");
         }
-        let large = Attempt { body: Some("x".repeat(70_000)), ..attempt("/a") };
-        assert!(built(&large, address).is_err());
-        let connect = Attempt { method: Some("connect".into()), ..attempt("/a") };
-        assert!(built(&connect, address).is_err());
     }
 
     #[test]

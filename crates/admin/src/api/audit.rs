@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::answer::{Answer, Bare};
 use super::endpoint::{Call, Nothing};
 use super::refusal::Refusal;
-use crate::service::{AuditQuery, AuditRecord};
+use crate::service::{AuditQuery, AuditRecord, AuditVerdict};
 
 /// Records that one look into the store gives.
 const PAGE: usize = 1000;
@@ -96,12 +96,18 @@ fn write_line(lines: &mut Vec<u8>, record: &AuditRecord) -> Result<(), Refusal> 
 
 /// `GET /audit/verify`.
 pub(super) async fn verify(call: Call, _: Nothing, _: Nothing) -> Result<Answer<Verdict>, Refusal> {
-    let verdict = call.service.verify_audit(&call.who).await?;
-    Ok(Answer::ok(Verdict {
-        whole: verdict.broken.is_none(),
-        records: verdict.records,
-        first: verdict.first,
-        last: verdict.last,
-        broken: verdict.broken.map(|(number, reason)| Broken { number, reason }),
-    }))
+    Ok(Answer::ok(Verdict::of(call.service.verify_audit(&call.who).await?)))
+}
+
+impl Verdict {
+    /// The service's verdict, as it is told.
+    pub(super) fn of(verdict: AuditVerdict) -> Self {
+        Self {
+            whole: verdict.broken.is_none(),
+            records: verdict.records,
+            first: verdict.first,
+            last: verdict.last,
+            broken: verdict.broken.map(|(number, reason)| Broken { number, reason }),
+        }
+    }
 }

@@ -38,7 +38,7 @@ pub(super) type Shape = fn(&mut SchemaGenerator) -> Schema;
 pub(super) struct Endpoint {
     /// The method.
     pub(super) method: Method,
-    /// The path below the base, with `{name}` for parameters. One named `id` at the end may hold slashes.
+    /// The path below the base, with `{name}` for parameters. The `id` of an object may hold slashes.
     pub(super) path: &'static str,
     /// What the OpenAPI document calls it; also what logs and clients made of the document know it by.
     pub(super) id: &'static str,
@@ -99,6 +99,8 @@ pub(super) struct Visit {
     pub(super) doorkeeper: Arc<Doorkeeper>,
     /// The headers.
     pub(super) headers: HeaderMap,
+    /// The host that it is for; `None` where it names none, or several.
+    pub(super) host: Option<String>,
     /// Where it came from, by its socket.
     pub(super) peer: Option<IpAddr>,
     /// The body as it came; empty where there is none.

@@ -1,6 +1,7 @@
 //! Who is asking, and whether that is enough: an admin key or a token, and the right that an endpoint needs.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ConnectInfo;
@@ -14,6 +15,7 @@ use super::refusal::Refusal;
 use super::session;
 use super::sessions::{Sessions, Whose};
 use crate::keys::{Guess, Guesses, Keys};
+use crate::oidc::Oidc;
 use crate::service::Service;
 
 /// What the command line says it is.
@@ -79,12 +81,19 @@ pub(super) struct Doorkeeper {
     guesses: Guesses,
     sessions: Sessions,
     first: First,
+    oidc: Option<Arc<Oidc>>,
 }
 
 impl Doorkeeper {
     /// With these admin keys; `None`: no key is asked for, and who gives none is an admin.
-    pub(super) fn new(keys: Option<Keys>, code: Option<Secret<String>>) -> Self {
-        Self { keys, guesses: Guesses::default(), sessions: Sessions::default(), first: First::new(code) }
+    pub(super) fn new(keys: Option<Keys>, code: Option<Secret<String>>, oidc: Option<Arc<Oidc>>) -> Self {
+        let (guesses, sessions, first) = (Guesses::default(), Sessions::default(), First::new(code));
+        Self { keys, guesses, sessions, first, oidc }
+    }
+
+    /// The provider that people may log in with. Where no key is asked for, there is nothing to log in to.
+    pub(super) fn oidc(&self) -> Option<&Oidc> {
+        self.oidc.as_deref().filter(|_| self.keys.is_some())
     }
 
     /// Who is logged in.
@@ -124,6 +133,7 @@ impl Doorkeeper {
                 let role = self.keys.as_ref()?.role_of(&name)?;
                 Some((Principal::new(name, role, Door::Console), "key", left))
             }
+            Whose::Provided { name, role } => Some((Principal::new(name, role, Door::Console), "oidc", left)),
         }
     }
 

@@ -26,6 +26,9 @@ pub(super) struct Object {
     revision: u64,
     /// The revision that made it.
     created_revision: u64,
+    /// When it is deleted by itself, in milliseconds since 1970; missing where it stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends_unix_ms: Option<u64>,
     /// The object itself, secrets masked.
     value: Value,
 }
@@ -100,6 +103,7 @@ impl Object {
             id: stored.key.id,
             revision: stored.modified,
             created_revision: stored.created,
+            ends_unix_ms: stored.ends_unix_ms,
             value: stored.value,
         }
     }

@@ -11,7 +11,7 @@ use super::refusal::Failure;
 /// What the document says of the API as a whole.
 const ABOUT: &str = "Plans, history, undo, audit, tokens, users, explain and export. Every change is a plan first: it says what it would do, \
     who is affected and how much harm it can do, and is applied by its id, once, to the state that it was made for. Errors are \
-    {\"error\": {\"code\", \"message\", \"field\", \"next\"}}. A member that is not known is an error.";
+    {\"error\": {\"code\", \"message\", \"field\", \"next\", \"help\"}}. A member that is not known is an error.";
 
 /// The document as YAML.
 pub(super) fn yaml(table: &[Endpoint]) -> String {
@@ -83,8 +83,10 @@ fn operation(endpoint: &Endpoint, shapes: &mut SchemaGenerator, failure: &Value)
     }
     if let Some(shape) = endpoint.body {
         let schema = shape(shapes).to_value();
+        // Nothing at all counts as `{}`, where that is of the shape.
+        let required = has_needed_members(&schema, shapes);
         let content = json!({ "application/json": { "schema": schema } });
-        operation.insert("requestBody".to_owned(), json!({ "required": true, "content": content }));
+        operation.insert("requestBody".to_owned(), json!({ "required": required, "content": content }));
     }
     let (media, schema) = match endpoint.answer {
         Some(shape) => ("application/json", shape(shapes).to_value()),
@@ -101,12 +103,28 @@ fn operation(endpoint: &Endpoint, shapes: &mut SchemaGenerator, failure: &Value)
     operation.into()
 }
 
+/// Whether a body of this shape has to have a member.
+fn has_needed_members(schema: &Value, shapes: &SchemaGenerator) -> bool {
+    let name = schema.get("$ref").and_then(Value::as_str).and_then(|place| place.rsplit('/').next());
+    let whole = name.and_then(|name| shapes.definitions().get(name)).unwrap_or(schema);
+    ["required", "anyOf", "oneOf"]
+        .iter()
+        .any(|word| whole.get(word).and_then(Value::as_array).is_some_and(|list| !list.is_empty()))
+}
+
 /// The type and shape of an answer that is none of our shapes.
 fn bare(endpoint: &Endpoint) -> (&'static str, Value) {
     match endpoint.id {
         "openapi_json" => ("application/json", json!({ "type": "object" })),
+        // An empty document of APISIX's is a remark alone.
+        "export" => ("application/yaml", json!({ "type": ["object", "null"] })),
+        // An event is a name and data; programs differ in what they take for the value of a stream of them.
+        "chat" => (
+            "text/event-stream",
+            json!({ "description": "events: conversation, said, plan, done, ended and others" }),
+        ),
         "export_audit" | "backup" => ("application/x-ndjson", json!({ "type": "string" })),
-        _ => ("application/yaml", json!({ "type": "string" })),
+        _ => ("application/yaml", json!({ "type": "object" })),
     }
 }
 

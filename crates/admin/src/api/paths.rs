@@ -37,7 +37,8 @@ pub(super) fn find<'t>(
     let methods = methods.join(", ");
     let message = format!("{path} doesn't take {method}");
     Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
-        .next(format!("it takes {methods}")))
+        .next(format!("it takes {methods}"))
+        .allowing(methods))
 }
 
 fn nothing_at(table: &[Endpoint], path: &str, rest: &str) -> Refusal {
@@ -60,15 +61,16 @@ fn decoded(rest: &str) -> Option<Vec<String>> {
     rest.split('/').map(step).collect()
 }
 
-/// The parameters of a path that fits a pattern. An `{id}` at the end takes all that is left.
+/// The parameters of a path that fits a pattern. The `{id}` of an object takes all that is left: those of credentials hold slashes.
 fn fits(pattern: &'static str, steps: &[String]) -> Option<Parameters> {
     let mut left = steps;
     let mut found = Vec::new();
+    let of_objects = pattern.starts_with("/objects/");
     let mut pattern = pattern.trim_matches('/').split('/').peekable();
     while let Some(wanted) = pattern.next() {
         let (step, rest) = left.split_first()?;
         match wanted.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
-            Some(name) if name == "id" && pattern.peek().is_none() => {
+            Some(name) if of_objects && name == "id" && pattern.peek().is_none() => {
                 found.push((name, left.join("/")));
                 return Some(found);
             }
@@ -95,6 +97,7 @@ mod tests {
             ("/plans/{id}/apply", "/plans/ab/apply", Some(vec![("id", "ab".to_owned())])),
             ("/plans/{id}/apply", "/plans/ab/apply/x", None),
             ("/plans/{id}", "/plans", None),
+            ("/plans/{id}", "/plans/ab/apply", None),
             (
                 "/objects/{kind}/{id}",
                 "/objects/routes/1/",

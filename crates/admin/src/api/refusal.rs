@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use usher_model::help::page;
 use usher_store::StoreError;
 
 use super::answer::line;
@@ -38,6 +39,9 @@ pub(super) struct Cause {
     /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) next: Option<String>,
+    /// The page of the manual that says more, by its place in the project, such as `docs/changes.md#agree`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) help: Option<&'static str>,
 }
 
 /// A request that is refused. Boxed, because most answers are none.
@@ -51,13 +55,15 @@ struct Parts {
     /// What stands beside the error, such as the fresh plan of a stale one.
     beside: Map<String, Value>,
     retry_after_secs: Option<u64>,
+    /// The methods that the path has, where it lacks the one that was used (RFC 9110, 15.5.6).
+    allowed: Option<String>,
 }
 
 impl Refusal {
     /// A refusal with its code and its sentence.
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        let cause = Cause { code, message: message.into(), field: None, next: None };
-        Self(Box::new(Parts { status, cause, beside: Map::new(), retry_after_secs: None }))
+        let cause = Cause { code, message: message.into(), field: None, next: None, help: None };
+        Self(Box::new(Parts { status, cause, beside: Map::new(), retry_after_secs: None, allowed: None }))
     }
 
     /// 422: what was asked for breaks a rule.
@@ -107,6 +113,12 @@ impl Refusal {
         self
     }
 
+    /// The same with the methods that the path has.
+    pub(super) fn allowing(mut self, methods: String) -> Self {
+        self.0.allowed = Some(methods);
+        self
+    }
+
     /// The same with something beside the error.
     pub(super) fn beside(mut self, name: &str, value: Value) -> Self {
         self.0.beside.insert(name.to_owned(), value);
@@ -125,7 +137,8 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let Parts { status, cause, beside, retry_after_secs } = *self.0;
+        let Parts { status, mut cause, beside, retry_after_secs, allowed } = *self.0;
+        cause.help = page(cause.code);
         let mut body = Map::new();
         body.insert("error".to_owned(), json!(cause));
         body.extend(beside);
@@ -136,6 +149,9 @@ impl IntoResponse for Refusal {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"usher\""));
+        }
+        if let Some(allowed) = allowed.and_then(|methods| HeaderValue::from_str(&methods).ok()) {
+            headers.insert(header::ALLOW, allowed);
         }
         if let Some(secs) = retry_after_secs {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
@@ -161,10 +177,11 @@ impl From<ServiceError> for Refusal {
             ServiceError::Forbidden(_) => {
                 Self::forbidden(sentence).next("ask somebody whose key or token has this right")
             }
-            ServiceError::NeedsPerson { plan, .. } => {
+            ServiceError::NeedsPerson { plan, place, .. } => {
+                let there = place.map(|place| format!("; or a person agrees at {place}")).unwrap_or_default();
                 Self::new(StatusCode::FORBIDDEN, "needs_person", sentence)
                     .beside("plan_id", json!(plan))
-                    .next("show the plan to a person, and apply it with {\"approval\": {\"person\": \"who agreed, and how\"}}")
+                    .next(format!("show the plan to a person, and apply it with {{\"approval\": {{\"person\": \"who agreed, and how\"}}}}{there}"))
             }
             ServiceError::UnknownPlan(_) => Self::new(StatusCode::NOT_FOUND, "unknown_plan", sentence)
                 .next("plan again: POST /usher/v1/plans"),

@@ -3,6 +3,8 @@
 //! These answer without a key, because they are where one is shown. What makes a session is the cookie alone; it is out of reach of scripts,
 //! sent to no other site, and of no use for a change without a header that no foreign page can set.
 
+use std::time::Duration;
+
 use axum::http::{HeaderMap, StatusCode, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,9 +13,10 @@ use usher_model::secret::Secret;
 
 use super::answer::Answer;
 use super::endpoint::{Nothing, Visit};
-use super::entrance::role_word;
+use super::entrance::{Doorkeeper, role_word};
 use super::refusal::Refusal;
 use super::sessions::{LONGEST, Whose};
+use crate::oidc::Oidc;
 use crate::service::NewUser;
 
 /// The cookie, and its name where it travels over TLS only.
@@ -57,6 +60,15 @@ pub(super) struct Session {
     you: Option<Person>,
     /// Whether there is no user yet, and the first one can be made with the one-time code.
     setup: bool,
+    /// What the provider is called that one can log in with; missing where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<String>,
+    /// Where one logs out of the provider too, after one has left a session that it vouched for, and where it can be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_log_out: Option<String>,
+    /// The place of the console that was wanted when a login with the provider was begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
 }
 
 /// Somebody who is logged in.
@@ -66,11 +78,23 @@ struct Person {
     name: String,
     /// `viewer`, `chat`, `editor` or `admin`.
     role: &'static str,
-    /// `user`, `key`, or `keyless` where no key is asked for.
+    /// `user`, `key`, `oidc` for whom a provider vouched, or `keyless` where no key is asked for.
     by: &'static str,
     /// How many seconds the session lasts at most; missing where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_in_secs: Option<u64>,
+}
+
+impl Session {
+    fn of(you: Option<Person>, setup: bool, doorkeeper: &Doorkeeper) -> Self {
+        let provider = doorkeeper.oidc().map(|oidc| oidc.name().to_owned());
+        Self { you, setup, provider, provider_log_out: None, to: None }
+    }
+
+    /// The same that leads to a place.
+    pub(super) fn leading(self, to: Option<String>) -> Self {
+        Self { to, ..self }
+    }
 }
 
 /// `GET /session`.
@@ -92,7 +116,7 @@ pub(super) async fn read(visit: Visit, _: Nothing) -> Result<Answer<Session>, Re
             expires_in_secs: None,
         }),
     };
-    Ok(Answer::ok(Session { you, setup }))
+    Ok(Answer::ok(Session::of(you, setup, doorkeeper)))
 }
 
 /// `POST /session`.
@@ -127,17 +151,22 @@ pub(super) async fn log_in(visit: Visit, request: LoginRequest) -> Result<Answer
                 .next("give {\"user\": .., \"password\": ..} or {\"key\": ..}"));
         }
     };
-    begin(&visit, who, whose)
+    let (session, cookie) = begin(&visit, who, whose, LONGEST).await?;
+    Ok(Answer::ok(session).with_cookie(cookie))
 }
 
 /// `DELETE /session`.
 pub(super) async fn log_out(visit: Visit, _: Nothing) -> Result<Answer<Session>, Refusal> {
     marked(&visit.headers)?;
+    let mut left = Session::of(None, false, &visit.doorkeeper);
     if let Some(secret) = secret(&visit.headers) {
+        let whose = visit.doorkeeper.sessions().find(secret);
+        if whose.is_some_and(|(whose, _)| matches!(whose, Whose::Provided { .. })) {
+            left.provider_log_out = visit.doorkeeper.oidc().and_then(Oidc::end_session);
+        }
         visit.doorkeeper.sessions().end(secret);
     }
-    let gone = cookie(&visit.headers, "", 0);
-    Ok(Answer::ok(Session { you: None, setup: false }).with_cookie(gone))
+    Ok(Answer::ok(left).with_cookie(cookie(&visit.headers, "", 0)))
 }
 
 /// `POST /setup`.
@@ -161,24 +190,36 @@ pub(super) async fn set_up(visit: Visit, request: SetupRequest) -> Result<Answer
     first.close();
     let who = Principal::new(name, made.role, Door::Console);
     let whose = Whose::User { name: who.name.clone(), changed_unix_ms: made.changed_unix_ms };
-    begin(&visit, who, whose)
+    let (session, cookie) = begin(&visit, who, whose, LONGEST).await?;
+    Ok(Answer::ok(session).with_cookie(cookie))
 }
 
-fn begin(visit: &Visit, who: Principal, whose: Whose) -> Result<Answer<Session>, Refusal> {
-    let by = if matches!(whose, Whose::User { .. }) { "user" } else { "key" };
+/// Begins a session that lasts so long at most: who is there then, and the cookie.
+pub(super) async fn begin(
+    visit: &Visit,
+    who: Principal,
+    whose: Whose,
+    longest: Duration,
+) -> Result<(Session, String), Refusal> {
+    let by = match whose {
+        Whose::User { .. } => "user",
+        Whose::Key { .. } => "key",
+        Whose::Provided { .. } => "oidc",
+    };
     // Whoever logs in anew leaves the old session.
     if let Some(old) = secret(&visit.headers) {
         visit.doorkeeper.sessions().end(old);
     }
-    let secret = visit.doorkeeper.sessions().begin(whose).ok_or_else(|| {
+    let secret = visit.doorkeeper.sessions().begin(whose, longest).ok_or_else(|| {
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the system gives no random numbers")
             .next("look at the log of Usher")
     })?;
-    let set = cookie(&visit.headers, &secret, LONGEST.as_secs());
+    let set = cookie(&visit.headers, &secret, longest.as_secs());
     tracing::info!(name = who.name, by, "logged in at the console");
+    visit.service.logged_in(&who, by).await;
     let you =
-        Person { name: who.name, role: role_word(who.role), by, expires_in_secs: Some(LONGEST.as_secs()) };
-    Ok(Answer::ok(Session { you: Some(you), setup: false }).with_cookie(set))
+        Person { name: who.name, role: role_word(who.role), by, expires_in_secs: Some(longest.as_secs()) };
+    Ok((Session::of(Some(you), false, &visit.doorkeeper), set))
 }
 
 fn wrong(message: &str) -> Refusal {
@@ -188,9 +229,14 @@ fn wrong(message: &str) -> Refusal {
 
 /// The session's secret in a request's cookies.
 pub(super) fn secret(headers: &HeaderMap) -> Option<&str> {
+    cookie_in(headers, &[COOKIE, SECURE_COOKIE])
+}
+
+/// The value of the first cookie that has one of these names.
+pub(super) fn cookie_in<'h>(headers: &'h HeaderMap, names: &[&str]) -> Option<&'h str> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE || *name == SECURE_COOKIE).map(|(_, value)| value)
+    pairs.find(|(name, _)| names.contains(name)).map(|(_, value)| value)
 }
 
 /// Asks for the header that a page of another site can't send without being asked back, which it then isn't let.

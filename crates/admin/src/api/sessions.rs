@@ -11,10 +11,11 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::time::Instant;
+use usher_model::change::Role;
 
 /// How long a session lasts that nobody uses.
 const IDLE: Duration = Duration::from_secs(2 * 60 * 60);
-/// How long a session lasts however much it is used.
+/// How long a session of a user or of a key's holder lasts however much it is used.
 pub(super) const LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
 /// Sessions at the same time; of more, the one that was quiet for longest ends.
 const MOST: usize = 1000;
@@ -40,12 +41,20 @@ pub(super) enum Whose {
         /// The key's name.
         name: String,
     },
+    /// That of somebody whom a provider vouched for. Nobody asks the provider again, so that the session is short.
+    Provided {
+        /// The name, with what shows where it comes from.
+        name: String,
+        /// What the rules gave at the login.
+        role: Role,
+    },
 }
 
 struct Session {
     whose: Whose,
     began: Instant,
     seen: Instant,
+    longest: Duration,
 }
 
 /// The sessions.
@@ -53,8 +62,8 @@ struct Session {
 pub(super) struct Sessions(Mutex<HashMap<Digest, Session>>);
 
 impl Sessions {
-    /// Begins a session. The secret is told this once; `None` where the system gives no randomness.
-    pub(super) fn begin(&self, whose: Whose) -> Option<String> {
+    /// Begins a session that lasts so long at most, however much it is used. The secret is told this once; `None` where the system gives no randomness.
+    pub(super) fn begin(&self, whose: Whose, longest: Duration) -> Option<String> {
         let mut bytes = [0; SECRET];
         aws_lc_rs::rand::fill(&mut bytes).ok()?;
         let secret = URL_SAFE_NO_PAD.encode(bytes);
@@ -68,7 +77,7 @@ impl Sessions {
         if sessions.len() >= MOST {
             end_quietest(&mut sessions, |_| true);
         }
-        sessions.insert(digest_of(&secret), Session { whose, began: now, seen: now });
+        sessions.insert(digest_of(&secret), Session { whose, began: now, seen: now, longest });
         Some(secret)
     }
 
@@ -78,7 +87,7 @@ impl Sessions {
         let mut sessions = self.lock();
         let session = sessions.get_mut(&digest_of(secret)).filter(|session| session.lasts(now))?;
         session.seen = now;
-        Some((session.whose.clone(), LONGEST.saturating_sub(now.duration_since(session.began))))
+        Some((session.whose.clone(), session.longest.saturating_sub(now.duration_since(session.began))))
     }
 
     /// Ends a session.
@@ -94,14 +103,14 @@ impl Sessions {
 impl Whose {
     fn name(&self) -> &str {
         match self {
-            Self::User { name, .. } | Self::Key { name } => name,
+            Self::User { name, .. } | Self::Key { name } | Self::Provided { name, .. } => name,
         }
     }
 }
 
 impl Session {
     fn lasts(&self, now: Instant) -> bool {
-        now.duration_since(self.seen) < IDLE && now.duration_since(self.began) < LONGEST
+        now.duration_since(self.seen) < IDLE && now.duration_since(self.began) < self.longest
     }
 }
 
@@ -132,21 +141,21 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_session_ends_when_it_is_idle_or_old_or_told_to() {
         let sessions = Sessions::default();
-        let first = sessions.begin(key("a")).unwrap();
+        let first = sessions.begin(key("a"), LONGEST).unwrap();
         assert_eq!(sessions.find(&first).unwrap().0, key("a"));
         assert!(sessions.find("something else").is_none());
         tokio::time::advance(IDLE - Duration::from_secs(1)).await;
         assert!(sessions.find(&first).is_some());
         tokio::time::advance(IDLE).await;
         assert!(sessions.find(&first).is_none());
-        let used = sessions.begin(key("a")).unwrap();
+        let used = sessions.begin(key("a"), LONGEST).unwrap();
         let mut lasted = Duration::ZERO;
         while sessions.find(&used).is_some() {
             tokio::time::advance(Duration::from_secs(3600)).await;
             lasted += Duration::from_secs(3600);
         }
         assert_eq!(lasted, LONGEST);
-        let told = sessions.begin(key("a")).unwrap();
+        let told = sessions.begin(key("a"), LONGEST).unwrap();
         sessions.end(&told);
         assert!(sessions.find(&told).is_none());
     }
@@ -154,15 +163,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn there_are_so_many_and_the_quietest_goes() {
         let sessions = Sessions::default();
-        let first = sessions.begin(key("a")).unwrap();
+        let first = sessions.begin(key("a"), LONGEST).unwrap();
         for _ in 0..MOST_EACH {
             tokio::time::advance(Duration::from_millis(1)).await;
-            sessions.begin(key("a")).unwrap();
+            sessions.begin(key("a"), LONGEST).unwrap();
         }
         assert!(sessions.find(&first).is_none());
         assert_eq!(sessions.0.lock().unwrap().len(), MOST_EACH);
         for number in 0..MOST {
-            sessions.begin(key(&number.to_string())).unwrap();
+            sessions.begin(key(&number.to_string()), LONGEST).unwrap();
         }
         assert_eq!(sessions.0.lock().unwrap().len(), MOST);
     }

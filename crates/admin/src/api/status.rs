@@ -120,11 +120,17 @@ struct UnfinishedShape {
 /// `GET /status`.
 pub(super) async fn read(call: Call, _: Nothing, _: Nothing) -> Result<Answer<Status>, Refusal> {
     let Call { service, who, .. } = call;
-    let (about, can, health) = (service.describe(), service.capabilities(), service.health());
-    // While the store is away nobody knows them, and the status is what tells of that.
-    let unfinished = match service.unfinished(&who).await {
+    let (about, can) = (service.describe(), service.capabilities());
+    let unfinished = service.unfinished(&who).await;
+    // Behind that, which may be what first finds the store away.
+    let mut health = service.health();
+    let unfinished = match unfinished {
         Ok(plans) => plans,
-        Err(ServiceError::Store(_)) if health.away.is_some() => Vec::new(),
+        // While the store is away nobody knows them, and the status is what tells of that.
+        Err(ServiceError::Store(error)) => {
+            health.away.get_or_insert_with(|| error.to_string());
+            Vec::new()
+        }
         Err(error) => return Err(error.into()),
     };
     let unfinished = unfinished.into_iter().map(|plan| UnfinishedShape {

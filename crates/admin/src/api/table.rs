@@ -6,8 +6,8 @@ use super::answer::Told;
 use super::endpoint::Endpoint;
 use super::entrance::Right::{Administers, Changes, Reads};
 use super::{
-    agents, approvals, attempt, audit, backup, chat, explain, export, health, history, keyring, manual,
-    objects, openapi, plans, requests, session, status, tokens, traffic, users,
+    agents, approvals, attempt, audit, backup, calls, chat, explain, export, health, history, keyring,
+    manual, objects, oidc, openapi, plans, requests, session, status, tokens, traffic, users,
 };
 
 /// The table.
@@ -43,6 +43,22 @@ pub(super) fn all() -> Vec<Endpoint> {
             "it ends nobody's session but one's own",
             "Logs out",
             session::log_out,
+        ),
+        Endpoint::open(
+            Method::POST,
+            "/session/oidc",
+            "log_in_by_provider",
+            "it says where the provider is, and seals what was begun into the cookie of whoever asked",
+            "Begins a login at the console by the OpenID Connect provider of the settings",
+            oidc::begin,
+        ),
+        Endpoint::open(
+            Method::POST,
+            "/session/oidc/back",
+            "back_from_provider",
+            "a code that the provider vouches for is asked for, and the cookie of the browser that began the login",
+            "Ends such a login with what the provider sent the browser back with; the session is a cookie",
+            oidc::end,
         ),
         Endpoint::open(
             Method::POST,
@@ -306,6 +322,30 @@ pub(super) fn all() -> Vec<Endpoint> {
             Administers,
             "Lets chats and agents act, or only look, on every gateway of this store at once",
             agents::switch,
+        ),
+        Endpoint::new(
+            Method::GET,
+            "/agents/calls",
+            "agent_calls",
+            Administers,
+            "Every call of a tool that chats and agents made on this gateway: who, which tool, with which outcome",
+            calls::read,
+        ),
+        Endpoint::new(
+            Method::GET,
+            "/agents/calls/verify",
+            "verify_agent_calls",
+            Administers,
+            "Whether the record of calls is as it was written",
+            calls::verify,
+        ),
+        Endpoint::new(
+            Method::GET,
+            "/agents/clients",
+            "clients",
+            Administers,
+            "Which programs of agents called within the last hour",
+            agents::clients,
         ),
         Endpoint::new(Method::GET, "/tokens", "list_tokens", Administers, "All tokens", tokens::list),
         Endpoint::new(

@@ -29,9 +29,12 @@ fn shown(health: &UpstreamHealth) -> Value {
 
 /// The same for browsers.
 pub(super) fn page(service: &Service) -> String {
-    let all = service.live().health();
+    page_of(&service.live().health())
+}
+
+fn page_of(all: &[UpstreamHealth]) -> String {
     let mut rows = String::new();
-    for upstream in &all {
+    for upstream in all {
         for node in &upstream.nodes {
             let counter = node.counter;
             rows.push_str(&format!(
@@ -96,5 +99,29 @@ pub(super) fn discovered(service: &Service, kind: &str) -> Result<Answer, Answer
             StatusCode::NOT_FOUND,
             format!("discovery {kind} is not configured, so there is nothing to show of it"),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use usher_model::live::{HealthCounters, NodeHealth, UpstreamHealth};
+
+    use super::page_of;
+
+    #[test]
+    fn no_name_becomes_markup_on_the_page_of_checks() {
+        let hostile = "\"><script>alert(1)</script>&".to_owned();
+        let node = NodeHealth {
+            ip: hostile.clone(),
+            port: 80,
+            hostname: hostile.clone(),
+            status: hostile.clone(),
+            counter: HealthCounters::default(),
+        };
+        let upstream =
+            UpstreamHealth { name: hostile.clone(), kind: hostile, nodes: vec![node], changes: Vec::new() };
+        let page = page_of(&[upstream]);
+        assert!(!page.contains("<script") && !page.contains("\">&"), "{page}");
+        assert_eq!(page.matches("&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;").count(), 4, "{page}");
     }
 }

@@ -66,7 +66,7 @@ pub(super) async fn metadata_of(service: &Service, name: &str) -> Result<Answer,
 
 /// A resource with its defaults, its nodes as a list, and its id as text.
 fn seen(registry: &Registry, stored: Stored) -> Value {
-    let Stored { key, mut value, created, modified } = stored;
+    let Stored { key, mut value, created, modified, .. } = stored;
     fill(schema::schema(key.kind), &mut value);
     let mut has_domain = false;
     if let Some(members) = value.as_object_mut() {

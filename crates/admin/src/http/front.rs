@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use ipnet::IpNet;
@@ -73,7 +73,7 @@ impl Front {
 
     /// The answer to a request that goes no further.
     fn stops(&self, request: &Request) -> Option<Answer> {
-        let host = host(request);
+        let host = host(request.uri(), request.headers());
         if self.own_hosts_only && !host.as_deref().is_some_and(|host| self.is_own(host, "80")) {
             return Some(Answer::error(
                 StatusCode::MISDIRECTED_REQUEST,
@@ -125,13 +125,21 @@ fn same(one: &str, other: &str, port: &str) -> bool {
 }
 
 /// The authority that a request is for; `None` where it names none, or several.
-fn host(request: &Request) -> Option<String> {
-    if let Some(authority) = request.uri().authority() {
+pub(crate) fn host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    if let Some(authority) = uri.authority() {
         return Some(authority.to_string());
     }
-    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let mut hosts = headers.get_all(header::HOST).iter();
     let only = hosts.next()?.to_str().ok()?.to_owned();
     hosts.next().is_none().then_some(only)
+}
+
+/// Stops who may not connect at all, and leaves the rest to the port's own rules.
+pub(crate) async fn admits(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
+    match front.turns_away(&request) {
+        Some(away) => away.into_response(),
+        None => next.run(request).await,
+    }
 }
 
 /// Stops what may not in, and finishes the head of every answer.

@@ -9,6 +9,7 @@ use usher_model::secret::Secret;
 
 use crate::api::Pages;
 use crate::keys::Keys;
+use crate::oidc::Oidc;
 use crate::talk::Talk;
 
 /// How the Admin API listens and whom it answers.
@@ -32,6 +33,8 @@ pub struct HttpOptions {
     pub form: Form,
     /// The one-time code with which the first user of the console is made. Default none.
     pub setup_code: Option<Secret<String>>,
+    /// The provider that people may log in to the console with. Default none.
+    pub oidc: Option<Arc<Oidc>>,
     /// Further paths of the port, to which its rules of addresses, hosts and pages apply, but not that of keys: the console's files. Default none.
     pub beside: Router,
     /// The built-in chat that `/usher/v1/chat` speaks with. Default none.
@@ -54,6 +57,7 @@ impl HttpOptions {
             cors: true,
             form: Form::default(),
             setup_code: None,
+            oidc: None,
             beside: Router::new(),
             talk: None,
             pages: |_| None,

@@ -94,7 +94,7 @@ mod tests {
             (ServiceError::Invalid { sentence: text(), key: None, pointer: text() }, 400),
             (ServiceError::NotFound(Key::new(Kind::Route, "1")), 404),
             (ServiceError::Forbidden(text()), 403),
-            (ServiceError::NeedsPerson { plan: text(), reasons: vec![text()] }, 403),
+            (ServiceError::NeedsPerson { plan: text(), reasons: vec![text()], place: None }, 403),
             (ServiceError::UnknownPlan(text()), 404),
             (ServiceError::Stale { sentence: text(), fresh: None }, 503),
             (ServiceError::Conflict(text()), 503),

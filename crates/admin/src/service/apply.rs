@@ -15,8 +15,8 @@ use super::impact::{Impact, assess};
 use super::journal::Author;
 use super::plan::{Applied, Approval, Plan};
 use super::plans::{End, Kept};
-use super::wish::{Aim, Wish};
-use super::world::World;
+use super::wish::{Aim, Goal, Wish};
+use super::world::{Move, World};
 use super::{Service, ServiceError, consent, new_id, scoped};
 
 /// How often a commit is tried when somebody else writes to the store.
@@ -34,15 +34,22 @@ const LOOKED_AT_EVERY: Duration = Duration::from_millis(10);
 
 impl Service {
     /// Checks a wish, assesses it, and keeps the plan for its owner.
-    pub(super) async fn make_plan(&self, who: &Principal, wish: Wish) -> Result<Plan, ServiceError> {
-        let (world, mut plan) = self.assessed(who, &wish).await?;
+    pub(super) async fn make_plan(&self, who: &Principal, mut wish: Wish) -> Result<Plan, ServiceError> {
+        // Handed over and not shared: a set may be very large, and what is checked would have to be copied.
+        let edits = std::mem::take(&mut wish.edits);
+        let (world, mut plan) = self.assessed(who, &wish, edits).await?;
         plan.warnings.extend(self.unreachable(&world).await);
         self.keep(who, &wish, world, &mut plan)?;
         Ok(plan)
     }
 
-    async fn assessed(&self, who: &Principal, wish: &Wish) -> Result<(World<'_>, Plan), ServiceError> {
-        let mut world = self.check(who, wish).await?;
+    async fn assessed(
+        &self,
+        who: &Principal,
+        wish: &Wish,
+        edits: Vec<Aim>,
+    ) -> Result<(World<'_>, Plan), ServiceError> {
+        let mut world = self.check(who, wish, edits).await?;
         let impact = assess(&mut world).await?;
         let plan = self.outline(who, wish, &world, impact)?;
         Ok((world, plan))
@@ -59,8 +66,9 @@ impl Service {
         let bound = world.bound();
         let ready = Ready::of(world, wish)?;
         plan.steps = self.steps_of(&ready)?;
-        let wish = wish.checked(ready.aims(), plan.intent.clone());
-        let kept = Kept::new(plan.clone(), wish, bound, who, rules.plan_ttl);
+        let wish = wish.checked(plan.intent.clone());
+        let goals = ready.moves.into_iter().map(|Move { key, after, .. }| Goal { key, after }).collect();
+        let kept = Kept::new(plan.clone(), wish, goals, bound, who, rules.plan_ttl);
         self.lock_plans().keep(kept, rules.max_plans);
         Ok(())
     }
@@ -114,23 +122,33 @@ impl Service {
         in_steps: bool,
     ) -> Result<Applied, ServiceError> {
         self.may_change(who)?;
-        let (plan, wants_steps) = self.lock_plans().find(who, id)?;
-        if plan.needs_person && !matches!(approval, Approval::Person(_)) {
-            return Err(self.needs_person(plan));
-        }
-        if plan.steps > 1 && !in_steps && !wants_steps {
-            return Err(self.needs_steps(&plan));
-        }
-        let mut kept = self.lock_plans().take(who, id)?;
-        match self.commit_kept(who, &mut kept, &told(approval)).await {
+        let kept = {
+            let mut plans = self.lock_plans();
+            let Kept { plan, wish, .. } = plans.look(who, id)?;
+            if plan.needs_person && !matches!(approval, Approval::Person(_)) {
+                return Err(self.needs_person(plan));
+            }
+            if plan.steps > 1 && !in_steps && !wish.in_steps {
+                return Err(self.needs_steps(plan));
+            }
+            plans.take(who, id)?
+        };
+        match self.commit_kept(who, &kept, &told(approval)).await {
             Ok(done) => {
                 self.lock_plans().end(&kept, End::Applied(done.revision));
                 self.forget_undone(kept.wish.undoes).await;
+                drop(kept);
                 self.bring_into_force(who, done, Vec::new()).await
             }
             Err(Failure::Stale(sentence)) => {
                 self.lock_plans().end(&kept, End::Stale);
-                let fresh = self.plan_again(who, kept.wish).await.map(Box::new);
+                let fresh = self.plan_again(who, &kept).await.map(Box::new);
+                let next = match fresh {
+                    Some(_) => "look at the new plan and apply that one, or plan again",
+                    // Such as a wish that named the revision of an object itself.
+                    None => "look at what is there now, and plan again",
+                };
+                let sentence = format!("{sentence}; {next}");
                 Err(ServiceError::Stale { sentence, fresh })
             }
             Err(Failure::Refused(error)) => {
@@ -158,10 +176,10 @@ impl Service {
             let mut tries = 0;
             loop {
                 tries += 1;
-                let (world, mut plan) = self.assessed(who, &wish).await?;
+                let (world, mut plan) = self.assessed(who, &wish, wish.edits.clone()).await?;
                 if plan.needs_person {
                     self.keep(who, &wish, world, &mut plan)?;
-                    return Err(self.needs_person(plan));
+                    return Err(self.needs_person(&plan));
                 }
                 let ready = Ready::of(world, &wish)?;
                 plan.steps = self.steps_of(&ready)?;
@@ -211,7 +229,7 @@ impl Service {
         if self.turns.meets(wish.edits.iter().map(|edit| &edit.key)) {
             return Ok(None);
         }
-        let (world, mut plan) = match self.assessed(who, wish).await {
+        let (world, mut plan) = match self.assessed(who, wish, wish.edits.clone()).await {
             Ok(assessed) => assessed,
             // What it lacks may be on its way.
             Err(_) if before.is_some() => return Ok(None),
@@ -233,13 +251,12 @@ impl Service {
     }
 
     /// Commits a kept plan, where everything is still as it was planned for.
-    async fn commit_kept(&self, who: &Principal, kept: &mut Kept, approval: &str) -> Result<Done, Failure> {
+    async fn commit_kept(&self, who: &Principal, kept: &Kept, approval: &str) -> Result<Done, Failure> {
         let writing = self.turns.alone().await;
         let mut tries = 0;
         loop {
             tries += 1;
             let (ready, plan) = self.confirmed(who, kept).await?;
-            kept.wish.edits = ready.aims();
             if plan.steps > 1 {
                 drop(writing);
                 let revision = self.begin_steps(who, &plan, ready, approval).await?;
@@ -257,19 +274,20 @@ impl Service {
     }
 
     /// What a kept plan would write now, where it is still the plan that was agreed to.
-    async fn confirmed(&self, who: &Principal, kept: &mut Kept) -> Result<(Ready, Plan), Failure> {
+    async fn confirmed(&self, who: &Principal, kept: &Kept) -> Result<(Ready, Plan), Failure> {
         // Where nothing at all was written since, what the checks found holds.
         if let Some(ready) = self.ready_again(kept).await? {
             return Ok((ready, kept.plan.clone()));
         }
         self.still_true(&kept.bound).await?;
-        let (world, mut plan) = self.assessed(who, &kept.wish).await?;
+        let edits = kept.whole_wish()?.edits;
+        let (world, mut plan) = self.assessed(who, &kept.wish, edits).await?;
         let now = world.drafts.iter().map(|draft| &draft.key);
-        let same_objects = now.eq(kept.wish.edits.iter().map(|edit| &edit.key));
+        let same_objects = now.eq(kept.goals.iter().map(|goal| &goal.key));
         if !same_objects || plan.risk > kept.plan.risk {
             let reasons = consent::several(&plan.reasons).join("; ");
             return Err(Failure::Stale(format!(
-                "the plan does more than it did when it was made ({reasons}); look at the new plan and apply that one"
+                "the plan does more than it did when it was made ({reasons})"
             )));
         }
         plan.id.clone_from(&kept.plan.id);
@@ -277,9 +295,9 @@ impl Service {
         Ok((Ready::of(world, &kept.wish)?, plan))
     }
 
-    fn needs_person(&self, plan: Plan) -> ServiceError {
+    fn needs_person(&self, plan: &Plan) -> ServiceError {
         let reasons = consent::reasons(&self.parts.rules, plan.risk, &plan.reasons);
-        ServiceError::NeedsPerson { plan: plan.id, reasons }
+        ServiceError::NeedsPerson { place: self.approval_place(&plan.id), plan: plan.id.clone(), reasons }
     }
 
     async fn still_true(&self, bound: &[(Key, Option<u64>)]) -> Result<(), Failure> {
@@ -292,18 +310,16 @@ impl Service {
                     (Some(revision), None) => format!("was made by revision {revision}"),
                     (Some(revision), Some(_)) => format!("was changed by revision {revision}"),
                 };
-                return Err(Failure::Stale(format!(
-                    "{key} {what} since this plan was made; look at the new plan and apply that one, or plan again"
-                )));
+                return Err(Failure::Stale(format!("{key} {what} since this plan was made")));
             }
         }
         Ok(())
     }
 
-    async fn plan_again(&self, who: &Principal, wish: Wish) -> Option<Plan> {
-        let made = match wish.undoes {
-            Some(revision) => self.undo(who, Some(revision), wish.intent).await,
-            None => self.make_plan(who, wish).await,
+    async fn plan_again(&self, who: &Principal, kept: &Kept) -> Option<Plan> {
+        let made = match kept.wish.undoes {
+            Some(revision) => self.undo(who, Some(revision), kept.wish.intent.clone()).await,
+            None => self.make_plan(who, kept.whole_wish().ok()?).await,
         };
         made.ok()
     }
@@ -316,6 +332,12 @@ impl Service {
     ) -> Result<Applied, ServiceError> {
         let Done { revision, changes, total } = done;
         self.live().wait_in_force(revision, self.parts.rules.in_force_within).await?;
+        // The store keeps a large change for as long as somebody hasn't taken it up. What is stored is no failure because of that.
+        if total > FEW
+            && let Err(error) = self.catch_up().await
+        {
+            tracing::warn!(%error, "the index of resources could not be brought up to a large change");
+        }
         let paths: HashMap<String, bool> =
             changes.iter().map(|change| (change.key.path(), leans_elsewhere(change))).collect();
         let touched = |problem: &Problem| problem.revision == revision || paths.contains_key(&problem.key);

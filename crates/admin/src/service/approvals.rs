@@ -20,6 +20,12 @@ pub struct Waiting {
 }
 
 impl Service {
+    /// Where a person agrees to a plan in the console; `None` where that isn't known.
+    #[must_use]
+    pub fn approval_place(&self, plan: &str) -> Option<String> {
+        self.parts.rules.console_url.as_ref().map(|url| format!("{url}/ui/approve/{plan}"))
+    }
+
     /// The plans of others that need a person, oldest first.
     ///
     /// # Errors

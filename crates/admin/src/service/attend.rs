@@ -18,6 +18,7 @@ impl Service {
     pub async fn attend(&self) {
         let able = self.capabilities();
         let (ends, judges) = (able.writable && able.leases, !able.alone);
+        let others_end = ends && judges;
         if !ends && !judges {
             return;
         }
@@ -33,7 +34,7 @@ impl Service {
             let (mut all, mut due) = (ends, Vec::new());
             loop {
                 while all || !due.is_empty() {
-                    match self.end_what_is_below((!all).then_some(&due)).await {
+                    match self.look_after((!all).then_some(&due), others_end).await {
                         Ok(()) => (all, due) = (false, Vec::new()),
                         Err(error) => self.later(&mut said, &error).await,
                     }
@@ -43,7 +44,7 @@ impl Service {
                         if judges {
                             batch.events.iter().for_each(|event| self.judge_event(event));
                         }
-                        if ends && self.has_ends() {
+                        if others_end || ends && self.has_ends() {
                             due = batch.events.iter().map(|event| Arc::clone(&event.key)).collect();
                         }
                     }
@@ -52,6 +53,14 @@ impl Service {
                 }
             }
         }
+    }
+
+    /// Looks after what ends by itself: among these keys, or all.
+    async fn look_after(&self, of: Option<&Vec<Arc<str>>>, others_end: bool) -> Result<(), ServiceError> {
+        if others_end {
+            self.note_ends_of_others(of).await?;
+        }
+        self.end_what_is_below(of).await
     }
 
     /// Says once what failed, and waits a little.

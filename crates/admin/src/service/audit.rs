@@ -17,7 +17,7 @@ use super::world::Move;
 use super::{Service, ServiceError, consent};
 
 pub(super) use bursts::Bursts;
-pub(super) use chain::{Link, append, key};
+pub(super) use chain::{Link, append, hex as hex_digest, key};
 
 /// Objects of a change that its record tells of; the rest is counted.
 const TOLD: usize = 100;
@@ -60,6 +60,10 @@ pub enum AuditEvent {
     AgentsOn,
     /// Agents may only look.
     AgentsOff,
+    /// Somebody logged in at the console.
+    LoggedIn,
+    /// Somebody whom a provider sent wasn't let in at the console.
+    LoginRefused,
     /// Many logins failed in a short time.
     FailedLogins,
     /// Older records were cut off; the chain goes on from here.
@@ -175,20 +179,18 @@ impl Event {
     }
 
     /// A change.
-    pub(super) fn change(author: &Author<'_>, moves: &[Move]) -> Result<Self, ServiceError> {
-        let changes = moves.iter().take(TOLD).map(|moved| {
-            Ok(AuditedChange {
-                key: moved.key.path(),
-                before: moved.before.as_deref().map(chain::digest_of).transpose()?,
-                after: moved.after.as_deref().map(chain::digest_of).transpose()?,
-            })
+    pub(super) fn change(author: &Author<'_>, moves: &[Move]) -> Self {
+        let changes = moves.iter().take(TOLD).map(|moved| AuditedChange {
+            key: moved.key.path(),
+            before: moved.before.as_deref().map(chain::digest_of),
+            after: moved.after.as_deref().map(chain::digest_of),
         });
-        Ok(Self {
+        Self {
             plan: Some(author.plan.to_owned()),
             approval: Some(author.approval.to_owned()),
-            changes: changes.collect::<Result<_, ServiceError>>()?,
+            changes: changes.collect(),
             ..Self::new(AuditEvent::Change, author.intent.unwrap_or_default()).of(moves.len())
-        })
+        }
     }
 }
 
@@ -220,6 +222,23 @@ impl Service {
         let about = format!("{count} logins failed within a minute, the last one as {}", shortened(name, 64));
         let nobody = Principal::new("", Role::Viewer, door);
         self.note(&nobody, Event::new(AuditEvent::FailedLogins, &about)).await;
+    }
+
+    /// Tells the audit that somebody logged in at the console, by `user`, `key` or `oidc`.
+    pub async fn logged_in(&self, who: &Principal, by: &str) {
+        self.note(who, Event::new(AuditEvent::LoggedIn, &format!("logged in at the console, by {by}"))).await;
+    }
+
+    /// Tells the audit whom the console didn't let in that a provider sent, and why. `name` is empty where it isn't known. Of many in a short time
+    /// the rest is counted.
+    pub async fn login_refused(&self, name: &str, why: &str) {
+        let Some(passed_over) = self.bursts.refused() else { return };
+        let more = match passed_over {
+            0 => String::new(),
+            count => format!("; {count} before it were not told"),
+        };
+        let who = Principal::new(name, Role::Viewer, Door::Console);
+        self.note(&who, Event::new(AuditEvent::LoginRefused, &format!("{why}{more}"))).await;
     }
 
     /// Tells the audit that somebody sends a request through the gateway: its method, host and path, and nothing that may be a secret.

@@ -21,19 +21,24 @@ use usher_model::kind::Key;
 pub(super) use alone::as_stored;
 pub(super) use nodes::refused as refused_node;
 
-use super::wish::Wish;
+use super::wish::{Aim, Wish};
 use super::world::World;
 use super::{Service, ServiceError, scoped};
 
 impl Service {
-    /// The state after a wish, where everything about it is in order, and within reach of who wishes it.
-    pub(super) async fn check(&self, who: &Principal, wish: &Wish) -> Result<World<'_>, ServiceError> {
+    /// The state after these edits, where everything about them is in order, and within reach of who wishes it. The wish's own are not looked at.
+    pub(super) async fn check(
+        &self,
+        who: &Principal,
+        wish: &Wish,
+        edits: Vec<Aim>,
+    ) -> Result<World<'_>, ServiceError> {
         let head = self.head().await?;
         self.up_to(&head).await?;
         // The revision is taken before the index is brought up to it, so that a change in between is noticed.
         let mut world = World::new(self, head, who.scope.clone());
         self.catch_up().await?;
-        collect::edits(&mut world, wish).await?;
+        collect::edits(&mut world, wish, edits).await?;
         collect::expectations(&mut world, wish).await?;
         // Before anything is said of an object, so that no later sentence tells of one that lies outside.
         scoped::guard_stored(&mut world, who).await?;

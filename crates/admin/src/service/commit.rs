@@ -1,7 +1,6 @@
 //! One commit: the resources, their entry in the history, their record in the audit and the head, together or not at all.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use usher_model::kind::Key;
@@ -9,12 +8,12 @@ use usher_store::{Capabilities, Committed, Compare, StoreError, Transaction, Wri
 
 use super::audit::{self, Event};
 use super::head::Head;
-use super::journal::{Author, Moved, Record};
+use super::journal::{Author, Record};
 use super::plans::Kept;
 use super::turns::Turn;
-use super::wish::{Aim, Times, Wish};
-use super::world::{Move, World};
-use super::{Service, ServiceError, encoded, ends};
+use super::wish::{Goal, Times, Wish, parsed};
+use super::world::{Move, World, text};
+use super::{Service, ServiceError, ends};
 
 /// Objects that a sentence names.
 const NAMED: usize = 20;
@@ -36,20 +35,9 @@ pub(super) struct Ready {
 impl Ready {
     /// What a checked wish writes.
     pub(super) fn of(world: World<'_>, wish: &Wish) -> Result<Self, ServiceError> {
-        Ok(Self {
-            moves: world.moves()?,
-            leaned: world.leaned().collect(),
-            base: world.base,
-            head: world.head,
-            ttl_secs: wish.ttl_secs,
-            force: wish.force,
-            beside: Vec::new(),
-        })
-    }
-
-    /// The edits that lead to the same.
-    pub(super) fn aims(&self) -> Vec<Aim> {
-        self.moves.iter().map(|moved| Aim { key: moved.key.clone(), after: moved.after.clone() }).collect()
+        let (leaned, base, head) = (world.leaned().collect(), world.base, world.head.clone());
+        let moves = world.into_moves()?;
+        Ok(Self { moves, leaned, base, head, ttl_secs: wish.ttl_secs, force: wish.force, beside: Vec::new() })
     }
 
     pub(super) const fn ttl_secs(&self) -> Option<u64> {
@@ -59,15 +47,11 @@ impl Ready {
     pub(super) const fn force(&self) -> bool {
         self.force
     }
-
-    fn moved(&self) -> Vec<Moved> {
-        self.moves.iter().map(Move::moved).collect()
-    }
 }
 
 impl Service {
     /// What a kept plan writes, where nothing was written since it was made: without checking it all once more. `None` where something was.
-    pub(super) async fn ready_again(&self, kept: &mut Kept) -> Result<Option<Ready>, ServiceError> {
+    pub(super) async fn ready_again(&self, kept: &Kept) -> Result<Option<Ready>, ServiceError> {
         let base = kept.plan.base;
         // How long it would outlive what it refers to depends on when it is applied.
         if kept.wish.ttl_secs.is_some() {
@@ -79,32 +63,31 @@ impl Service {
         }
         let mut bound: HashMap<&Key, Option<u64>> =
             kept.bound.iter().map(|(key, seen)| (key, *seen)).collect();
-        let mut stored = Vec::with_capacity(kept.wish.edits.len());
-        for edit in &kept.wish.edits {
-            let held = self.held(&edit.key).await?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let mut moves = Vec::with_capacity(kept.goals.len());
+        for Goal { key, after } in &kept.goals {
+            let held = self.held(key).await?;
+            let seen = held.as_ref().map(|held| held.modified);
             // Somebody may be writing at this very moment.
-            if bound.remove(&edit.key) != Some(held.as_ref().map(|held| held.modified)) {
+            if bound.remove(key) != Some(seen) {
                 return Ok(None);
             }
-            stored.push(held);
-        }
-        let leaned = bound.into_iter().map(|(key, seen)| (key.clone(), seen)).collect();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let mut moves = Vec::with_capacity(stored.len());
-        for (Aim { key, mut after }, before) in std::mem::take(&mut kept.wish.edits).into_iter().zip(stored) {
+            let mut after = after.clone();
             if kept.wish.times == Times::Set
-                && let Some(value) = &mut after
-                && let Some(members) = Arc::make_mut(value).as_object_mut()
+                && let Some(mut value) = after.as_ref().map(|text| parsed(key, text)).transpose()?
+                && let Some(members) = value.as_object_mut()
             {
                 // The change happens now, whenever it was planned.
-                if before.is_none() {
+                if held.is_none() {
                     members.insert("create_time".to_owned(), now.into());
                 }
                 members.insert("update_time".to_owned(), now.into());
+                after = Some(text(&value)?);
             }
-            let seen = before.as_ref().map(|held| held.modified);
-            moves.push(Move { key, before: before.map(|held| held.value), after, seen });
+            let before = held.map(|held| text(&held.value)).transpose()?;
+            moves.push(Move { key: key.clone(), before, after, seen });
         }
+        let leaned = bound.into_iter().map(|(key, seen)| (key.clone(), seen)).collect();
         let Wish { ttl_secs, force, .. } = kept.wish;
         Ok(Some(Ready { moves, leaned, head, base, ttl_secs, force, beside: Vec::new() }))
     }
@@ -132,14 +115,14 @@ impl Service {
             transaction = transaction.expect(key.path(), seen.map_or(Compare::Absent, Compare::Modified));
         }
         // What tells of a change stands before it: a store that can't write all at once then never holds a change that nothing tells of.
-        transaction = Record::of(author, ready.moved()).append(self, &mut head, transaction).await?;
-        let event = Event::change(author, &ready.moves)?;
+        transaction = Record::of(author, &ready.moves)?.append(self, &mut head, transaction).await?;
+        let event = Event::change(author, &ready.moves);
         transaction = audit::append(author.who, event, &mut head, transaction)?;
         transaction = head.put(transaction)?;
         for moved in &ready.moves {
             let path = moved.key.path();
             transaction = match &moved.after {
-                Some(value) => transaction.put_for(path, encoded(value)?, ready.ttl_secs),
+                Some(text) => transaction.put_for(path, text.clone(), ready.ttl_secs),
                 None => transaction.delete(path),
             };
             if let Some(ttl_secs) = ready.ttl_secs.filter(|_| moved.after.is_some()) {

@@ -2,7 +2,8 @@
 //!
 //! The store alone deletes the object, and no kind of store says of a deletion why it was. The note tells that it was meant, so that what lives
 //! below the object goes too ([`Service::attend`]), and that nothing is left without what it refers to ([`super::check`]). A note is written in
-//! its object's own transaction and holds as long as both were last changed by the same revision: writing the object anew voids it.
+//! its object's own transaction and holds as long as both were last changed by the same revision: writing the object anew voids it. Of an object
+//! that another program gave an end to, on a store that several write to, the note is written behind it, and says which revision it is of.
 
 use std::sync::Arc;
 
@@ -33,9 +34,19 @@ pub(super) struct End {
     key: String,
     /// By the clock of who wrote it, in milliseconds since 1970.
     until_unix_ms: u64,
+    /// The revision of the object that it is of, where another program wrote that; otherwise it is the note's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    of: Option<u64>,
     /// The revision that wrote the note.
     #[serde(skip)]
     revision: u64,
+}
+
+impl End {
+    /// The revision of the object that it speaks of.
+    fn of(&self) -> u64 {
+        self.of.unwrap_or(self.revision)
+    }
 }
 
 impl Row for End {
@@ -64,7 +75,7 @@ pub(super) fn after(ttl_secs: u64) -> u64 {
 pub(super) fn note(key: &Key, ttl_secs: u64) -> Result<Write, ServiceError> {
     let path = key.path();
     let note = note_of(&path);
-    let end = End { key: path, until_unix_ms: after(ttl_secs), revision: 0 };
+    let end = End { key: path, until_unix_ms: after(ttl_secs), of: None, revision: 0 };
     Ok(Write::Put { key: note, value: encoded(&end)?.into(), ttl_secs: None })
 }
 
@@ -72,7 +83,44 @@ impl Service {
     /// When the object of this key ends, which was last changed by this revision; `None`: never, as far as Usher knows.
     pub(super) fn ends_at(&self, key: &Key, modified: u64) -> Option<u64> {
         let end = self.ends.find(&key.path())?;
-        (end.revision == modified).then_some(end.until_unix_ms)
+        (end.of() == modified).then_some(end.until_unix_ms)
+    }
+
+    /// Notes the ends that other programs gave to objects: to these, or to any. An object that is written anew in between has another end, or
+    /// none, which is noted with that.
+    pub(super) async fn note_ends_of_others(&self, of: Option<&Vec<Arc<str>>>) -> Result<(), ServiceError> {
+        let leases = match of {
+            Some(keys) => self.store().leases_of(keys).await?,
+            None => self.store().leases().await?,
+        };
+        let unknown = leases.into_iter().filter_map(|lease| {
+            let key = Key::parse(&lease.key)?;
+            self.ends_at(&key, lease.modified).is_none().then_some((key, lease))
+        });
+        for (key, lease) in unknown {
+            let path = key.path();
+            let note = note_of(&path);
+            let known = match self.ends.find(&path) {
+                Some(end) => Compare::Modified(end.revision),
+                None => Compare::Absent,
+            };
+            let end = End {
+                key: path.clone(),
+                until_unix_ms: lease.until_unix_ms,
+                of: Some(lease.modified),
+                revision: 0,
+            };
+            let noted = Transaction::default()
+                .expect(path, Compare::Modified(lease.modified))
+                .expect(note.clone(), known)
+                .put(note, encoded(&end)?);
+            match self.store().commit(noted).await {
+                // Another gateway was faster, or the object is another by now.
+                Ok(_) | Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Whether anything ends by itself.
@@ -96,7 +144,7 @@ impl Service {
                 continue;
             };
             match self.held(&key).await? {
-                Some(held) if held.modified == end.revision => {}
+                Some(held) if held.modified == end.of() => {}
                 Some(_) => void.push(end),
                 None => {
                     self.end_below(&key).await?;
@@ -138,7 +186,7 @@ impl Service {
             if edits.is_empty() {
                 return Ok(());
             }
-            let wish = Wish::exact(edits, false);
+            let wish = Wish::exact(Vec::new(), false);
             let plan = new_id()?;
             let intent = format!("{above} ended: its time to live was over");
             let author = Author {
@@ -150,7 +198,7 @@ impl Service {
                 approval: "direct",
                 step: None,
             };
-            let world = self.check(&system, &wish).await?;
+            let world = self.check(&system, &wish, edits).await?;
             let ready = Ready::of(world, &wish)?;
             match self.commit(&author, &ready).await {
                 Ok(_) => tries = 0,

@@ -32,6 +32,8 @@ pub enum ServiceError {
         plan: String,
         /// Why.
         reasons: Vec<String>,
+        /// Where a person may do so: the plan's address in the console, where that is known.
+        place: Option<String>,
     },
     /// A plan that never was, is another principal's, was used, or has expired: the sentence says which, as far as it is known.
     #[error("{0}")]

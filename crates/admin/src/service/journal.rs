@@ -11,6 +11,7 @@ mod walk;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use usher_model::change::{Door, Principal, Risk, Role};
@@ -19,6 +20,8 @@ use usher_store::Transaction;
 
 use super::head::Head;
 use super::plan::Plan;
+use super::wish::parsed;
+use super::world::{Move, text};
 use super::{Service, ServiceError, encoded, unix_ms};
 
 pub use amend::{Own, amend};
@@ -83,8 +86,25 @@ pub(super) struct Moved {
 }
 
 impl Moved {
+    /// What a move does, to be told.
+    fn of(moved: &Move) -> Result<Self, ServiceError> {
+        let value = |text: &Option<Bytes>| {
+            text.as_ref().map(|text| parsed(&moved.key, text)).transpose().map(|value| value.map(Arc::new))
+        };
+        Ok(Self { key: moved.key.path(), before: value(&moved.before)?, after: value(&moved.after)? })
+    }
+
     pub(super) fn key(&self) -> Option<Key> {
         Key::parse(&self.key)
+    }
+
+    /// The move that it tells of.
+    fn as_move(&self) -> Result<Move, ServiceError> {
+        let key = self
+            .key()
+            .ok_or_else(|| ServiceError::Damaged(format!("{} is no key of a resource", self.key)))?;
+        let (before, after) = (self.before.as_deref().map(text), self.after.as_deref().map(text));
+        Ok(Move { key, before: before.transpose()?, after: after.transpose()?, seen: None })
     }
 }
 
@@ -127,8 +147,12 @@ impl<'a> Author<'a> {
 
 impl Record {
     /// The entry of a change that is about to be written.
-    pub(super) fn of(author: &Author<'_>, changes: Vec<Moved>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// A value can't be read again.
+    pub(super) fn of(author: &Author<'_>, moves: &[Move]) -> Result<Unwritten, ServiceError> {
+        let (kept, packed) = part::split(moves)?;
+        let record = Self {
             unix_ms: unix_ms(),
             principal: author.who.name.clone(),
             role: author.who.role,
@@ -139,11 +163,12 @@ impl Record {
             approval: author.approval.to_owned(),
             undoes: author.undoes,
             step: author.step,
-            parts: 0,
-            total: 0,
+            parts: packed.len(),
+            total: if packed.is_empty() { 0 } else { moves.len() },
             missed: None,
-            changes,
-        }
+            changes: moves.iter().take(kept).map(Moved::of).collect::<Result<_, _>>()?,
+        };
+        Ok(Unwritten { record, packed })
     }
 
     /// How many objects changed.
@@ -175,7 +200,15 @@ impl Record {
     pub(super) fn is_idle(&self) -> bool {
         self.parts == 0 && self.changes.iter().all(|moved| moved.before == moved.after)
     }
+}
 
+/// An entry that is about to be written, with its parts.
+pub(super) struct Unwritten {
+    record: Record,
+    packed: Vec<Bytes>,
+}
+
+impl Unwritten {
     /// Writes the entry into a transaction as the next one, and drops the oldest.
     pub(super) async fn append(
         self,
@@ -184,13 +217,10 @@ impl Record {
         mut transaction: Transaction,
     ) -> Result<Transaction, ServiceError> {
         head.sequence += 1;
-        let mut record = self;
-        let total = record.changes.len();
-        for (at, packed) in part::split(&mut record.changes)?.into_iter().enumerate() {
-            (record.parts, record.total) = (at + 1, total);
+        for (at, packed) in self.packed.into_iter().enumerate() {
             transaction = transaction.put(part::key(head.sequence, at), packed);
         }
-        transaction = transaction.put(key(head.sequence), encoded(&record)?);
+        transaction = transaction.put(key(head.sequence), encoded(&self.record)?);
         if let Some(oldest) = head.sequence.checked_sub(service.parts.rules.history_kept) {
             for part in part::keys(service, oldest).await? {
                 transaction = transaction.delete(part);

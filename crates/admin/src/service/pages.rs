@@ -76,8 +76,7 @@ impl Service {
                 page.more = true;
                 continue;
             }
-            let value = self.shown(who, &key, value);
-            page.objects.push(Stored { key, value, created: entry.created, modified: entry.modified });
+            page.objects.push(self.stored(who, key, value, &entry));
         }
         Ok(page)
     }

@@ -5,6 +5,7 @@ mod ended;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 use usher_model::change::Principal;
 use usher_model::kind::Key;
@@ -12,7 +13,7 @@ use usher_model::kind::Key;
 use super::ServiceError;
 use super::approvals::Waiting;
 use super::plan::Plan;
-use super::wish::{Wish, weight};
+use super::wish::{Goal, Wish, weight};
 
 pub(super) use ended::End;
 use ended::Ended;
@@ -23,7 +24,10 @@ const MOST_BYTES: usize = 64 << 20;
 /// A plan with what is needed to apply it.
 pub(super) struct Kept {
     pub(super) plan: Plan,
+    /// What it was made of, but for the edits.
     pub(super) wish: Wish,
+    /// What it leads to.
+    pub(super) goals: Vec<Goal>,
     /// Every resource it touches or leans on, with the revision that it was made for.
     pub(super) bound: Vec<(Key, Option<u64>)>,
     owner: Principal,
@@ -35,13 +39,22 @@ impl Kept {
     pub(super) fn new(
         plan: Plan,
         wish: Wish,
+        goals: Vec<Goal>,
         bound: Vec<(Key, Option<u64>)>,
         owner: &Principal,
         ttl: Duration,
     ) -> Self {
         let values = plan.changes.iter().flat_map(|change| [&change.before, &change.after]);
-        let bytes = values.flatten().map(weight).sum::<usize>() + wish.weight() + 1024;
-        Self { plan, wish, bound, owner: owner.clone(), until: Instant::now() + ttl, bytes }
+        let room = |goal: &Goal| 256 + 2 * goal.key.id.len() + goal.after.as_ref().map_or(0, Bytes::len);
+        let bytes =
+            values.flatten().map(weight).sum::<usize>() + goals.iter().map(room).sum::<usize>() + 1024;
+        Self { plan, wish, goals, bound, owner: owner.clone(), until: Instant::now() + ttl, bytes }
+    }
+
+    /// What it was made of, with the edits that lead to the same.
+    pub(super) fn whole_wish(&self) -> Result<Wish, ServiceError> {
+        let edits = self.goals.iter().map(Goal::aim).collect::<Result<_, _>>()?;
+        Ok(Wish { edits, ..self.wish.clone() })
     }
 
     /// A plan belongs to who made it, with the rights that one had then.
@@ -76,18 +89,25 @@ impl Plans {
         self.kept.push_front(kept);
     }
 
-    /// A plan of this principal that can still be applied, and whether it was made to be applied in steps.
+    /// A plan of this principal that can still be applied.
     ///
     /// # Errors
     /// Why there is none, as far as it is known.
-    pub(super) fn find(&mut self, who: &Principal, id: &str) -> Result<(Plan, bool), ServiceError> {
-        self.forget_old();
-        let Some(kept) = self.kept.iter().find(|kept| kept.is_for(who, id)) else {
-            return Err(ServiceError::UnknownPlan(self.ended.sentence(who, id)));
-        };
+    pub(super) fn find(&mut self, who: &Principal, id: &str) -> Result<Plan, ServiceError> {
+        let kept = self.look(who, id)?;
         let mut plan = kept.plan.clone();
         plan.expires_in_secs = kept.until.saturating_duration_since(Instant::now()).as_secs();
-        Ok((plan, kept.wish.in_steps))
+        Ok(plan)
+    }
+
+    /// The same as it is kept.
+    ///
+    /// # Errors
+    /// As for [`Plans::find`].
+    pub(super) fn look(&mut self, who: &Principal, id: &str) -> Result<&Kept, ServiceError> {
+        self.forget_old();
+        let found = self.kept.iter().find(|kept| kept.is_for(who, id));
+        found.ok_or_else(|| ServiceError::UnknownPlan(self.ended.sentence(who, id)))
     }
 
     /// The same, taken out: nobody else can apply it.

@@ -42,6 +42,7 @@ impl Service {
             value: self.shown(who, key, Arc::unwrap_or_clone(value)),
             created,
             modified,
+            ends_unix_ms: self.ends_at(key, modified),
         }))
     }
 
@@ -66,8 +67,7 @@ impl Service {
             if !self.may_see(who, &key, &value).await? {
                 continue;
             }
-            let value = self.shown(who, &key, value);
-            all.push(Stored { key, value, created: entry.created, modified: entry.modified });
+            all.push(self.stored(who, key, value, &entry));
         }
         Ok(all)
     }
@@ -103,6 +103,17 @@ impl Service {
     async fn visible(&self, who: &Principal, key: &Key) -> Result<Option<Held>, ServiceError> {
         let Some(held) = self.held(key).await? else { return Ok(None) };
         Ok(self.may_see(who, key, &held.value).await?.then_some(held))
+    }
+
+    /// A resource as this principal may see it.
+    pub(super) fn stored(&self, who: &Principal, key: Key, value: Value, entry: &Entry) -> Stored {
+        Stored {
+            value: self.shown(who, &key, value),
+            created: entry.created,
+            modified: entry.modified,
+            ends_unix_ms: self.ends_at(&key, entry.modified),
+            key,
+        }
     }
 
     pub(super) fn shown(&self, who: &Principal, key: &Key, mut value: Value) -> Value {

@@ -50,6 +50,8 @@ pub struct Stored {
     pub created: u64,
     /// The revision that last changed it.
     pub modified: u64,
+    /// When it ends by itself, in milliseconds since 1970; `None`: never, as far as Usher knows.
+    pub ends_unix_ms: Option<u64>,
 }
 
 /// Which part of the history is wanted.

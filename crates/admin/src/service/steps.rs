@@ -98,10 +98,10 @@ impl Service {
     /// It falls into several, and ends by itself: its parts would end one after another.
     pub(super) fn steps_of(&self, ready: &Ready) -> Result<usize, ServiceError> {
         let able = self.capabilities();
-        let Some(ttl_secs) = ready.ttl_secs() else { return split::count(&ready.moves, &able) };
+        let Some(ttl_secs) = ready.ttl_secs() else { return Ok(split::count(&ready.moves, &able)) };
         // Beside each object stands a note of its end.
         let able = Capabilities { most_writes: able.most_writes / 2, ..able };
-        match split::count(&ready.moves, &able)? {
+        match split::count(&ready.moves, &able) {
             1 => Ok(1),
             _ => Err(ServiceError::Invalid {
                 sentence: format!(
@@ -131,7 +131,7 @@ impl Service {
     ) -> Result<u64, ServiceError> {
         self.may_be_written(&self.capabilities(), ready.ttl_secs())?;
         let mut progress = Progress::begin(who, plan, &ready, approval);
-        let steps = split::steps(ready.moves, &self.capabilities())?;
+        let steps = split::steps(ready.moves, &self.capabilities());
         self.write_down(&mut progress, steps).await?;
         self.do_steps(who, progress).await
     }
@@ -182,12 +182,12 @@ impl Service {
             expect: step.seen,
             force: progress.force,
             ttl_secs: progress.ttl_secs,
-            ..Wish::exact(step.aims, false)
+            ..Wish::exact(Vec::new(), false)
         };
         let mut tries = 0;
         loop {
             tries += 1;
-            let world = self.check(who, &wish).await?;
+            let world = self.check(who, &wish, step.aims.clone()).await?;
             let mut ready = Ready::of(world, &wish)?;
             let objects = ready.moves.len();
             ready.beside = progress.behind_step(objects)?;

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::Value;
 use usher_model::change::Edit;
 use usher_model::kind::Key;
 
+use super::ServiceError;
 use super::request::Wanted;
 
 /// The most characters of an intent that are kept.
@@ -27,6 +29,27 @@ pub(super) enum Times {
 pub(super) struct Aim {
     pub(super) key: Key,
     pub(super) after: Option<Arc<Value>>,
+}
+
+/// The same once it was checked, in the very bytes that would be stored: as a tree it would take ten times the room, and a plan may wait for long.
+#[derive(Clone)]
+pub(super) struct Goal {
+    pub(super) key: Key,
+    pub(super) after: Option<Bytes>,
+}
+
+impl Goal {
+    /// As an edit again.
+    pub(super) fn aim(&self) -> Result<Aim, ServiceError> {
+        let after = self.after.as_ref().map(|text| parsed(&self.key, text)).transpose()?;
+        Ok(Aim { key: self.key.clone(), after: after.map(Arc::new) })
+    }
+}
+
+/// A value of ours, read again.
+pub(super) fn parsed(key: &Key, text: &[u8]) -> Result<Value, ServiceError> {
+    serde_json::from_slice(text)
+        .map_err(|error| ServiceError::Damaged(format!("a value of {key} can't be read again: {error}")))
 }
 
 /// A set of edits on its way. Has no `Debug`, because the values may hold secrets in clear.
@@ -91,10 +114,10 @@ impl Wish {
         }
     }
 
-    /// The same wish after a check: the values as they would be stored, with secrets sealed.
-    pub(super) fn checked(&self, edits: Vec<Aim>, intent: Option<String>) -> Self {
+    /// The same wish after a check, without its edits: those stand beside it as they would be stored, with secrets sealed.
+    pub(super) fn checked(&self, intent: Option<String>) -> Self {
         Self {
-            edits,
+            edits: Vec::new(),
             intent,
             expect: self.expect.clone(),
             times: self.times,
@@ -105,11 +128,6 @@ impl Wish {
             undoes: self.undoes,
             restores: self.restores,
         }
-    }
-
-    /// About how much memory the values take.
-    pub(super) fn weight(&self) -> usize {
-        self.edits.iter().map(|edit| 128 + edit.after.as_deref().map_or(0, weight)).sum()
     }
 }
 

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::Value;
 use usher_model::change::Change;
 use usher_model::kind::{Key, Kind};
 use usher_model::scope::Scope;
 
 use super::head::Head;
-use super::journal::Moved;
-use super::{Service, ServiceError};
+use super::{Service, ServiceError, encoded};
 
 /// Changes that readers are shown of one set; of a larger one those that matter most.
 const SHOWN: usize = 10_000;
@@ -32,20 +32,14 @@ pub(super) struct Draft {
     pub(super) sealed: Option<Arc<Value>>,
 }
 
-/// What a draft does to what is stored, ready for the store: secrets sealed.
+/// What a draft does to what is stored, ready for the store: secrets sealed, and in the very bytes that are stored. A set may be very large, and as
+/// a tree a value takes ten times the room.
 pub(super) struct Move {
     pub(super) key: Key,
-    pub(super) before: Option<Arc<Value>>,
-    pub(super) after: Option<Arc<Value>>,
+    pub(super) before: Option<Bytes>,
+    pub(super) after: Option<Bytes>,
     /// The revision that last changed what is stored; `None`: nothing is there.
     pub(super) seen: Option<u64>,
-}
-
-impl Move {
-    /// The same for the history.
-    pub(super) fn moved(&self) -> Moved {
-        Moved { key: self.key.path(), before: self.before.clone(), after: self.after.clone() }
-    }
 }
 
 /// The state after a set of edits.
@@ -155,32 +149,24 @@ impl<'a> World<'a> {
         drafts.into_iter().map(shown).collect()
     }
 
-    /// The changes as the store keeps them.
-    pub(super) fn moves(&self) -> Result<Vec<Move>, ServiceError> {
-        self.drafts
-            .iter()
-            .map(|draft| {
-                let before = draft.before.as_ref().map(|held| Arc::clone(&held.value));
-                let known: Vec<&Value> =
-                    before.as_deref().into_iter().chain(draft.sealed.as_deref()).collect();
-                let after =
-                    draft.after.as_ref().map(|value| self.sealed(draft, value, &known)).transpose()?;
-                let seen = draft.before.as_ref().map(|held| held.modified);
-                Ok(Move { key: draft.key.clone(), before, after, seen })
-            })
-            .collect()
-    }
-
-    /// The value with its secrets sealed; the very same one where it has none.
-    fn sealed(
-        &self,
-        draft: &Draft,
-        value: &Arc<Value>,
-        known: &[&Value],
-    ) -> Result<Arc<Value>, ServiceError> {
-        let sealed = self.service.vault.seal(&draft.key, value, known);
-        let sealed = sealed.map_err(|error| ServiceError::Damaged(error.to_string()))?;
-        Ok(if sealed == **value { Arc::clone(value) } else { Arc::new(sealed) })
+    /// The changes as the store keeps them. Each draft is let go of as soon as it is spelled.
+    pub(super) fn into_moves(self) -> Result<Vec<Move>, ServiceError> {
+        let Self { service, drafts, stored, .. } = self;
+        drop(stored);
+        let spelled = |draft: Draft| {
+            let Draft { key, before, after, sealed } = draft;
+            let held = before.as_ref().map(|held| &*held.value);
+            let known: Vec<&Value> = held.into_iter().chain(sealed.as_deref()).collect();
+            let seal = |value: Arc<Value>| {
+                let sealed = service.vault.seal(&key, &value, &known);
+                text(&sealed.map_err(|error| ServiceError::Damaged(error.to_string()))?)
+            };
+            let after = after.map(seal).transpose()?;
+            let seen = before.as_ref().map(|held| held.modified);
+            let before = held.map(text).transpose()?;
+            Ok(Move { key, before, after, seen })
+        };
+        drafts.into_iter().map(spelled).collect()
     }
 
     /// The keys of the store that begin with a prefix and hold a resource of a kind, edits laid over.
@@ -192,4 +178,9 @@ impl<'a> World<'a> {
         keys.retain(|key| key.kind == kind && key.path().starts_with(prefix));
         Ok(keys)
     }
+}
+
+/// A value as it is stored, in no more room than it takes.
+pub(super) fn text(value: &Value) -> Result<Bytes, ServiceError> {
+    Ok(Bytes::from(encoded(value)?.into_boxed_slice()))
 }

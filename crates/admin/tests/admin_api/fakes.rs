@@ -1,7 +1,6 @@
 //! What stands in for the rest of Usher: a store and a proxy that can be told to fail.
 
 use std::any::Any;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,9 +9,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use usher_model::compat::Compat;
-use usher_model::live::{
-    Explanation, HealthCounters, Live, NodeHealth, NotInForce, Problem, RouteTraffic, Sketch, UpstreamHealth,
-};
+use usher_model::live::{HealthCounters, Live, NodeHealth, NotInForce, Problem, UpstreamHealth};
 use usher_pipeline::env::{Target, Targets};
 use usher_store::memory::Memory;
 use usher_store::{
@@ -144,18 +141,6 @@ impl Live for FakeLive {
             reason: "it can't be built".to_owned(),
         };
         if self.0.live.load(Ordering::SeqCst) == CANT_USE { vec![problem()] } else { Vec::new() }
-    }
-
-    fn explain(&self, _: &Sketch) -> Explanation {
-        Explanation::default()
-    }
-
-    fn traffic(&self, _: usize) -> Vec<RouteTraffic> {
-        Vec::new()
-    }
-
-    fn listeners(&self) -> Vec<SocketAddr> {
-        Vec::new()
     }
 
     fn health(&self) -> Vec<UpstreamHealth> {

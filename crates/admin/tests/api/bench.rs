@@ -14,11 +14,11 @@ use usher_admin::service::{Parts, Rules, Service};
 use usher_model::change::Role;
 use usher_model::compat::Compat;
 use usher_model::secret::Secret;
-use usher_pipeline::env::Process;
+use usher_pipeline::env::{AnyTarget, Process};
 use usher_pipeline::registry::Registry;
 use usher_store::memory::Memory;
 
-use crate::fakes::{Any80, FakeLive, Moods, Moody, PLUGINS};
+use crate::fakes::{FakeLive, Moods, Moody, PLUGINS};
 
 /// The admin's key and the viewer's.
 pub(crate) const ADMIN: &str = "the-key-of-the-admin";
@@ -59,7 +59,7 @@ impl Bench {
             store: Arc::clone(&store) as Arc<dyn usher_store::Store>,
             live: Arc::new(FakeLive(Arc::clone(&moods))),
             registry: Arc::new(Registry::new(PLUGINS)),
-            process: Arc::new(Process::new(Map::new(), Compat::NONE, Box::new(Any80))),
+            process: Arc::new(Process::new(Map::new(), Compat::NONE, Box::new(AnyTarget))),
             keyring: Arc::new(ephemeral_keyring().unwrap()),
             rules: Rules { probe_nodes: false, ..Rules::default() },
         };

@@ -81,6 +81,15 @@ async fn the_command_line_s_door_gives_no_right() {
 }
 
 #[tokio::test]
+async fn a_refusal_names_the_page_that_helps_where_there_is_one() {
+    let bench = Bench::new().await;
+    let refused = bench.send("GET", "/status", &[("x-api-key", "wrong")], Value::Null).await;
+    assert_eq!(refused.json()["error"]["help"], "docs/cli.md#which-usher-and-with-which-key");
+    let plain = bench.get("/plan").await;
+    assert_eq!(plain.json()["error"].get("help"), None, "the sentence says all");
+}
+
+#[tokio::test]
 async fn a_pages_origin_and_an_unknown_place_are_refused() {
     let bench = Bench::new().await;
     let page = [("x-api-key", ADMIN), ("origin", "http://evil.test")];
@@ -91,6 +100,9 @@ async fn a_pages_origin_and_an_unknown_place_are_refused() {
     let method = bench.call("PUT", "/plans", Value::Null).await;
     assert_eq!(method.refusal(), (405, "method_not_allowed".to_owned()));
     assert!(method.next().contains("POST"), "{}", method.next());
+    // RFC 9110, 15.5.6: a 405 says what would have been taken.
+    let allowed = method.headers.get("allow").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    assert!(allowed.split(", ").any(|one| one == "POST") && !allowed.contains("PUT"), "{allowed:?}");
     let head = bench.call("HEAD", "/status", Value::Null).await;
     assert_eq!(head.status, 200);
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, route};
-use crate::fakes::{AWAY, FULL, GOOD, READ_ONLY};
+use crate::fakes::{AWAY, FULL, GOOD, LOST, READ_ONLY};
 
 #[tokio::test]
 async fn each_failure_of_the_store_has_its_status_and_its_next_step() {
@@ -36,6 +36,12 @@ async fn the_status_says_that_the_store_is_away() {
     assert_eq!(well["you"]["name"], "ops");
     bench.mood(AWAY);
     assert_eq!(bench.get("/status").await.json()["store"]["away"], "it sleeps");
+    // Also at the moment when it goes away, which this very question may be the first to see.
+    bench.mood(LOST);
+    let told = bench.get("/status").await;
+    assert_eq!(told.status, 200, "{}", told.text);
+    let away = told.json()["store"]["away"].clone();
+    assert!(away.as_str().is_some_and(|away| away.contains("nobody answers")), "{away}");
 }
 
 #[tokio::test]

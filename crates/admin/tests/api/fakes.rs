@@ -1,6 +1,5 @@
 //! What stands in for the rest of Usher: a store that can be told to fail, a proxy that explains one route, and a plugin with secrets.
 
-use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,14 +9,10 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
-use usher_model::compat::Compat;
-use usher_model::live::{
-    Explanation, Live, NotInForce, PassedOver, Problem, RouteName, RouteTraffic, Sketch, UpstreamName,
-};
+use usher_model::live::{Explanation, Live, NotInForce, PassedOver, RouteName, Sketch, UpstreamName};
 use usher_model::secret::Secret;
 use usher_model::traffic::{Ask, By, Latency, Measure, Row, Traffic};
-use usher_pipeline::env::{Env, Target, Targets};
+use usher_pipeline::env::Env;
 use usher_pipeline::plugin::{BuildError, Phases, Plugin};
 use usher_pipeline::spec::{Credential, Spec};
 use usher_store::memory::Memory;
@@ -43,6 +38,8 @@ pub(crate) const GOOD: u8 = 0;
 pub(crate) const FULL: u8 = 1;
 pub(crate) const AWAY: u8 = 2;
 pub(crate) const READ_ONLY: u8 = 3;
+/// It is gone, and a read of what isn't at hand is what finds that out.
+pub(crate) const LOST: u8 = 4;
 
 /// A store in memory that can be told to fail.
 pub(crate) struct Moody {
@@ -66,6 +63,9 @@ impl Store for Moody {
         limit: usize,
         reverse: bool,
     ) -> BoxFuture<'a, Result<Listing, StoreError>> {
+        if self.moods.store.load(Ordering::SeqCst) == LOST {
+            return async { Err(StoreError::Unavailable("nobody answers".to_owned())) }.boxed();
+        }
         self.memory.list_page(prefix, after, limit, reverse)
     }
 
@@ -117,10 +117,6 @@ impl Live for FakeLive {
         async move { if slow { Err(NotInForce { wanted, served: 0 }) } else { Ok(()) } }.boxed()
     }
 
-    fn problems(&self) -> Vec<Problem> {
-        Vec::new()
-    }
-
     fn explain(&self, request: &Sketch) -> Explanation {
         self.0.asked.lock().unwrap().push(request.clone());
         let route = |id: &str| RouteName {
@@ -150,10 +146,6 @@ impl Live for FakeLive {
             }),
             answer: None,
         }
-    }
-
-    fn traffic(&self, _: usize) -> Vec<RouteTraffic> {
-        Vec::new()
     }
 
     fn series(&self, ask: &Ask) -> Traffic {
@@ -187,21 +179,6 @@ impl Live for FakeLive {
 
     fn listeners(&self) -> Vec<SocketAddr> {
         vec!["127.0.0.1:9080".parse().unwrap()]
-    }
-}
-
-/// Makes every upstream.
-pub(crate) struct Any80;
-
-impl Target for Any80 {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-impl Targets for Any80 {
-    fn target(&self, _: &str, _: &Value, _: Compat) -> Result<Arc<dyn Target>, String> {
-        Ok(Arc::new(Self))
     }
 }
 

@@ -101,6 +101,20 @@ async fn a_stale_plan_is_answered_with_the_fresh_one() {
 }
 
 #[tokio::test]
+async fn a_stale_patch_says_that_it_has_to_be_planned_again() {
+    let bench = Bench::new().await;
+    bench.put("route", "1", route("/a")).await;
+    let plan =
+        bench.plan(json!([{ "op": "patch", "kind": "route", "id": "1", "value": { "desc": "a" } }])).await;
+    bench.put("route", "1", route("/c")).await;
+    let seen = bench.call("POST", &format!("/plans/{}/apply", plan["id"].as_str().unwrap()), json!({})).await;
+    assert_eq!(seen.refusal(), (409, "stale".to_owned()));
+    // It was made of what was read then, so there is no new plan to be looked at.
+    assert_eq!(seen.json()["plan"], Value::Null);
+    assert!(!seen.text.contains("new plan") && seen.text.contains("plan again"), "{}", seen.text);
+}
+
+#[tokio::test]
 async fn high_risk_needs_a_person_and_a_chat_token_is_none() {
     let bench = Bench::new().await;
     bench.put("route", "1", route("/a")).await;

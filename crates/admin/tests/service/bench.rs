@@ -1,7 +1,6 @@
 //! The bench: a service with a handful of plugins, a store, and a proxy that says what a test wants it to say.
 
 use std::any::Any;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +13,7 @@ use usher_admin::service::{Applied, Approval, Parts, Plan, Rules, Service, Servi
 use usher_model::change::{Door, Edit, Principal, Role};
 use usher_model::compat::Compat;
 use usher_model::kind::{Key, Kind};
-use usher_model::live::{Explanation, Live, NotInForce, Problem, RouteTraffic, Sketch};
+use usher_model::live::{Live, NotInForce, Problem};
 use usher_model::seal::Keyring;
 use usher_model::secret::Secret;
 use usher_pipeline::env::{Env, Process, Target, Targets};
@@ -185,18 +184,6 @@ impl Live for Pretended {
 
     fn problems(&self) -> Vec<Problem> {
         self.problems.lock().unwrap().clone()
-    }
-
-    fn explain(&self, _: &Sketch) -> Explanation {
-        Explanation::default()
-    }
-
-    fn traffic(&self, _: usize) -> Vec<RouteTraffic> {
-        Vec::new()
-    }
-
-    fn listeners(&self) -> Vec<SocketAddr> {
-        Vec::new()
     }
 }
 

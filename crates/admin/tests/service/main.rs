@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![expect(clippy::print_stdout, reason = "how long something took is told, not judged")]
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 mod access;
 mod audit;
 mod bench;
@@ -12,6 +15,7 @@ mod credentials;
 mod deciders;
 mod documents;
 mod elsewhere;
+mod held;
 mod history;
 mod kinds;
 mod outside;

@@ -148,7 +148,7 @@ async fn high_risk_over_mcp_needs_a_person_and_is_denied_without() {
     let plan = bench.plan([gone(route("1"))]).await.unwrap();
     assert!(plan.needs_person);
     let error = bench.service.apply(&agent(), &plan.id, Approval::Client).await.unwrap_err();
-    let ServiceError::NeedsPerson { plan: id, reasons } = error else { panic!("{error}") };
+    let ServiceError::NeedsPerson { plan: id, reasons, .. } = error else { panic!("{error}") };
     assert_eq!((id, reasons), (plan.id.clone(), vec!["deletes route 1".to_owned()]));
     // The refusal doesn't use the plan up.
     bench.agree(&plan).await.unwrap();
@@ -179,7 +179,7 @@ async fn only_who_may_write_directly_does() {
 async fn consent_all_asks_a_person_for_everything_that_comes_through_a_chat() {
     let bench = Bench::with_rules(Rules { consent_all: true, ..Rules::default() }).await;
     let error = bench.service.write(&plugin(), wanted([put(route("1"), a_route("/a"))])).await.unwrap_err();
-    let ServiceError::NeedsPerson { plan, reasons } = error else { panic!("{error}") };
+    let ServiceError::NeedsPerson { plan, reasons, .. } = error else { panic!("{error}") };
     assert!(reasons[0].contains("consent: all"));
     assert!(bench.bytes().await.is_empty());
     let agreed = Approval::Person("at the terminal".to_owned());

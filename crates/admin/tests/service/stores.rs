@@ -10,8 +10,8 @@ use usher_model::kind::Kind;
 use usher_model::seal::Keyring;
 use usher_store::memory::Memory;
 use usher_store::{
-    Capabilities, Committed, Description, Entry, Health, Listing, Revision, Store, StoreError, Transaction,
-    Watch,
+    Capabilities, Committed, Description, Entry, Health, Lease, Listing, Revision, Store, StoreError,
+    Transaction, Watch,
 };
 
 use crate::bench::{Bench, admin, agent, gone, nodes, put, route, upstream, viewer, wanted};
@@ -111,6 +111,10 @@ impl Odd {
 }
 
 impl Store for Odd {
+    fn leases(&self) -> BoxFuture<'_, Result<Vec<Lease>, StoreError>> {
+        self.inner.leases()
+    }
+
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
         self.inner.get(key)
     }

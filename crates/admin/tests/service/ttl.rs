@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use usher_admin::service::{HistoryQuery, ServiceError, Wanted};
+use usher_admin::service::{HistoryQuery, Rules, ServiceError, Wanted};
 use usher_model::kind::Key;
 use usher_model::kind::Kind;
+use usher_store::{Capabilities, Store, Transaction};
 
 use crate::bench::{
     Bench, admin, consumer, gone, jack, nodes, plugin_config, put, route, service, upstream, viewer, wanted,
@@ -54,7 +55,7 @@ async fn a_consumer_s_credentials_go_with_it_and_the_history_tells_of_it() {
     assert!(newest.changes.iter().all(|change| change.after.is_none()), "{newest:?}");
     assert_eq!(bench.service.verify_audit(&admin()).await.unwrap().broken, None);
     // The notes go too, and whoever asks to take back the newest change means one of a person.
-    until_no_notes(&bench).await;
+    until_notes(&bench, 0).await;
     let undo = bench.service.plan_undo(&admin(), None, None).await.unwrap_err().to_string();
     assert!(undo.contains(&format!("was deleted by revision {} since", newest.revision)), "{undo}");
     // A new one of its name has none of them.
@@ -62,16 +63,6 @@ async fn a_consumer_s_credentials_go_with_it_and_the_history_tells_of_it() {
     assert!(bench.service.list_credentials(&admin(), "jack").await.unwrap().is_empty());
     bench.put(consumer("other"), jack("other", "one-key")).await.unwrap();
     attending.abort();
-}
-
-async fn until_no_notes(bench: &Bench) {
-    for _ in 0..1000 {
-        if bench.store.list("/usher/ends/").await.unwrap().entries.is_empty() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("notes are left");
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,7 +78,7 @@ async fn what_was_left_behind_does_not_come_back_to_life_with_a_new_consumer() {
     assert_eq!(keys(&bench).await, ["/apisix/consumers/jack"]);
     // One that brings its own is not in the way.
     bench.put(Key::credential("jack", "c1"), credential("one-key")).await.unwrap();
-    bench.store.commit(usher_store::Transaction::default().delete("/apisix/consumers/jack")).await.unwrap();
+    bench.store.commit(Transaction::default().delete("/apisix/consumers/jack")).await.unwrap();
     let both = [
         put(consumer("jack"), jack("jack", "jacks-key")),
         put(Key::credential("jack", "c1"), credential("new-key")),
@@ -163,10 +154,62 @@ async fn nothing_is_left_without_what_it_refers_to() {
     assert!(refused.contains("refers to secret vault/1"), "{refused}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_another_program_gave_an_end_to_is_known_to_end() {
+    let store = Odd::new(Capabilities { alone: false, ..Capabilities::OWN });
+    let bench = Bench::with(Arc::clone(&store) as Arc<dyn Store>, Rules::default()).await;
+    let other = |key: &Key, value: serde_json::Value, ttl: Option<u64>| {
+        Transaction::default().put_for(key.path(), value.to_string(), ttl)
+    };
+    // One is there before anybody looks, one comes later.
+    let (jack_key, up) = (consumer("jack"), upstream("u"));
+    store.commit(other(&jack_key, jack("jack", "jacks-key"), Some(60))).await.unwrap();
+    let attended = Arc::clone(&bench.service);
+    let attending = tokio::spawn(async move { attended.attend().await });
+    until_notes(&bench, 1).await;
+    store.commit(other(&up, nodes(), Some(600))).await.unwrap();
+    until_notes(&bench, 2).await;
+    let ends = async |key: &Key| bench.service.get(&viewer(), key).await.unwrap().unwrap().ends_unix_ms;
+    assert!(ends(&jack_key).await.is_some() && ends(&up).await.is_some());
+    // Nothing may lean on it for longer, as if it had come in here.
+    let refused = bench.refusal(route("r"), json!({ "uri": "/a", "upstream_id": "u" })).await;
+    assert!(refused.contains("route r refers to upstream u, which ends by itself in "), "{refused}");
+    // It is given another end, and none.
+    let first = ends(&up).await;
+    store.commit(other(&up, nodes(), Some(6000))).await.unwrap();
+    for _ in 0..1000 {
+        if ends(&up).await.is_some_and(|end| Some(end) > first) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(ends(&up).await > first);
+    store.commit(other(&up, nodes(), None)).await.unwrap();
+    assert_eq!(ends(&up).await, None);
+    bench.put(route("r"), json!({ "uri": "/a", "upstream_id": "u" })).await.unwrap();
+    // What lives below goes with it, and the history tells of that.
+    bench.put(Key::credential("jack", "c1"), credential("one-key")).await.unwrap();
+    until_left(&bench, &["/apisix/routes/r", "/apisix/upstreams/u"]).await;
+    let newest = bench.service.history(&viewer(), HistoryQuery::default()).await.unwrap().remove(0);
+    assert_eq!(newest.intent.as_deref(), Some("consumer jack ended: its time to live was over"));
+    until_notes(&bench, 0).await;
+    attending.abort();
+}
+
+async fn until_notes(bench: &Bench, count: usize) {
+    for _ in 0..1000 {
+        if bench.store.list("/usher/ends/").await.unwrap().entries.len() == count {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("there are not {count} notes");
+}
+
 #[tokio::test]
 async fn a_ttl_is_not_for_what_takes_several_steps() {
     let store = Odd::narrow(16);
-    let bench = Bench::with(store, usher_admin::service::Rules::default()).await;
+    let bench = Bench::with(store, Rules::default()).await;
     let set = |count: usize| {
         (0..count).map(|at| put(route(&format!("r{at}")), json!({ "uri": format!("/{at}"), "plugins": {} })))
     };

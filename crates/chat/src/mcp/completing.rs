@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use usher_model::change::Principal;
 
 use crate::catalogue::KINDS;
-use crate::tools::{Agreement, Tools};
+use crate::tools::Tools;
 
 /// The template of objects, as the list of templates has it.
 pub(super) const OBJECT: &str = "gateway://{kind}/{id}";
@@ -41,7 +41,7 @@ pub(super) async fn complete(
 async fn ids(tools: &Tools, who: &Principal, kind: &str, begin: &str) -> (Vec<String>, bool) {
     let arguments = json!({ "kind": kind, "text": (!begin.is_empty()).then_some(begin) });
     let arguments: Map<String, Value> = arguments.as_object().cloned().unwrap_or_default();
-    let Ok(answer) = tools.call(who, "gateway_find", arguments, Agreement::Client).await else {
+    let Ok(answer) = tools.look(who, "gateway_find", arguments).await else {
         return (Vec::new(), false);
     };
     let has_more = answer.structured.get("next").is_some_and(|next| !next.is_null());

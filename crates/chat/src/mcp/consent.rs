@@ -73,7 +73,7 @@ impl Consent {
                 "plan {} needs a person's yes, and this client can't ask one: {reasons}",
                 plan.id
             ))
-            .next(without_a_person(&plan.id)));
+            .next(without_a_person(&plan.id, tools.service().approval_place(&plan.id).as_deref())));
         }
         let question = question(&plan)?;
         let how = format!("asked through {}", client_name(context));

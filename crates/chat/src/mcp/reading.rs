@@ -10,7 +10,7 @@ use usher_model::change::Principal;
 
 use super::TOOLS_FRESH_MS;
 use crate::skills::{self, SKILLS, Skill};
-use crate::tools::{Agreement, Tools, clean};
+use crate::tools::{Agreement, CameBy, Tools, clean};
 
 /// What recipes' addresses begin with.
 const SKILL: &str = "skill://";
@@ -92,7 +92,12 @@ pub(super) fn templates() -> ListResourceTemplatesResult {
 }
 
 /// Reads a resource as this principal may.
-pub(super) async fn read(tools: &Tools, who: &Principal, uri: &str) -> Result<ReadResourceResult, ErrorData> {
+pub(super) async fn read(
+    tools: &Tools,
+    who: &Principal,
+    uri: &str,
+    from: &CameBy,
+) -> Result<ReadResourceResult, ErrorData> {
     let missing = || {
         let shown = clean(uri, 200);
         let message = format!(
@@ -118,7 +123,7 @@ pub(super) async fn read(tools: &Tools, who: &Principal, uri: &str) -> Result<Re
     };
     let arguments: Map<String, Value> = arguments.as_object().cloned().unwrap_or_default();
     let answer = tools
-        .call(who, tool, arguments, Agreement::Client)
+        .call(who, tool, arguments, Agreement::Client, from)
         .await
         .map_err(|refusal| invalid(refusal.to_string()))?;
     let value = match kind {

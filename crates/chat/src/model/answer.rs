@@ -71,21 +71,7 @@ impl Answer {
 
 /// Reads a whole answer.
 pub(super) fn read(body: &[u8]) -> Result<Answer, Problem> {
-    let value: Value = serde_json::from_slice(body).map_err(|error| {
-        if error.is_eof() {
-            Problem::Cut("the answer ends in the middle".to_owned())
-        } else {
-            Problem::Nonsense(format!(
-                "no JSON, but {}",
-                String::from_utf8_lossy(body.get(..80).unwrap_or(body))
-            ))
-        }
-    })?;
-    if let Some(error) = value.get("error").filter(|error| !error.is_null()) {
-        let said =
-            error.get("message").and_then(Value::as_str).map_or_else(|| error.to_string(), str::to_owned);
-        return Err(Problem::Nonsense(said));
-    }
+    let value = parsed(body)?;
     let choice =
         value.pointer("/choices/0").ok_or_else(|| Problem::Nonsense("it has no choices".to_owned()))?;
     let message = choice.get("message").filter(|message| message.is_object());
@@ -99,6 +85,31 @@ pub(super) fn read(body: &[u8]) -> Result<Answer, Problem> {
     let said = if said.is_empty() { text(message.get("refusal")) } else { said };
     let is_cut = choice.get("finish_reason").and_then(Value::as_str) == Some("length");
     Ok(Answer { text: said, calls, is_cut }.with_ids())
+}
+
+/// A body as JSON, unless it says that something failed.
+pub(super) fn parsed(body: &[u8]) -> Result<Value, Problem> {
+    let value: Value = serde_json::from_slice(body).map_err(|error| {
+        if error.is_eof() {
+            Problem::Cut("the answer ends in the middle".to_owned())
+        } else {
+            Problem::Nonsense(format!(
+                "no JSON, but {}",
+                String::from_utf8_lossy(body.get(..80).unwrap_or(body))
+            ))
+        }
+    })?;
+    match value.get("error") {
+        Some(error) if !error.is_null() => Err(failure(&value)),
+        _ => Ok(value),
+    }
+}
+
+/// What a server says that failed.
+pub(super) fn failure(value: &Value) -> Problem {
+    let said =
+        ["/error/message", "/error", "/message"].iter().find_map(|place| value.pointer(place)?.as_str());
+    Problem::Nonsense(said.map_or_else(|| value.to_string(), str::to_owned))
 }
 
 fn call(value: &Value) -> Option<Call> {

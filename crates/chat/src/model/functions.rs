@@ -29,6 +29,11 @@ impl Functions {
         self.tools.iter().map(function).collect()
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Offered> {
+        self.tools.iter()
+    }
+
     pub(crate) fn has(&self, name: &str) -> bool {
         self.tools.iter().any(|tool| tool.name == name)
     }
@@ -43,19 +48,23 @@ impl Functions {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::{Functions, Offered};
 
-    #[test]
-    fn functions_are_strict_until_a_server_refuses_that() {
-        let tool = Offered {
+    /// One function.
+    pub(in crate::model) fn functions() -> Functions {
+        Functions::new(vec![Offered {
             name: "gateway_get".to_owned(),
             description: "d".to_owned(),
             input: json!({ "type": "object" }),
-        };
-        let functions = Functions::new(vec![tool]);
+        }])
+    }
+
+    #[test]
+    fn functions_are_strict_until_a_server_refuses_that() {
+        let functions = functions();
         assert_eq!(functions.offered(true)[0]["function"]["strict"], true);
         assert!(functions.offered(false)[0]["function"].get("strict").is_none());
         assert!(functions.unknown("gateway_gett").contains("did you mean: gateway_get"));

@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt as _};
 use serde_json::Value;
 use sse_stream::SseStream;
 
-use super::answer::{Answer, Call, Problem, arguments, text};
+use super::answer::{Answer, Call, Problem, arguments, failure, text};
 
 /// Calls that are put together at the same time.
 const MOST_CALLS: usize = 64;
@@ -26,48 +26,58 @@ struct Pieces {
 pub(super) async fn read(
     chunks: impl Stream<Item = Result<Bytes, io::Error>> + Unpin,
 ) -> Result<Answer, Problem> {
-    let mut events = pin!(SseStream::from_bytes_stream(chunks));
     let mut pieces = Pieces::default();
-    while let Some(event) = events.next().await {
-        let event = event.map_err(|error| Problem::Cut(error.to_string()))?;
-        let Some(data) = event.data.filter(|data| !data.trim().is_empty()) else { continue };
-        if data.trim() == "[DONE]" {
-            pieces.is_finished = true;
-            break;
-        }
-        pieces.add(&data)?;
-    }
+    let ended = events(chunks, |event| pieces.add(event)).await?;
+    pieces.is_finished |= ended;
     if !pieces.is_finished {
         return Err(Problem::Cut("the stream ends without an end".to_owned()));
     }
     Ok(pieces.answer.with_ids())
 }
 
-impl Pieces {
-    fn add(&mut self, data: &str) -> Result<(), Problem> {
-        let Ok(event) = serde_json::from_str::<Value>(data) else {
+/// Hands over each event of a stream, until one is said to be the last. Whether the last one came.
+pub(super) async fn events(
+    chunks: impl Stream<Item = Result<Bytes, io::Error>> + Unpin,
+    mut take: impl FnMut(&Value) -> Result<bool, Problem>,
+) -> Result<bool, Problem> {
+    let mut events = pin!(SseStream::from_bytes_stream(chunks));
+    while let Some(event) = events.next().await {
+        let event = event.map_err(|error| Problem::Cut(error.to_string()))?;
+        let Some(data) = event.data.filter(|data| !data.trim().is_empty()) else { continue };
+        if data.trim() == "[DONE]" {
+            return Ok(true);
+        }
+        let Ok(event) = serde_json::from_str::<Value>(&data) else {
             let begin: String = data.chars().take(80).collect();
             return Err(Problem::Nonsense(format!("an event is no JSON: {begin}")));
         };
-        if let Some(error) = event.get("error").filter(|error| !error.is_null()) {
-            let said =
-                error.get("message").and_then(Value::as_str).map_or_else(|| error.to_string(), str::to_owned);
-            return Err(Problem::Nonsense(said));
+        if take(&event)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+impl Pieces {
+    /// Whether it was the last one is said by the stream's end.
+    fn add(&mut self, event: &Value) -> Result<bool, Problem> {
+        if event.get("error").is_some_and(|error| !error.is_null()) {
+            return Err(failure(event));
         }
         // The last event of some servers has no choices but numbers about tokens.
-        let Some(choice) = event.pointer("/choices/0") else { return Ok(()) };
+        let Some(choice) = event.pointer("/choices/0") else { return Ok(false) };
         if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str) {
             self.is_finished = true;
             self.answer.is_cut = reason == "length";
         }
         // Some servers send the whole message in one event.
-        let Some(delta) = choice.get("delta").or_else(|| choice.get("message")) else { return Ok(()) };
+        let Some(delta) = choice.get("delta").or_else(|| choice.get("message")) else { return Ok(false) };
         self.answer.text.push_str(&text(delta.get("content")));
         self.answer.text.push_str(&text(delta.get("refusal")));
         for piece in delta.get("tool_calls").and_then(Value::as_array).into_iter().flatten() {
             self.call(piece);
         }
-        Ok(())
+        Ok(false)
     }
 
     fn call(&mut self, piece: &Value) {

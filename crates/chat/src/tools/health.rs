@@ -179,7 +179,7 @@ mod tests {
     use super::hanging;
 
     fn stored(kind: Kind, id: &str, value: Value) -> Stored {
-        Stored { key: Key::new(kind, id), value, created: 1, modified: 1 }
+        Stored { key: Key::new(kind, id), value, created: 1, modified: 1, ends_unix_ms: None }
     }
 
     #[test]

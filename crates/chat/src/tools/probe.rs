@@ -6,11 +6,11 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
-use http::{Method, Request, Uri};
+use http::Request;
+use http::header::{HeaderName, HeaderValue};
 use http_body_util::Full;
 use serde_json::{Value, json};
-use usher_admin::probe::{self, FRAMING, ProbeError, Seen, is_framing};
+use usher_admin::probe::{self, BadHeader, ProbeError, Seen, Unsendable, Wanted, framing_headers};
 use usher_model::live::RouteName;
 
 use super::arguments::Arguments;
@@ -54,64 +54,40 @@ fn request(
     target: &str,
     address: SocketAddr,
 ) -> Result<Request<Full<Bytes>>, Refusal> {
-    let method = arguments.text("method").to_ascii_uppercase();
-    let method = Method::from_bytes(method.as_bytes()).ok().filter(|method| *method != Method::CONNECT);
-    let method = method.ok_or_else(|| {
-        Refusal::new("this is no method to probe with")
+    let body = arguments.text_or_null("body");
+    let host = arguments.text_or_null("host");
+    let wanted = Wanted {
+        method: arguments.text("method"),
+        target,
+        host,
+        headers: arguments.headers(),
+        body: body.map(|body| Bytes::copy_from_slice(body.as_bytes())).unwrap_or_default(),
+        agent: "usher-probe",
+    };
+    wanted.request(address).map_err(|reason| match reason {
+        Unsendable::Method => Refusal::new("this is no method to probe with")
             .at("/method")
-            .allowed("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS and the like")
-    })?;
-    let uri = Uri::builder().path_and_query(target).build().map_err(|_| {
-        Refusal::new(format!("{:?} is no path", clean(target, 100)))
+            .allowed("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS and the like"),
+        Unsendable::Target => Refusal::new(format!("{:?} is no path", clean(target, 100)))
             .at("/path")
-            .allowed("a path as it stands in a request: percent-encoded, without spaces")
-    })?;
-    let body = arguments
-        .text_or_null("body")
-        .map(|body| Bytes::copy_from_slice(body.as_bytes()))
-        .unwrap_or_default();
-    let mut headers = HeaderMap::new();
-    for (name, value) in arguments.headers() {
-        let (name, value) = header(name, value)?;
-        headers.append(name, value);
-    }
-    let host = arguments
-        .text_or_null("host")
-        .filter(|host| !host.is_empty())
-        .map_or_else(|| address.to_string(), str::to_owned);
-    let host = HeaderValue::from_str(&host).map_err(|_| {
-        Refusal::new(format!("{:?} is no host", clean(&host, 100)))
+            .allowed("a path as it stands in a request: percent-encoded, without spaces"),
+        Unsendable::Host => Refusal::new(format!("{:?} is no host", clean(host.unwrap_or_default(), 100)))
             .at("/host")
-            .allowed("a name such as api.example.com, or null")
-    })?;
-    headers.insert(HOST, host);
-    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static("usher-probe"));
-    if !body.is_empty() {
-        headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
-    }
-    let mut request = Request::new(Full::new(body));
-    *request.method_mut() = method;
-    *request.uri_mut() = uri;
-    *request.headers_mut() = headers;
-    Ok(request)
+            .allowed("a name such as api.example.com, or null"),
+        Unsendable::Header(name, reason) => bad_header(&name, reason),
+    })
 }
 
-/// A header that a caller may set: how the message is framed is ours to say.
-fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Refusal> {
-    let at = || format!("{:?} can't be sent", clean(name, 64));
-    let parsed = HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| Refusal::new(at()).at("/headers").allowed("a header's name"))?;
-    if parsed == HOST {
-        return Err(Refusal::new("the host has its own argument").at("/headers").next("give it as host"));
+fn bad_header(name: &str, reason: BadHeader) -> Refusal {
+    let refusal = Refusal::new(format!("{:?} can't be sent", clean(name, 64))).at("/headers");
+    match reason {
+        BadHeader::Name => refusal.allowed("a header's name"),
+        BadHeader::Host => {
+            Refusal::new("the host has its own argument").at("/headers").next("give it as host")
+        }
+        BadHeader::Framing => refusal.allowed(format!("any header but {}", framing_headers())),
+        BadHeader::Value => refusal.allowed("a value of one line"),
     }
-    if is_framing(&parsed) {
-        return Err(Refusal::new(at())
-            .at("/headers")
-            .allowed(format!("any header but {}", FRAMING.join(", "))));
-    }
-    let value = HeaderValue::from_str(value)
-        .map_err(|_| Refusal::new(format!("the value of {parsed} can't be sent")).at("/headers"))?;
-    Ok((parsed, value))
 }
 
 fn told(seen: &Seen, millis: u64, route: Option<&RouteName>) -> Answer {
@@ -162,23 +138,4 @@ fn shown((name, value): (&HeaderName, &HeaderValue)) -> (String, String) {
 fn looks_binary(body: &[u8]) -> bool {
     let odd = body.iter().take(512).filter(|byte| **byte < 9 || (14..32).contains(*byte)).count();
     odd > 8
-}
-
-#[cfg(test)]
-mod tests {
-    use super::header;
-
-    #[test]
-    fn framing_is_not_the_callers() {
-        assert!(header("X-A", "b").is_ok());
-        for (name, value) in [
-            ("Host", "evil"),
-            ("Content-Length", "5"),
-            ("transfer-encoding", "chunked"),
-            ("a b", "c"),
-            ("X-A", "b\r\nX-B: c"),
-        ] {
-            assert!(header(name, value).is_err(), "{name}");
-        }
-    }
 }

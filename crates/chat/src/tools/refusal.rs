@@ -83,7 +83,9 @@ impl Refusal {
                 let kind = key.kind.schema_name();
                 Self::new(sentence).next(format!("gateway_find {{\"kind\":\"{kind}\"}} lists what there is"))
             }
-            ServiceError::NeedsPerson { plan, .. } => Self::new(sentence).next(without_a_person(&plan)),
+            ServiceError::NeedsPerson { plan, place, .. } => {
+                Self::new(sentence).next(without_a_person(&plan, place.as_deref()))
+            }
             ServiceError::UnknownPlan(_) => Self::new(sentence)
                 .at("/plan_id")
                 .allowed("the plan_id of a plan of yours, within 15 minutes and not applied yet")
@@ -139,12 +141,16 @@ fn words(schema: &Value, at: &str) -> Option<String> {
     Some(format!("{told}{or_null}"))
 }
 
-/// What to do about a plan of high risk where nobody can be asked.
-pub(crate) fn without_a_person(plan: &str) -> String {
+/// What to do about a plan of high risk where nobody can be asked. `place` is its address in the console, where that is known.
+pub(crate) fn without_a_person(plan: &str, place: Option<&str>) -> String {
+    let place = match place {
+        Some(place) => place.to_owned(),
+        None => format!("/ui/approve/{plan} of the Admin port"),
+    };
     format!(
         "tell the person: they can say the same change in `usher chat`, which asks at the terminal, or make it on the Admin API with an admin \
 key; plan {plan} itself can only be applied through a client that can ask a person (MCP elicitation), or by a person who agrees to it in \
-the console, at /ui/approve/{plan} of the Admin port, while it lasts"
+the console, at {place}, while it lasts"
     )
 }
 

@@ -12,6 +12,7 @@ mod files;
 mod guard;
 mod injection;
 mod probe;
+mod recorded;
 mod recovery;
 mod repair;
 mod schema;

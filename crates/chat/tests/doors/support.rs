@@ -1,6 +1,5 @@
 //! A chat side on a free port: store in memory, a proxy that is only described, two small plugins.
 
-use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
@@ -25,7 +24,7 @@ use usher_model::live::{
 };
 use usher_model::secret::Secret;
 use usher_model::traffic::{Ask, Traffic};
-use usher_pipeline::env::{Env, Process, Target, Targets};
+use usher_pipeline::env::{AnyTarget, Env, Process};
 use usher_pipeline::plugin::{BuildError, Phases, Plugin};
 use usher_pipeline::registry::Registry;
 use usher_pipeline::spec::{Credential, Spec};
@@ -75,7 +74,9 @@ impl Side {
             allowed_hosts: vec![format!("127.0.0.1:{}", address.port())],
             token_required: false,
             verification_tokens: Vec::new(),
+            console: axum::Router::new(),
             oauth: None,
+            limits: usher_chat::Limits::default(),
         });
         let task = tokio::spawn(async move { axum::serve(listener, chat).await.unwrap() });
         Self { address, service, live, store, task }
@@ -92,8 +93,12 @@ impl Side {
 
     /// What is there before a test begins, written by somebody else.
     pub(crate) async fn put(&self, kind: Kind, id: &str, value: Value) {
+        self.put_all(vec![Edit { key: Key::new(kind, id), after: Some(value) }]).await;
+    }
+
+    /// The same for many at once.
+    pub(crate) async fn put_all(&self, edits: Vec<Edit>) {
         let who = Principal::new("setup", Role::Admin, Door::AdminApi);
-        let edits = vec![Edit { key: Key::new(kind, id), after: Some(value) }];
         self.service.write(&who, Wanted { edits, ..Wanted::default() }).await.unwrap();
     }
 }
@@ -178,20 +183,6 @@ impl Live for Described {
 
     fn listeners(&self) -> Vec<SocketAddr> {
         self.listeners.lock().unwrap().clone()
-    }
-}
-
-struct AnyTarget;
-
-impl Target for AnyTarget {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-impl Targets for AnyTarget {
-    fn target(&self, _: &str, _: &Value, _: Compat) -> Result<Arc<dyn Target>, String> {
-        Ok(Arc::new(Self))
     }
 }
 

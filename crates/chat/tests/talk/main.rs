@@ -6,6 +6,7 @@
 
 mod changes;
 mod connection;
+mod dialects;
 mod looks;
 mod manual;
 mod model;

@@ -106,6 +106,7 @@ impl Model {
             api_key: Some(Secret::new(KEY.to_owned())),
             model: "scripted".to_owned(),
             stream,
+            api: None,
         }
     }
 

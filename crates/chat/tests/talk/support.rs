@@ -1,6 +1,5 @@
 //! A chat side on a free port with all plugins, a small gateway that serves by what is stored, and a person who answers as told.
 
-use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once};
@@ -23,8 +22,8 @@ use usher_chat::{ChatParts, router};
 use usher_model::change::{Door, Edit, Principal, Role};
 use usher_model::compat::Compat;
 use usher_model::kind::{Key, Kind};
-use usher_model::live::{Explanation, Live, NotInForce, Problem, RouteName, RouteTraffic, Sketch};
-use usher_pipeline::env::{Process, Target, Targets};
+use usher_model::live::{Explanation, Live, NotInForce, RouteName, Sketch};
+use usher_pipeline::env::{AnyTarget, Process};
 use usher_pipeline::registry::Registry;
 use usher_store::Store as _;
 use usher_store::memory::Memory;
@@ -79,7 +78,9 @@ impl Side {
             allowed_hosts: vec![address.to_string()],
             token_required: false,
             verification_tokens: Vec::new(),
+            console: Router::new(),
             oauth: None,
+            limits: usher_chat::Limits::default(),
         });
         tasks.push(tokio::spawn(async move { axum::serve(listener, chat).await.unwrap() }));
         let side = Self { address, gateway, person: Arc::new(Told::default()), service, tasks };
@@ -280,10 +281,6 @@ impl Live for Gateway {
         async { Ok(()) }.boxed()
     }
 
-    fn problems(&self) -> Vec<Problem> {
-        Vec::new()
-    }
-
     fn explain(&self, request: &Sketch) -> Explanation {
         let Some(route) = self.taking(&request.method, &request.target) else {
             return Explanation { answer: Some("404 Route Not Found".to_owned()), ..Explanation::default() };
@@ -297,25 +294,7 @@ impl Live for Gateway {
         }
     }
 
-    fn traffic(&self, _: usize) -> Vec<RouteTraffic> {
-        Vec::new()
-    }
-
     fn listeners(&self) -> Vec<SocketAddr> {
         vec![self.address]
-    }
-}
-
-struct AnyTarget;
-
-impl Target for AnyTarget {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-impl Targets for AnyTarget {
-    fn target(&self, _: &str, _: &Value, _: Compat) -> Result<Arc<dyn Target>, String> {
-        Ok(Arc::new(Self))
     }
 }

@@ -8,6 +8,7 @@ import { publish } from './publish.mjs';
 import { resources } from './resources.mjs';
 
 const ADMIN = need('USHER_ADMIN');
+const CHAT = need('USHER_CHAT');
 const PROXY = need('USHER_PROXY');
 const CODE = need('USHER_CODE');
 const KEY = need('USHER_KEY');
@@ -257,6 +258,21 @@ await walks.walk('a plan of an agent lands here and is agreed to', async () => {
   equal((await api('GET', '/objects/routes/old')).status, 404, 'the route that went');
   const [entry] = (await api('GET', '/history?limit=1')).body.entries;
   equal(entry.approval, 'person: ada, in the console', 'the approval in the history');
+});
+
+await walks.walk('the chat port has the console too, with the same login', async () => {
+  const there = await context.newPage();
+  const foreign = [];
+  there.on('request', (request) => {
+    if (!request.url().startsWith(CHAT)) foreign.push(request.url());
+  });
+  await there.goto(`${CHAT}/ui/objects/routes/speakers`);
+  await there.getByRole('heading', { name: 'Speakers', exact: true }).waitFor();
+  await there.getByLabel('Description', { exact: true }).fill('written at the chat port');
+  await apply(there);
+  equal((await api('GET', '/objects/routes/speakers')).body.value.desc, 'written at the chat port', 'the description');
+  equal(foreign.join('\n'), '', 'requests to other origins');
+  await there.close();
 });
 
 await walks.walk('a whole document is a plan too', async () => {

@@ -2,6 +2,8 @@
 
 import '@mantine/core/styles.css';
 import './app.css';
+// Before the router, which keeps what stands in the address.
+import './lib/back';
 
 import { localStorageColorSchemeManager, MantineProvider } from '@mantine/core';
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query';

@@ -46,6 +46,13 @@ const login = createRoute({
   validateSearch: (search: Record<string, unknown>): { to?: string } => ({ to: text(search.to) }),
 });
 
+/** Where a provider sends the browser back to; what it brought is in `lib/back`. */
+const back = createRoute({
+  getParentRoute: () => root,
+  path: '/oidc',
+  component: lazyRouteComponent(() => import('./pages/Login'), 'Back'),
+});
+
 const inside = createRoute({
   getParentRoute: () => root,
   id: 'inside',
@@ -77,8 +84,9 @@ const requests = createRoute({
   getParentRoute: () => inside,
   path: '/requests',
   component: lazyRouteComponent(() => import('./pages/Requests'), 'Requests'),
-  validateSearch: (search: Record<string, unknown>): { route?: string; cause?: string; status?: string } => ({
+  validateSearch: (search: Record<string, unknown>): { route?: string; consumer?: string; cause?: string; status?: string } => ({
     route: text(search.route),
+    consumer: text(search.consumer),
     cause: text(search.cause),
     status: text(search.status),
   }),
@@ -128,6 +136,7 @@ const fresh = createRoute({
 
 const tree = root.addChildren([
   login,
+  back,
   inside.addChildren([
     overview, history, approvals, approve, audit, requests, explain, agents, users, plugins, plugin, document, list, object, fresh,
   ]),

@@ -1,13 +1,16 @@
 //! `usher chat`: a conversation with a running Usher, in plain sentences or through a model.
 
-use std::io::IsTerminal as _;
-use std::sync::Arc;
+use std::fs::{File, OpenOptions};
+use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use clap::Args;
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
-use usher_chat::assistant::{Assistant, Event, ModelOptions};
+use usher_chat::assistant::{Assistant, Event, ModelApi, ModelOptions};
 use usher_chat::client::{Connection, Person};
 use usher_model::secret::Secret;
 
@@ -26,12 +29,18 @@ pub(crate) struct Chat {
     /// Agree to every plan without being asked: for scripts
     #[arg(long)]
     pub(crate) yes: bool,
-    /// An OpenAI-compatible endpoint, such as `https://api.openai.com/v1`; without it plain sentences are understood
+    /// Where a model answers, such as `https://api.openai.com/v1` or `https://api.anthropic.com`; without it plain sentences are understood
     #[arg(long, value_name = "URL", env = "USHER_MODEL_URL")]
     pub(crate) model_url: Option<String>,
     /// The model's name there
     #[arg(long, value_name = "NAME", env = "USHER_MODEL", default_value = "gpt-5")]
     pub(crate) model: String,
+    /// How it is asked: completions, responses (OpenAI's) or messages (Anthropic's); what the address says where it isn't given
+    #[arg(long, value_name = "API", env = "USHER_MODEL_API")]
+    pub(crate) model_api: Option<ModelApi>,
+    /// Write the conversation into this file, as Markdown, behind what it holds already
+    #[arg(long, value_name = "FILE")]
+    pub(crate) transcript: Option<PathBuf>,
     /// Ask for whole answers instead of streams
     #[arg(long)]
     pub(crate) no_stream: bool,
@@ -41,6 +50,7 @@ impl Chat {
     /// Talks until the end of input.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let style = Style::detect();
+        let transcript = Transcript::open(self.transcript.as_deref())?;
         let person: Arc<dyn Person> = Arc::new(Asked { yes: self.yes, style });
         let connection = Connection::open(&self.url, person).await?;
         let assistant = match &self.model_url {
@@ -48,36 +58,81 @@ impl Chat {
             Some(base_url) => Assistant::with_model(connection, self.model_options(base_url)),
         };
         if !self.sentence.is_empty() {
-            let understood = hear(&assistant, &self.sentence.join(" "), style).await?;
+            let understood = hear(&assistant, &self.sentence.join(" "), style, &transcript).await?;
             anyhow::ensure!(understood, "not done; see above");
             return Ok(());
         }
-        converse(&assistant, style).await
+        converse(&assistant, style, &transcript).await
     }
 
     fn model_options(&self, base_url: &str) -> ModelOptions {
-        // The key is no option: command lines are visible to every user of the machine.
-        let key = std::env::var("USHER_MODEL_KEY").or_else(|_| std::env::var("OPENAI_API_KEY"));
-        ModelOptions {
+        let options = ModelOptions {
             base_url: base_url.to_owned(),
-            api_key: key.ok().map(Secret::new),
+            api_key: None,
             model: self.model.clone(),
             stream: !self.no_stream,
+            api: self.model_api,
+        };
+        let theirs = match options.speaks() {
+            ModelApi::Messages => "ANTHROPIC_API_KEY",
+            ModelApi::Completions | ModelApi::Responses => "OPENAI_API_KEY",
+        };
+        // The key is no option: command lines are visible to every user of the machine.
+        let key = std::env::var("USHER_MODEL_KEY").or_else(|_| std::env::var(theirs));
+        ModelOptions { api_key: key.ok().map(Secret::new), ..options }
+    }
+}
+
+/// The file that a conversation is written into, if any. It is the person's alone: what they say may be a secret.
+struct Transcript(Option<Mutex<File>>);
+
+impl Transcript {
+    fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = path else { return Ok(Self(None)) };
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+        let file = file.with_context(|| format!("could not open the transcript {}", path.display()))?;
+        Ok(Self(Some(Mutex::new(file))))
+    }
+
+    /// Who said what, as a block of its own. What can't be written holds nothing up.
+    fn note(&self, who: &str, text: &str) {
+        let Some(file) = &self.0 else { return };
+        let indented: String = text.lines().map(|line| format!("    {line}\n")).collect();
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = file.write_all(format!("**{who}**\n\n{indented}\n").as_bytes()) {
+            tracing::warn!(%error, "the transcript can't be written");
         }
     }
 }
 
 /// Says one sentence and prints what comes back. `false` when it was not understood or refused.
-async fn hear(assistant: &Assistant, sentence: &str, style: Style) -> anyhow::Result<bool> {
+async fn hear(
+    assistant: &Assistant,
+    sentence: &str,
+    style: Style,
+    transcript: &Transcript,
+) -> anyhow::Result<bool> {
+    transcript.note("you", sentence);
     let outcome = assistant
         .say(sentence, &mut |event| {
             let shown = match event {
-                Event::Say(text) => text.to_owned(),
-                Event::Plan(text) => style.diff(text),
-                Event::Applied { revision } => {
-                    style.dim(&format!("applied, in force since revision {revision}"))
+                Event::Say(text) => {
+                    transcript.note("usher", text);
+                    text.to_owned()
                 }
-                Event::Tool { name } => style.dim(&format!("[{name}]")),
+                Event::Plan(text) => {
+                    transcript.note("plan", text);
+                    style.diff(text)
+                }
+                Event::Applied { revision } => {
+                    let said = format!("applied, in force since revision {revision}");
+                    transcript.note("usher", &said);
+                    style.dim(&said)
+                }
+                Event::Tool { name } => {
+                    transcript.note("tool", name);
+                    style.dim(&format!("[{name}]"))
+                }
             };
             // The next line that can't be printed ends the conversation.
             let _ = say(&shown);
@@ -86,7 +141,7 @@ async fn hear(assistant: &Assistant, sentence: &str, style: Style) -> anyhow::Re
     Ok(outcome.done)
 }
 
-async fn converse(assistant: &Assistant, style: Style) -> anyhow::Result<()> {
+async fn converse(assistant: &Assistant, style: Style, transcript: &Transcript) -> anyhow::Result<()> {
     let terminal = std::io::stdin().is_terminal();
     if terminal {
         say(
@@ -98,7 +153,8 @@ async fn converse(assistant: &Assistant, style: Style) -> anyhow::Result<()> {
             .await
             .context("the line reader stopped")??;
         let Some(line) = line.filter(|line| !is_goodbye(line)) else { return Ok(()) };
-        if let Err(error) = hear(assistant, line.trim(), style).await {
+        if let Err(error) = hear(assistant, line.trim(), style, transcript).await {
+            transcript.note("error", &format!("{error:#}"));
             say(&format!("{error:#}"))?;
         }
     }

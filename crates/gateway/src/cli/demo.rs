@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 
+use super::failure::See as _;
 use super::options::ServerOptions;
 use super::serve::print_addresses;
 use super::signals::Signals;
@@ -50,7 +51,7 @@ impl Demo {
 
     /// Loopback everywhere and a temporary folder, unless the options say otherwise.
     fn settings(&self) -> anyhow::Result<(Settings, Option<TemporaryFolder>)> {
-        let mut settings = self.server.settings()?;
+        let mut settings = self.server.settings().see("settings")?;
         let listens_by_itself = self.server.config.is_none() && self.server.proxy_listen.is_empty();
         if listens_by_itself {
             settings.proxy = vec![([127, 0, 0, 1], 9080).into()];

@@ -1,6 +1,7 @@
 //! `usher doctor`: looks at what lies around an Usher, and says of each thing whether it is well, and what to do where it isn't.
 
 mod machine;
+mod named;
 mod server;
 
 use clap::Args;
@@ -78,6 +79,7 @@ impl Doctor {
                     Finding::warn("settings", warning.clone(), "leave it out, so that nobody relies on it")
                 }));
                 let running = server::look(&self.remote, &mut findings).await;
+                named::look(&settings, &mut findings);
                 machine::look(&settings, &running, &mut findings);
             }
             Err(error) => {
@@ -91,9 +93,9 @@ impl Doctor {
         }
         let failed = findings.iter().filter(|finding| finding.mark == Mark::Fail).count();
         if failed > 0 {
-            return Err(
-                Failure::new(Code::Failed, format!("{failed} of {} are not well", findings.len())).into()
-            );
+            return Err(Failure::new(Code::Failed, format!("{failed} of {} are not well", findings.len()))
+                .see("internal")
+                .into());
         }
         Ok(())
     }

@@ -163,9 +163,9 @@ fn told(info: &ArchiveInfo) -> String {
 fn broken(error: ArchiveError, name: &str) -> Failure {
     let next = "take another backup";
     match error {
-        ArchiveError::Taken { .. } => Failure::new(Code::Conflict, error.to_string()),
+        ArchiveError::Taken { .. } => Failure::new(Code::Conflict, error.to_string()).see("restore"),
         ArchiveError::Damaged { .. } | ArchiveError::Version { .. } => {
-            Failure::new(Code::Refused, error.to_string()).at(name).next(next)
+            Failure::new(Code::Refused, error.to_string()).at(name).next(next).see("restore")
         }
         other => {
             let cause =

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde_json::Value;
+use usher_model::help;
 
 /// What follows `--help` where exit codes matter.
 pub(crate) const EXIT_CODES: &str = "Exit codes:
@@ -47,12 +48,28 @@ pub(crate) struct Failure {
     what: String,
     place: Option<String>,
     next: Option<String>,
+    page: Option<String>,
+}
+
+/// An error that a page of the manual says more of.
+pub(crate) trait See<T> {
+    /// The same with the page that helps on this occasion (`usher_model::help`), unless a narrower one is named already.
+    fn see(self, occasion: &str) -> anyhow::Result<T>;
+}
+
+impl<T> See<T> for anyhow::Result<T> {
+    fn see(self, occasion: &str) -> Self {
+        self.map_err(|error| match error.downcast::<Failure>() {
+            Ok(failure) => failure.see(occasion).into(),
+            Err(error) => Failure::new(Code::Failed, format!("{error:#}")).see(occasion).into(),
+        })
+    }
 }
 
 impl Failure {
     /// A failure with its code and what happened.
     pub(crate) fn new(code: Code, what: impl Into<String>) -> Self {
-        Self { code, what: what.into(), place: None, next: None }
+        Self { code, what: what.into(), place: None, next: None, page: None }
     }
 
     /// The same with the place.
@@ -64,6 +81,12 @@ impl Failure {
     /// The same with the next step.
     pub(crate) fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
+        self
+    }
+
+    /// The same with the page that helps on this occasion, unless one is named already.
+    pub(crate) fn see(mut self, occasion: &str) -> Self {
+        self.page = self.page.or(help::page(occasion).map(str::to_owned));
         self
     }
 
@@ -98,7 +121,10 @@ impl Failure {
         });
         let place = [object.as_deref(), text("field")];
         let place: Vec<&str> = place.into_iter().flatten().collect();
-        let failure = Self::new(code, super::output::clean(what)).at(super::output::clean(&place.join(" ")));
+        let mut failure =
+            Self::new(code, super::output::clean(what)).at(super::output::clean(&place.join(" ")));
+        // The page is that of the Usher that answered, which may be newer than this program.
+        failure.page = text("help").map(super::output::clean);
         match next_here(text("code").unwrap_or_default()).or(text("next")) {
             Some(next) => failure.next(super::output::clean(next)),
             None => failure,
@@ -138,6 +164,9 @@ impl fmt::Display for Failure {
         if let Some(next) = &self.next {
             write!(f, "\n  next:  {next}")?;
         }
+        if let Some(page) = &self.page {
+            write!(f, "\n  see:   {page}")?;
+        }
         Ok(())
     }
 }
@@ -148,7 +177,7 @@ impl std::error::Error for Failure {}
 mod tests {
     use serde_json::json;
 
-    use super::{EXIT_CODES, Failure};
+    use super::{Code, EXIT_CODES, Failure, See as _};
 
     #[test]
     fn what_a_server_refuses_becomes_code_place_and_next_step() {
@@ -178,6 +207,23 @@ mod tests {
         let foreign = Failure::of_answer(404, &json!({ "error_msg": "404 Route Not Found" }));
         assert!(foreign.to_string().contains("no Usher's Admin port"), "{foreign}");
         assert_eq!(Failure::code_of(&anyhow::anyhow!("else")), 1);
+    }
+
+    #[test]
+    fn the_page_that_helps_is_the_last_line() {
+        let told = |failure: Failure| failure.to_string();
+        let answer =
+            json!({ "error": { "code": "needs_person", "message": "why", "help": "docs/changes.md#agree" } });
+        assert_eq!(told(Failure::of_answer(403, &answer)), "why\n  see:   docs/changes.md#agree");
+        let plain = Failure::new(Code::Away, "why").next("do");
+        assert_eq!(told(plain.see("store")), "why\n  next:  do\n  see:   docs/stores.md");
+        // The narrower one stays, and so does the exit code.
+        let inner: anyhow::Result<()> = Err(Failure::new(Code::Usage, "why").see("keyring").into());
+        let outer = inner.see("store").unwrap_err();
+        assert_eq!(outer.to_string(), "why\n  see:   docs/settings.md#keys");
+        assert_eq!(Failure::code_of(&outer), 2);
+        let plain: anyhow::Result<()> = Err(anyhow::anyhow!("deep").context("shallow"));
+        assert_eq!(plain.see("store").unwrap_err().to_string(), "shallow: deep\n  see:   docs/stores.md");
     }
 
     #[test]

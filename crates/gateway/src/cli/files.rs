@@ -39,6 +39,7 @@ pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Documents> {
                     Failure::new(Code::Refused, error.to_string())
                         .at(&name)
                         .next("mend it there; nothing was changed")
+                        .see("document")
                 })?;
             for (key, value) in read.objects {
                 if let Some(first) = from.insert(key.clone(), name.clone()) {

@@ -1,5 +1,7 @@
 //! `usher get`, `list` and `delete`: single objects and lists of them.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -82,6 +84,9 @@ impl Get {
                 let of = |name: &str| object.get(name).map(plain).unwrap_or_default();
                 table.row(["kind".to_owned(), of("kind")]);
                 table.row(["revision".to_owned(), of("revision")]);
+                if let Some(ends) = ends(&object) {
+                    table.row(["ends".to_owned(), ends]);
+                }
                 for (name, member) in value.as_object().into_iter().flatten() {
                     table.row([name.clone(), plain(member)]);
                 }
@@ -112,11 +117,15 @@ impl List {
         }
         let kind = objects.first().and_then(|object| object.get("kind")).and_then(Value::as_str);
         let columns = columns::of(kind.unwrap_or_default());
-        let mut table = Table::new(["ID"].into_iter().chain(columns.iter().map(|(title, _)| *title)));
+        // Few objects end by themselves: only where one does there is a column for it.
+        let some_end = objects.iter().any(|object| ends(object).is_some());
+        let titles = ["ID"].into_iter().chain(columns.iter().map(|(title, _)| *title));
+        let mut table = Table::new(titles.chain(some_end.then_some("ENDS")));
         for object in objects {
             let id = object.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
             let value = object.get("value").unwrap_or(&Value::Null);
-            table.row([id].into_iter().chain(columns.iter().map(|(_, cell)| cell(value))));
+            let cells = [id].into_iter().chain(columns.iter().map(|(_, cell)| cell(value)));
+            table.row(cells.chain(some_end.then(|| ends(object).unwrap_or_default())));
         }
         table.print(style, "there are none")?;
         let total = found.get("total").and_then(Value::as_u64).unwrap_or_default();
@@ -154,6 +163,13 @@ impl Delete {
         let plan = client.post(&["plans"], &request).await?;
         self.consent.carry_out(&client, plan).await
     }
+}
+
+/// When an object ends by itself; `None` where it stays.
+fn ends(object: &Value) -> Option<String> {
+    let at = object.get("ends_unix_ms").and_then(Value::as_u64)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Some(output::until(at, u64::try_from(now.as_millis()).unwrap_or(u64::MAX)))
 }
 
 /// A value on one line.

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::failure::{Code, Failure};
-use super::output::{self, Format, Table, clean, moment};
+use super::output::{self, Format, Table, clean, moment, number, word};
 use super::planned::{Consent, headline};
 use super::remote::Remote;
 use crate::terminal::{Style, say};
@@ -204,17 +204,10 @@ impl Audit {
         let style = Style::detect();
         if self.verify {
             let found = client.get(&["audit", "verify"], &[]).await?;
-            if let Some(broken) = found.get("broken").filter(|broken| !broken.is_null()) {
-                let what = format!(
-                    "record {} is not as it was written: {}",
-                    number(broken, "number"),
-                    word(broken, "reason")
-                );
-                return Err(Failure::new(Code::Failed, what)
-                    .next("compare it with an earlier export; whoever can write to the store can change it")
-                    .into());
-            }
-            return say(&format!("all {} records are as they were written", number(&found, "records")));
+            return verdict(
+                &found,
+                "compare it with an earlier export; whoever can write to the store can change it",
+            );
         }
         let mut query: Vec<(&str, String)> =
             self.after.map(|after| ("after", after.to_string())).into_iter().collect();
@@ -241,6 +234,16 @@ impl Audit {
         }
         table.print(style, "there are no records")
     }
+}
+
+/// Whether a chain of records is whole; otherwise, where it is broken and what to do.
+pub(super) fn verdict(found: &Value, next: &str) -> anyhow::Result<()> {
+    if let Some(broken) = found.get("broken").filter(|broken| !broken.is_null()) {
+        let (at, why) = (number(broken, "number"), word(broken, "reason"));
+        let what = format!("record {at} is not as it was written: {why}");
+        return Err(Failure::new(Code::Failed, what).next(next).into());
+    }
+    say(&format!("all {} records are as they were written", number(found, "records")))
 }
 
 /// What a record of the audit is about: its own sentence, or the objects.
@@ -324,12 +327,4 @@ fn told(change: &Value) -> String {
         paths.push("...");
     }
     format!("{head}: {}", paths.join(", "))
-}
-
-fn number(value: &Value, name: &str) -> u64 {
-    value.get(name).and_then(Value::as_u64).unwrap_or_default()
-}
-
-fn word<'a>(value: &'a Value, name: &str) -> &'a str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use usher_admin::keys::{self, Placed};
 
 use super::failure::{Code, Failure};
+use super::output::number;
 use super::remote::{Client, Remote};
 use crate::server::stores::take_keyring;
 use crate::terminal::{note, say};
@@ -211,8 +212,4 @@ async fn prune(data: &Path, dry_run: bool, client: &Client) -> anyhow::Result<()
     say(&format!("{} holds the newest key only; {gone} older ones are gone", file.display()))?;
     note("backups made before need the older keys: keep a copy of the former file with them");
     Ok(())
-}
-
-fn number(value: &Value, name: &str) -> u64 {
-    value.get(name).and_then(Value::as_u64).unwrap_or_default()
 }

@@ -4,7 +4,9 @@
 
 mod blocks;
 mod commands;
+mod help;
 mod links;
+mod man;
 
 use std::path::{Path, PathBuf};
 

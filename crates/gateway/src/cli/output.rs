@@ -138,6 +138,16 @@ fn fitted(cell: &str, width: usize) -> String {
     format!("{shown}{}", " ".repeat(padding))
 }
 
+/// A member that is a whole number; 0 where it is none.
+pub(crate) fn number(value: &Value, name: &str) -> u64 {
+    value.get(name).and_then(Value::as_u64).unwrap_or_default()
+}
+
+/// A member that is a text; empty where it is none.
+pub(crate) fn word<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
 /// A moment, as people of this machine's time zone write it.
 pub(crate) fn moment(unix_ms: u64) -> String {
     let stamp = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
@@ -147,12 +157,39 @@ pub(crate) fn moment(unix_ms: u64) -> String {
     }
 }
 
+/// How long it is until a moment, in its largest whole unit; `now` where that is over.
+pub(crate) fn until(unix_ms: u64, now_unix_ms: u64) -> String {
+    let secs = unix_ms.saturating_sub(now_unix_ms).div_ceil(1000);
+    match secs {
+        0 => "now".to_owned(),
+        1..120 => format!("in {secs} s"),
+        120..7200 => format!("in {} min", secs / 60),
+        7200..172_800 => format!("in {} h", secs / 3600),
+        _ => format!("in {} days", secs / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Format, Table, clean, fitted, form};
+    use super::{Format, Table, clean, fitted, form, until};
     use crate::terminal::Style;
+
+    #[test]
+    fn the_time_until_a_moment_is_told_in_its_largest_whole_unit() {
+        for (ms, wanted) in [
+            (0, "now"),
+            (1000, "now"),
+            (1001, "in 1 s"),
+            (120_000, "in 119 s"),
+            (121_000, "in 2 min"),
+            (7_201_000, "in 2 h"),
+            (172_801_000, "in 2 days"),
+        ] {
+            assert_eq!(until(ms, 1000), wanted, "{ms}");
+        }
+    }
 
     #[test]
     fn every_form_escapes_what_a_terminal_acts_upon_and_reads_back() {

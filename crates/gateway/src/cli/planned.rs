@@ -113,6 +113,7 @@ impl Consent {
                 "nobody is here to agree to this plan, so it is not applied",
             )
             .next("add --yes to agree beforehand, or --dry-run to only look")
+            .see("needs_person")
             .into());
         }
         let risk = plan.get("risk").and_then(Value::as_str).unwrap_or_default();

@@ -294,6 +294,7 @@ impl Client {
         failure.next(
             "start it with `usher serve`, or name its Admin port with --url; `usher doctor` looks for causes",
         )
+        .see("away")
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use clap::Args;
 
+use super::failure::See as _;
 use super::options::ServerOptions;
 use super::signals::{Asked, Signals};
 use crate::handover::{Program, Taking, hand_over};
@@ -68,16 +69,16 @@ impl Serve {
     }
 
     async fn start(&self, taking: Option<&Taking>) -> anyhow::Result<(Server, Settings)> {
-        let settings = self.server.settings()?;
+        let settings = self.server.settings().see("settings")?;
         for warning in &settings.warnings {
             tracing::warn!("{warning}");
         }
-        let data = settings.data.clone();
+        let (data, admin_tls) = (settings.data.clone(), settings.admin_api.tls.is_some());
         let mut taken = settings.clone();
         taken.settle_listeners();
         let server = Server::start(settings, taking).await?;
         systemd::ready();
-        announce(&server, &data);
+        announce(&server, &data, admin_tls);
         if self.server.print_addresses {
             let printed = print_addresses(server.addresses());
             // Whoever read them from the process before may not read any more.
@@ -158,7 +159,7 @@ pub(crate) fn print_addresses(addresses: &Addresses) -> anyhow::Result<()> {
     out.flush().context("could not print the addresses")
 }
 
-fn announce(server: &Server, data: &std::path::Path) {
+fn announce(server: &Server, data: &std::path::Path, admin_tls: bool) {
     let addresses = server.addresses();
     let some = |addresses: &'_ [SocketAddr]| (!addresses.is_empty()).then(|| format!("{addresses:?}"));
     let (tls, balanced) = (some(&addresses.tls), some(&addresses.behind_balancer));
@@ -176,6 +177,36 @@ fn announce(server: &Server, data: &std::path::Path) {
     }
     if let (Some(code), Some(address)) = (server.setup_code(), addresses.admin.first()) {
         // Of use once, for a day, and only while nobody is known: it has to be told somewhere that only the machine's owner reads.
-        tracing::info!(console = %format!("http://{address}/ui/"), code = code.expose(), "no user exists yet: open the console, and make the first one with this one-time code");
+        tracing::info!(
+            console = console(*address, admin_tls),
+            code = code.expose(),
+            "no user exists yet: open the console, and make the first one with this one-time code"
+        );
+    }
+}
+
+/// What a browser on this machine is given.
+fn console(mut address: SocketAddr, tls: bool) -> String {
+    if address.ip().is_unspecified() {
+        // It listens everywhere, which is no place to go to.
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    format!("{}://{address}/ui/", if tls { "https" } else { "http" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::console;
+
+    #[test]
+    fn the_console_is_where_a_browser_finds_it() {
+        for (address, tls, wanted) in [
+            ("127.0.0.1:9180", false, "http://127.0.0.1:9180/ui/"),
+            ("0.0.0.0:9180", true, "https://127.0.0.1:9180/ui/"),
+            ("[::]:9180", false, "http://127.0.0.1:9180/ui/"),
+            ("10.0.0.7:9180", true, "https://10.0.0.7:9180/ui/"),
+        ] {
+            assert_eq!(console(address.parse().unwrap(), tls), wanted);
+        }
     }
 }

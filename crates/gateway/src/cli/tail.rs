@@ -80,11 +80,30 @@ impl Tail {
                 }
             }
             if !self.follow {
-                return Ok(());
+                return match self.output {
+                    Format::Table => pages(&found, style),
+                    _ => Ok(()),
+                };
             }
             after = found.get("next").and_then(Value::as_str).map(str::to_owned);
         }
     }
+}
+
+/// Where the manual tells of the causes that were shown, each once.
+fn pages(found: &Value, style: Style) -> anyhow::Result<()> {
+    let requests = found.get("requests").and_then(Value::as_array).into_iter().flatten();
+    let mut causes: Vec<String> = requests
+        .filter_map(|request| request.get("cause").and_then(Value::as_str))
+        .filter(|cause| !cause.is_empty())
+        .map(clean)
+        .collect();
+    causes.sort();
+    causes.dedup();
+    for cause in causes {
+        say(&style.dim(&format!("  see: docs/causes.md#{cause}")))?;
+    }
+    Ok(())
 }
 
 fn line(request: &Value, style: Style) -> String {

@@ -1,6 +1,5 @@
 //! `usher validate`: documents are checked without a server, by the schemas and plugins of this very program.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use serde_json::Map;
 use usher_admin::keys;
 use usher_admin::service::{Parts, Rules, Service, ServiceError};
 use usher_model::compat::{Behaviour, Compat};
-use usher_model::live::{Explanation, Live, NotInForce, Problem, RouteTraffic, Sketch};
+use usher_model::live::{Live, NotInForce};
 use usher_pipeline::env::Process;
 use usher_pipeline::registry::Registry;
 use usher_store::memory::Memory;
@@ -106,21 +105,5 @@ impl Live for Nobody {
 
     fn wait_in_force(&self, wanted: u64, _: Duration) -> BoxFuture<'_, Result<(), NotInForce>> {
         async move { Err(NotInForce { wanted, served: 0 }) }.boxed()
-    }
-
-    fn problems(&self) -> Vec<Problem> {
-        Vec::new()
-    }
-
-    fn explain(&self, _: &Sketch) -> Explanation {
-        Explanation::default()
-    }
-
-    fn traffic(&self, _: usize) -> Vec<RouteTraffic> {
-        Vec::new()
-    }
-
-    fn listeners(&self) -> Vec<SocketAddr> {
-        Vec::new()
     }
 }

@@ -99,8 +99,13 @@ impl Sides {
     }
 }
 
-/// The chat side's router, with the Admin API's paths as the principal `local-plugin`.
-pub(super) fn chat_router(settings: &Settings, service: &Arc<Service>, addresses: &Addresses) -> Router {
+/// The chat side's router, with the Admin API's paths as the principal `local-plugin`, and the console where it stands here too.
+pub(super) fn chat_router(
+    settings: &Settings,
+    service: &Arc<Service>,
+    addresses: &Addresses,
+    console: Router,
+) -> Router {
     let principal = Principal::new("local-plugin", Role::Chat, Door::Plugin);
     let admin_paths = usher_admin::http::admin_paths(Arc::clone(service), principal, chat_form(settings));
     let port = addresses.chat.first().map_or(5000, SocketAddr::port);
@@ -113,6 +118,8 @@ pub(super) fn chat_router(settings: &Settings, service: &Arc<Service>, addresses
         token_required: settings.chat_token_required,
         verification_tokens: settings.verification_tokens.clone(),
         oauth: settings.oauth,
+        limits: settings.chat_limits,
+        console,
     })
 }
 

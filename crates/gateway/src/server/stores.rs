@@ -20,6 +20,7 @@ use usher_store::file::File;
 use usher_store::memory::Memory;
 
 use super::read_only::ReadOnly;
+use crate::cli::failure::See as _;
 use crate::settings::{Role, Settings, StoreKind};
 
 /// Opens the store. A data plane's takes no change, whatever it could do.
@@ -45,9 +46,9 @@ async fn open_any(
         return Ok((Arc::new(Memory::new()), Arc::new(keys::ephemeral_keyring()?)));
     }
     if let Some(shared) = &settings.keyring_file {
-        take_keyring(data, shared)?;
+        take_keyring(data, shared).see("keyring")?;
     }
-    refuse_lost_keyring(data)?;
+    refuse_lost_keyring(data).see("keyring")?;
     let keyring = Arc::new(with_apisix(keys::load_or_create_keyring(data)?, settings)?);
     let store: Arc<dyn Store> = match &settings.store {
         StoreKind::Memory => Arc::new(Memory::new()),

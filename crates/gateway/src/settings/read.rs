@@ -10,18 +10,18 @@ use usher_proxy::options::{AccessLog, Escape};
 
 use super::known::{ONLY_KNOWN, SUPPORTED, covered, is_section};
 use super::listen::{Listen, addresses};
-use super::{Settings, acme, admin, plugin_attr, server, store, streams, tls, upstream};
+use super::{Settings, acme, admin, chat, console, plugin_attr, server, store, streams, tls, upstream};
 
 /// Why a settings file can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettingsError {
     /// The file can't be read.
-    #[error("could not read {}: {source}; give the right path with --config", path.display())]
+    #[error("could not read {}: {reason}; give the right path with --config", path.display())]
     Unreadable {
         /// Which file.
         path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
+        /// Why not; told once, so that it is no source that would be told behind it again.
+        reason: std::io::Error,
     },
     /// The file is no YAML.
     #[error("{} is not valid YAML: {reason}", path.display())]
@@ -47,7 +47,7 @@ pub(crate) enum SettingsError {
 /// [`SettingsError`] names the file, the setting, the value and what is allowed.
 pub(crate) fn read_file(path: &Path) -> Result<Settings, SettingsError> {
     let text = std::fs::read_to_string(path)
-        .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
+        .map_err(|reason| SettingsError::Unreadable { path: path.to_owned(), reason })?;
     let document: Value = serde_saphyr::from_str(&text)
         .map_err(|error| SettingsError::Malformed { path: path.to_owned(), reason: error.to_string() })?;
     let mut settings =
@@ -83,6 +83,7 @@ fn read(document: &Value) -> Result<Settings, String> {
     read_listeners(&file, &mut settings)?;
     streams::read(&file, &mut settings)?;
     admin::read(&file, &mut settings)?;
+    console::read(&file, &mut settings)?;
     if let Some(value) = file.at("compat") {
         settings.compat = compat(value)?;
     }
@@ -97,15 +98,7 @@ fn read(document: &Value) -> Result<Settings, String> {
             ));
         }
     }
-    settings.public_url = file.text("chat.public_url")?.map(public_url).transpose()?;
-    settings.published_on_loopback = file.truth("chat.published_on_loopback")?.unwrap_or(false);
-    settings.chat_token_required = file.truth("chat.token_required")?.unwrap_or(false);
-    settings.oauth = read_oauth(&file, settings.public_url.as_deref())?;
-    // Whoever is let in shows it by a token; without one there would be nothing to be let in to.
-    settings.chat_token_required |= settings.oauth.is_some();
-    if let Some(token) = file.text("chat.verification_tokens.openai")? {
-        settings.verification_tokens = vec![("openai".to_owned(), token.to_owned())];
-    }
+    chat::read(&file, &mut settings)?;
     if let Some(value) = file.at("apisix.trusted_addresses") {
         settings.trusted_addresses = texts("apisix.trusted_addresses", value)?;
     }
@@ -125,26 +118,6 @@ fn read(document: &Value) -> Result<Settings, String> {
     settings.access_log = read_access_log(&file, "nginx_config.http")?;
     settings.stream_access_log = read_access_log(&file, "nginx_config.stream")?;
     Ok(settings)
-}
-
-fn read_oauth(file: &Document<'_>, public_url: Option<&str>) -> Result<Option<usher_chat::Oauth>, String> {
-    let private_clients = file.truth("chat.oauth_private_clients")?.unwrap_or(false);
-    if file.truth("chat.oauth")? != Some(true) {
-        return Ok(None);
-    }
-    let is_local = |url: &str| {
-        let host = url.trim_start_matches("http://");
-        ["localhost", "127.0.0.1", "[::1]"].iter().any(|name| {
-            host.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
-        })
-    };
-    match public_url {
-        Some(url) if !url.starts_with("https://") && !is_local(url) => Err(format!(
-            "chat.oauth: passwords and tokens would travel in clear to {url}; put TLS in front of the chat side and write its https:// address into \
-             chat.public_url"
-        )),
-        _ => Ok(Some(usher_chat::Oauth { private_clients })),
-    }
 }
 
 fn read_paths(file: &Document<'_>, settings: &mut Settings) -> Result<(), String> {
@@ -308,8 +281,8 @@ pub(super) fn only_members(place: &str, value: &Value, known: &[&str]) -> Result
     })
 }
 
-/// The address under which clients reach the chat side: a scheme, a host, perhaps a port.
-fn public_url(text: &str) -> Result<String, String> {
+/// The address under which clients reach a side: a scheme, a host, perhaps a port.
+pub(super) fn address(name: &str, text: &str) -> Result<String, String> {
     let url: Option<http::Uri> = text.parse().ok();
     let good = url.is_some_and(|url| {
         matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some() && url.query().is_none()
@@ -318,7 +291,7 @@ fn public_url(text: &str) -> Result<String, String> {
         return Ok(text.trim_end_matches('/').to_owned());
     }
     Err(format!(
-        "chat.public_url: {text} can't be used; write http:// or https://, a host, and a port if there is one"
+        "{name}: {text} can't be used; write http:// or https://, a host, and a port if there is one"
     ))
 }
 

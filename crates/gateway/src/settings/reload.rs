@@ -29,7 +29,7 @@ impl Settings {
     pub(crate) fn needing_restart(&self, newer: &Self) -> Vec<&'static str> {
         /// A setting's value as a text that can be compared; secrets are never shown by it.
         type Shown = fn(&Settings) -> String;
-        let all: [(&'static str, Shown); 33] = [
+        let all: [(&'static str, Shown); 37] = [
             ("data", |s| format!("{:?}", s.data)),
             ("keyring_file", |s| format!("{:?}", s.keyring_file)),
             ("store", |s| format!("{:?} {:?} {:?}", s.store, s.store_file, s.store_verify)),
@@ -44,10 +44,14 @@ impl Settings {
             ("deployment.admin.admin_key_required", |s| s.admin_key_required.to_string()),
             ("chat.published_on_loopback", |s| s.published_on_loopback.to_string()),
             ("chat.public_url", |s| format!("{:?}", s.public_url)),
+            ("chat.limits", |s| format!("{:?}", s.chat_limits)),
+            ("chat.model", |s| format!("{:?}", s.model)),
+            ("chat.console", |s| format!("{:?}", s.chat_console)),
             ("chat.oauth", |s| format!("{:?}", s.oauth)),
             ("consent", |s| s.consent_all.to_string()),
             ("deployment.role", |s| format!("{:?}", s.role)),
             ("deployment.admin", |s| format!("{:?}", s.admin_api)),
+            ("console", |s| format!("{:?}", s.console)),
             ("acme", |s| format!("{:?}", s.acme)),
             ("apisix.ssl", Self::shown_tls),
             ("apisix.enable_http2", |s| s.http2.to_string()),

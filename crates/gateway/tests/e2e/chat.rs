@@ -1,12 +1,13 @@
 //! The chat side of the binary: the plugin's files, the Admin paths, the built-in chat and MCP as processes.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::support::{Origin, Usher, binary, request, run};
+use crate::support::{KEY, Origin, Usher, binary, request, run};
 
 #[test]
 fn the_plugin_of_the_article_is_served_and_works() {
@@ -53,6 +54,42 @@ fn a_sentence_plans_asks_applies_and_can_be_undone() {
     assert_eq!(usher.get("/c/1", &[]).status, 404);
     let (_, text) = say(&["make it faster"]);
     assert!(text.to_lowercase().contains("understand"), "{text}");
+}
+
+#[test]
+fn a_conversation_is_written_down_and_its_calls_are_told_to_an_admin() {
+    let usher = Usher::start(&["--store", "memory"]);
+    let url = format!("http://{}", usher.address("chat"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("talk.md");
+    for _ in 0..2 {
+        run(&["chat", "--url", &url, "--transcript", file.to_str().unwrap(), "show all routes"]);
+    }
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(text.matches("**you**\n\n    show all routes\n").count(), 2, "{text}");
+    assert!(text.contains("**usher**\n\n    There are no routes"), "{text}");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let admin = format!("http://{}", usher.address("admin"));
+    let agents = |words: &[&str]| {
+        let output = binary()
+            .args(["agents", "calls", "--url", &admin])
+            .args(words)
+            .env("USHER_ADMIN_KEY", KEY)
+            .output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let told = agents(&[]);
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(lines[0].starts_with("NUMBER") && lines.len() >= 3, "{told}");
+    assert!(
+        lines[1].contains("usher-chat") && lines[1].contains("gateway_find") && lines[1].contains("done"),
+        "{told}"
+    );
+    assert!(agents(&["--verify"]).contains("records are as they were written"));
+    let calls: Value = serde_json::from_str(&agents(&["-o", "json", "-n", "1"])).unwrap();
+    assert_eq!((&calls[0]["number"], &calls[0]["door"]), (&json!(1), &json!("chat")));
 }
 
 #[test]
@@ -121,6 +158,17 @@ fn mcp_on_standard_input_and_output_speaks_for_the_running_server() {
         json!({ "jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": { "name": "gateway_overview", "arguments": {} } }),
     );
     assert_ne!(read(3)["result"]["isError"], true);
+    // Whoever looks after agents sees who is there, by the name that the client itself gave.
+    let path = "/usher/v1/agents/clients";
+    let key = [("X-API-KEY", KEY)];
+    let told = request(usher.address("admin"), "GET", path, &key, b"").json();
+    let client = &told["clients"][0];
+    assert_eq!(
+        (client["name"].as_str(), client["principal"].as_str()),
+        (Some("test"), Some("local-agent")),
+        "{told}"
+    );
+    assert!(client["calls"].as_u64() >= Some(2) && client["door"] == "mcp", "{told}");
     drop(input);
     child.wait().unwrap();
 }

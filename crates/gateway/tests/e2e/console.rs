@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::support::{Origin, Usher, eventually, request};
 
-fn ui() -> PathBuf {
+pub(crate) fn ui() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../console/ui").canonicalize().unwrap()
 }
 
@@ -19,7 +19,7 @@ fn is_there(program: &str) -> bool {
 }
 
 /// What is needed and isn't there, or nothing.
-fn missing() -> Option<&'static str> {
+pub(crate) fn missing() -> Option<&'static str> {
     if !is_there("node") {
         return Some("Node (Debian's nodejs)");
     }
@@ -57,6 +57,7 @@ fn the_console_is_walked_by_a_browser() {
         .arg("e2e/run.mjs")
         .current_dir(ui())
         .env("USHER_ADMIN", format!("http://{}", usher.address("admin")))
+        .env("USHER_CHAT", format!("http://{}", usher.address("chat")))
         .env("USHER_PROXY", format!("http://{}", usher.address("proxy")))
         .env("USHER_CODE", code(&log))
         .env("USHER_KEY", crate::support::KEY)
@@ -94,6 +95,104 @@ fn the_console_is_on_the_admin_port_unless_the_settings_say_otherwise() {
     std::fs::write(&config, "deployment: {admin: {enable_admin_ui: false}}\n").unwrap();
     let without = Usher::start_in(folder, &["--config", config.to_str().unwrap()]);
     assert_eq!(request(without.address("admin"), "GET", "/ui/", &[], b"").status, 404);
+}
+
+/// A gateway with these lines as its settings.
+fn with(lines: &str) -> Usher {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let config = folder.path().join("config.yaml");
+    std::fs::write(&config, lines).unwrap();
+    Usher::start_in(folder, &["--config", config.to_str().unwrap()])
+}
+
+#[test]
+fn the_console_is_on_the_chat_port_where_nobody_comes_nearer_by_it() {
+    let usher = Usher::start(&[]);
+    let (admin, chat) = (usher.address("admin"), usher.address("chat"));
+    let page = request(chat, "GET", "/ui/approve/abc", &[], b"");
+    assert_eq!(page.status, 200);
+    assert!(
+        page.field("content-security-policy").unwrap().contains("frame-ancestors 'none'"),
+        "{}",
+        page.head
+    );
+    let origin = format!("http://{chat}");
+    let key = format!("{{\"key\": \"{}\"}}", crate::support::KEY);
+    let of_ours = [
+        ("Content-Type", "application/json"),
+        ("X-Usher-Console", "1"),
+        ("Origin", origin.as_str()),
+        ("Sec-Fetch-Site", "same-origin"),
+    ];
+    let inside = request(chat, "POST", "/usher/v1/session", &of_ours, key.as_bytes());
+    assert_eq!(inside.status, 200, "{}", inside.text());
+    let cookie = inside.field("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    // One login for both ports.
+    for port in [chat, admin] {
+        assert_eq!(request(port, "GET", "/usher/v1/status", &[("Cookie", &cookie)], b"").status, 200);
+        assert_eq!(request(port, "GET", "/usher/v1/status", &[], b"").status, 401);
+    }
+    // A document may be as large as on the Admin port.
+    let large = format!("{{\"document\": \"# {}\\nroutes: []\"}}", "x".repeat(2 << 20));
+    let with_cookie = [&of_ours[..], &[("Cookie", cookie.as_str())]].concat();
+    let planned = request(chat, "POST", "/usher/v1/plans", &with_cookie, large.as_bytes());
+    assert!(matches!(planned.status, 201 | 422), "{} {}", planned.status, planned.text());
+    // Pages of others: another host, another site, another port of this machine.
+    let foreign =
+        |pairs: &[(&str, &str)]| request(chat, "POST", "/usher/v1/session", pairs, key.as_bytes()).status;
+    let json = ("Content-Type", "application/json");
+    let mark = ("X-Usher-Console", "1");
+    assert_eq!(foreign(&[json, mark, ("Host", "evil.test")]), 421);
+    assert_eq!(foreign(&[json, mark, ("Origin", "http://evil.test")]), 403);
+    let beside = ("Origin", "http://localhost:3000");
+    assert_eq!(foreign(&[json, mark, beside, ("Sec-Fetch-Site", "same-site")]), 403);
+    let asked = [
+        beside,
+        ("Access-Control-Request-Method", "POST"),
+        ("Access-Control-Request-Headers", "content-type, x-usher-console"),
+    ];
+    let preflight = request(chat, "OPTIONS", "/usher/v1/session", &asked, b"");
+    assert_eq!(preflight.field("access-control-allow-headers"), Some("content-type"), "{}", preflight.head);
+    assert!(preflight.field("access-control-allow-credentials").is_none());
+
+    for (lines, status) in [
+        ("chat: {console: false}\n", 404),
+        ("deployment: {admin: {enable_admin_ui: false}}\n", 404),
+        ("deployment: {admin: {admin_key_required: false}}\n", 404),
+        ("chat: {public_url: 'https://chat.example.com'}\n", 404),
+        ("chat: {public_url: 'https://chat.example.com', console: true}\n", 200),
+        ("deployment: {admin: {allow_admin: [10.0.0.0/8]}}\n", 403),
+    ] {
+        let usher = with(lines);
+        let chat = usher.address("chat");
+        for path in ["/ui/", "/usher/v1/session"] {
+            let seen = request(chat, "GET", path, &[], b"").status;
+            assert_eq!(seen, status, "{lines} {path}");
+        }
+    }
+}
+
+#[test]
+fn an_agent_is_told_where_its_person_agrees() {
+    for (lines, wanted) in [
+        ("{}\n", None),
+        ("console: {public_url: 'https://usher.example.com/'}\n", Some("https://usher.example.com")),
+    ] {
+        let usher = with(lines);
+        let admin = usher.address("admin");
+        let base = wanted.map_or_else(|| format!("http://{admin}"), str::to_owned);
+        usher.put("/routes/old", &serde_json::json!({ "uri": "/old", "upstream": { "type": "roundrobin", "nodes": { "127.0.0.1:1": 1 } } }));
+        let key = [("X-API-KEY", crate::support::KEY), ("Content-Type", "application/json")];
+        let made = request(admin, "POST", "/usher/v1/tokens", &key, br#"{"name": "agent", "role": "chat"}"#);
+        let token = made.json()["token"].as_str().unwrap_or_else(|| panic!("{}", made.text())).to_owned();
+        let fields = [("X-API-KEY", token.as_str()), ("Content-Type", "application/json")];
+        let wish = br#"{"changes": [{"op": "delete", "kind": "route", "id": "old"}]}"#;
+        let plan = request(admin, "POST", "/usher/v1/plans", &fields, wish).json();
+        let id = plan["id"].as_str().unwrap();
+        let denied = request(admin, "POST", &format!("/usher/v1/plans/{id}/apply"), &fields, b"{}");
+        assert_eq!(denied.status, 403, "{}", denied.text());
+        assert!(denied.text().contains(&format!("{base}/ui/approve/{id}")), "{}", denied.text());
+    }
 }
 
 #[test]

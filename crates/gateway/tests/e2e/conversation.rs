@@ -1,14 +1,14 @@
 //! The chat over HTTP, with the rights of whoever speaks, and the switch that leaves agents nothing but looking.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{KEY, Origin, Usher, binary, request};
+use crate::support::{KEY, Origin, Usher, binary, read_request, request};
 
 /// A sentence on its way: what comes is read as it comes.
 struct Stream {
@@ -101,6 +101,39 @@ fn a_conversation_streams_asks_and_does_what_its_caller_may() {
         stream.text
     );
     assert_eq!(stream.until("ended").unwrap()["done"], false);
+}
+
+#[test]
+fn a_model_of_the_settings_leads_the_chat_and_its_key_stays_with_the_gateway() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let (config, key) = (folder.path().join("config.yaml"), folder.path().join("key"));
+    std::fs::write(&key, "canary-of-the-model\n").unwrap();
+    let address = listener.local_addr().unwrap();
+    let text = format!(
+        "chat: {{model: {{url: 'http://{address}/v1', name: qwen3, key_file: '{}'}}}}\n",
+        key.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let asked = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let (head, body) = read_request(&mut BufReader::new(socket.try_clone().unwrap())).unwrap();
+        let told = json!({ "choices": [{ "message": { "role": "assistant", "content": "I am the model of the settings." }, "finish_reason": "stop" }] });
+        let told = told.to_string();
+        let head_back =
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length";
+        write!(socket, "{head_back}: {}\r\n\r\n{told}", told.len()).unwrap();
+        (head, String::from_utf8(body).unwrap())
+    });
+    let usher = Usher::start_in(folder, &["--config", config.to_str().unwrap()]);
+    let mut stream = Stream::say(&usher, KEY, &json!({ "sentence": "who are you" }));
+    assert!(stream.until("ended").is_some(), "{}", stream.text);
+    assert!(stream.text.contains("I am the model of the settings."), "{}", stream.text);
+    assert!(!stream.text.contains("canary-of-the-model"), "{}", stream.text);
+    let (head, body) = asked.join().unwrap();
+    assert!(head.starts_with("POST /v1/chat/completions "), "{head}");
+    assert!(head.to_ascii_lowercase().contains("authorization: bearer canary-of-the-model"), "{head}");
+    assert!(body.contains("\"qwen3\""), "{body}");
 }
 
 #[test]

@@ -239,12 +239,6 @@ fn the_unit_starts_the_program_with_settings_that_are_there() {
     usher.get("/x", &[]);
     assert!(usher.terminate().success());
     assert!(std::fs::read_to_string(&log).unwrap().contains("GET /x"));
-    for asset in
-        read("crates/gateway/Cargo.toml").lines().filter_map(|line| line.trim().strip_prefix("[\"../../"))
-    {
-        let file = asset.split('"').next().unwrap();
-        assert!(root().join(file).exists(), "the Debian package names {file}");
-    }
     // Where systemd is at hand it judges the unit itself; it looks for the program that isn't installed here.
     let text = unit.replace("/usr/bin/usher", env!("CARGO_BIN_EXE_usher"));
     let path = folder.path().join("usher.service");
@@ -252,6 +246,55 @@ fn the_unit_starts_the_program_with_settings_that_are_there() {
     if let Ok(said) = std::process::Command::new("systemd-analyze").arg("verify").arg(&path).output() {
         let told = String::from_utf8_lossy(&said.stderr);
         assert!(said.status.success() && !told.contains("usher.service"), "{told}");
+    }
+}
+
+#[test]
+fn the_debian_package_names_files_that_are_there_or_made_for_it() {
+    let manifest = read("crates/gateway/Cargo.toml");
+    let (_, deb) = manifest.split_once("[package.metadata.deb]\n").unwrap();
+    let deb = deb.split("\n[").next().unwrap();
+    let made = read("xtask/src/debian.rs");
+    let mut placed = Vec::new();
+    for line in deb.lines().map(str::trim).filter(|line| line.starts_with("[\"")) {
+        let words: Vec<&str> = line.split('"').skip(1).step_by(2).collect();
+        let [from, to, mode] = words[..] else { panic!("{line} is no asset") };
+        assert!(matches!(mode, "644" | "755"), "{line}");
+        let name = from.rsplit('/').next().unwrap();
+        if let Some(name) = from.strip_prefix("../../target/package/") {
+            assert!(made.contains(&format!("\"{name}\"")), "`cargo xtask deb` doesn't make {name}");
+        } else if let Some(file) = from.strip_prefix("../../") {
+            let file = file.trim_end_matches("**/*");
+            assert!(root().join(file).exists(), "the package names {file}, which isn't there");
+        } else {
+            assert_eq!(from, "target/release/usher");
+        }
+        placed.push(if to.ends_with('/') { format!("/{to}{name}") } else { format!("/{to}") });
+    }
+    let member =
+        |name: &str| deb.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}"));
+    for kept in member("conf-files").split('"').skip(1).step_by(2) {
+        assert!(
+            placed.iter().any(|place| place == kept),
+            "{kept} is kept at upgrades, but not in the package"
+        );
+    }
+    let licence = member("license-file").split('"').nth(1).unwrap();
+    assert!(root().join("crates/gateway").join(licence).exists(), "{licence}");
+    let unit = member("systemd-units");
+    assert!(
+        unit.contains("unit-name = \"usher\"") && unit.contains("unit-scripts = \"../../deploy/systemd\""),
+        "{unit}"
+    );
+    let scripts = root().join("crates/gateway").join(member("maintainer-scripts").split('"').nth(1).unwrap());
+    for script in ["postinst", "prerm", "postrm"] {
+        let text = std::fs::read_to_string(scripts.join(script)).unwrap();
+        assert!(text.starts_with("#!/bin/sh\n") && text.contains("\n#DEBHELPER#\n"), "{script}: {text}");
+    }
+    // What the unit and its settings name is what the package brings.
+    let service = read("deploy/systemd/usher.service");
+    for place in ["/usr/bin/usher", "/etc/usher/config.yaml", "/usr/share/doc/usher/README.md"] {
+        assert!(service.contains(place) && placed.iter().any(|one| one == place), "{place}: {placed:?}");
     }
 }
 
@@ -291,4 +334,68 @@ fn a_shared_keyring_is_taken_and_never_loses_a_key() {
         "{refused:?}"
     );
     assert_eq!(std::fs::read(&own).unwrap(), before);
+}
+
+/// What another program says of our files; `None`, and a word about it, where it isn't here.
+fn judge(words: &[&str], settings: &[(&str, &str)]) -> Option<std::process::Output> {
+    let (program, rest) = words.split_first().unwrap();
+    let mut command = std::process::Command::new(program);
+    match command.args(rest).envs(settings.iter().copied()).current_dir(root()).output() {
+        Ok(said) => Some(said),
+        Err(error) => {
+            println!("skipped: {program} can't be started ({error})");
+            None
+        }
+    }
+}
+
+#[test]
+fn compose_reads_the_compose_files_where_it_is_installed() {
+    let has = |words: &[&str]| judge(words, &[]).is_some_and(|said| said.status.success());
+    let compose: &[&str] = if has(&["docker", "compose", "version"]) {
+        &["docker", "compose"]
+    } else if has(&["docker-compose", "version"]) {
+        &["docker-compose"]
+    } else {
+        println!("skipped: neither `docker compose` nor docker-compose is here");
+        return;
+    };
+    let settings = [("USHER_ADMIN_KEY", "0123456789abcdef"), ("GRAFANA_PASSWORD", "x")];
+    for file in ["docker-compose.yml", "deploy/compose/cluster.yml"] {
+        let words = [compose, &["-f", file, "config", "--quiet"]].concat();
+        let said = judge(&words, &settings).unwrap();
+        assert!(said.status.success(), "{file}: {}", String::from_utf8_lossy(&said.stderr));
+    }
+    // Without the secrets that it asks for, the cluster says so instead of starting open.
+    let words = [compose, &["-f", "deploy/compose/cluster.yml", "config", "--quiet"]].concat();
+    let said = judge(&words, &[("USHER_ADMIN_KEY", ""), ("GRAFANA_PASSWORD", "")]).unwrap();
+    let told = String::from_utf8_lossy(&said.stderr);
+    assert!(!said.status.success() && told.contains("openssl rand"), "{told}");
+}
+
+/// `pip install kubernetes-validate` brings the schemas, Helm renders the chart.
+#[test]
+fn kubernetes_schemas_take_the_manifests_and_the_chart_where_they_are_installed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = vec!["deploy/kubernetes/usher.yaml".to_owned(), "deploy/kubernetes/etcd.yaml".to_owned()];
+    let chart = ["helm", "template", "usher", "deploy/helm/usher", "--namespace", "usher"];
+    for (name, values) in
+        [("plain", &[] as &[&str]), ("small", &["--set", "replicas=1,service.type=ClusterIP"])]
+    {
+        let Some(said) = judge(&[&chart, values].concat(), &[]) else { break };
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        let path = folder.path().join(format!("{name}.yaml"));
+        std::fs::write(&path, &said.stdout).unwrap();
+        files.push(path.to_str().unwrap().to_owned());
+    }
+    for file in files {
+        let Some(said) = judge(&["kubernetes-validate", "--strict", &file], &[]) else { return };
+        let told = String::from_utf8_lossy(&said.stdout) + String::from_utf8_lossy(&said.stderr);
+        assert!(said.status.success() && told.contains("passed"), "{file}: {told}");
+    }
+    let bad = folder.path().join("bad.yaml");
+    std::fs::write(&bad, read("deploy/kubernetes/usher.yaml").replace("replicas: 3", "replicas: three"))
+        .unwrap();
+    let said = judge(&["kubernetes-validate", "--strict", bad.to_str().unwrap()], &[]).unwrap();
+    assert!(!said.status.success(), "it takes everything");
 }

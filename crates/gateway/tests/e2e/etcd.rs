@@ -83,9 +83,16 @@ fn the_status_is_told_while_etcd_is_away() {
     let etcd = Etcd::start();
     let usher = etcd.gateway();
     usher.put("/routes/r", &json!({ "uri": "/a", "plugins": {} }));
+    let reachable = |wanted: &str| {
+        let text = request(usher.address("metrics"), "GET", "/apisix/prometheus/metrics", &[], b"").text();
+        assert!(text.contains("apisix_etcd_modify_indexes{key=\"max_modify_idx\"} "), "{text}");
+        text.contains(&format!("\napisix_etcd_reachable {wanted}\n"))
+    };
+    assert!(reachable("1"));
     etcd.signal("-STOP");
     let status = || own(&usher, "GET", "/status", KEY, None);
     eventually("the loss is told", || status().json()["store"]["away"].is_string());
+    assert!(reachable("0"));
     let told = status();
     assert_eq!(told.status, 200, "{}", told.text());
     assert_eq!(told.json()["unfinished"], json!([]));
@@ -96,7 +103,49 @@ fn the_status_is_told_while_etcd_is_away() {
     eventually("it is back", || {
         usher.admin("PUT", "/routes/s", Some(&json!({ "uri": "/b", "plugins": {} }))).status < 300
     });
+    eventually("metrics say so", || reachable("1"));
     eventually("that is told too", || status().json()["store"]["away"].is_null());
+}
+
+/// The newest revision that a folder has a snapshot of.
+fn snapshot_in(folder: &std::path::Path) -> u64 {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let numbers = files.filter_map(|file| {
+        let name = file.file_name().into_string().ok()?;
+        name.strip_prefix("snapshot-")?.strip_suffix(".bin")?.parse().ok()
+    });
+    numbers.max().unwrap_or_default()
+}
+
+#[test]
+fn a_gateway_starts_while_etcd_is_away_and_serves_what_it_knew() {
+    let mut etcd = Etcd::start();
+    let usher = etcd.gateway();
+    let agents = own(&usher, "PUT", "/agents", KEY, Some(&json!({ "on": false, "why": "a test" })));
+    assert_eq!(agents.status, 200, "{}", agents.text());
+    usher
+        .put("/routes/r", &json!({ "uri": "/a", "plugins": { "mocking": { "response_example": "known" } } }));
+    let tag = usher.admin("GET", "/routes/r", None);
+    let revision: u64 = tag.field("etag").unwrap().trim_matches('"').parse().unwrap();
+    let folder = usher.folder.path().join("data/etcd");
+    for place in [folder.clone(), folder.join("own")] {
+        eventually("there is a snapshot", || snapshot_in(&place) >= revision);
+    }
+    let folder = usher.kill();
+    let mut gone = etcd.members[0].process.take().unwrap();
+    gone.kill().unwrap();
+    gone.wait().unwrap();
+    let usher = Usher::start_in(folder, &["--store", &etcd.address()]);
+    assert_eq!(usher.get("/a", &[]).text(), "known");
+    let status = own(&usher, "GET", "/status", KEY, None);
+    assert_eq!(status.status, 200, "{}", status.text());
+    assert!(status.json()["store"]["away"].is_string(), "{}", status.text());
+    // What agents may not do they may not do now either.
+    assert_eq!(own(&usher, "GET", "/agents", KEY, None).json()["on"], false);
+    etcd.members[0].start();
+    eventually("it is back", || {
+        usher.admin("PUT", "/routes/s", Some(&json!({ "uri": "/b", "plugins": {} }))).status < 300
+    });
 }
 
 /// A document of so many routes on one upstream.

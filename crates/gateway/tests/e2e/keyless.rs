@@ -5,7 +5,7 @@ use usher_model::kind::Kind;
 use crate::support::{Usher, request};
 
 /// Side, method, path, status, and why.
-const ANSWERED: [(&str, &str, &str, u16, &str); 17] = [
+const ANSWERED: [(&str, &str, &str, u16, &str); 19] = [
     ("admin", "HEAD", "/apisix/admin", 200, "tells that something listens"),
     ("admin", "GET", "/apisix/admin/routes", 401, "the key is asked for"),
     ("admin", "GET", "/apisix/admin/plugins/list", 401, "the key is asked for"),
@@ -21,6 +21,8 @@ const ANSWERED: [(&str, &str, &str, u16, &str); 17] = [
     ("status", "GET", "/status/ready", 200, "a word"),
     ("status", "GET", "/v1/routes", 404, "nothing is there"),
     ("chat", "GET", "/.well-known/ai-plugin.json", 200, "the plugin's manifest is for everybody"),
+    ("chat", "GET", "/ui/", 200, "the console's page is for everybody, and shows nothing without a login"),
+    ("chat", "GET", "/usher/v1/status", 401, "a key, a token or a session is asked for"),
     (
         "chat",
         "GET",
@@ -58,10 +60,12 @@ fn every_port_answers_strangers_as_listed() {
 /// Everything that the documents of the Admin port name, and every collection, with every method; those that answer, and why.
 #[test]
 fn no_place_of_the_admin_port_is_open() {
-    const PUBLIC: [(&str, &str); 4] = [
+    const PUBLIC: [(&str, &str); 6] = [
         ("/usher/v1/openapi.json", "the API's document tells nothing of this gateway"),
         ("/usher/v1/openapi.yaml", "the same"),
         ("/usher/v1/session", "it asks for a password or a key itself, and tells nobody of anybody else"),
+        ("/usher/v1/session/oidc", "it is where a login by a provider begins, where there is one"),
+        ("/usher/v1/session/oidc/back", "it asks for what the provider gave itself"),
         ("/usher/v1/setup", "it asks for the one-time code itself"),
     ];
     let usher = Usher::start(&["--store", "memory"]);
@@ -98,7 +102,7 @@ fn no_place_of_the_admin_port_is_open() {
         for method in ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"] {
             let seen = request(admin, method, &place, &[("Content-Type", "application/json")], b"{}");
             let public = PUBLIC.iter().any(|(path, _)| *path == place);
-            let asks_itself = place.ends_with("/session") || place.ends_with("/setup");
+            let asks_itself = place.contains("/usher/v1/session") || place.ends_with("/setup");
             let wanted: &[u16] = match (public, asks_itself) {
                 // What is sent here is no password, key or code; who has no session may end it.
                 (_, true) => &[200, 204, 400, 401, 403, 405, 422],

@@ -1,21 +1,14 @@
 //! A server while it runs: signals, the live tail, scripts through the Admin API, and what is told of failures.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{KEY, Origin, Usher, binary, request};
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !holds() {
-        assert!(Instant::now() < end, "{what} did not come true within 20 s");
-        std::thread::yield_now();
-    }
-}
+use crate::support::{KEY, Origin, Usher, binary, eventually, request};
 
 fn signal(usher: &Usher, name: &str) {
     let sent = Command::new("kill").args([name, &usher.id().to_string()]).status().unwrap();
@@ -158,4 +151,33 @@ fn why_the_gateway_answered_by_itself_is_a_metric() {
     let metrics = || request(usher.address("metrics"), "GET", "/apisix/prometheus/metrics", &[], b"").text();
     let line = "apisix_own_answers_total{cause=\"no-route\",failed_by=\"client\"} 1";
     eventually("it is counted", || metrics().contains(line));
+}
+
+#[test]
+fn connections_are_told_by_what_they_do() {
+    let usher = Usher::start(&[]);
+    let metric = |state: &str| {
+        let text = request(usher.address("metrics"), "GET", "/apisix/prometheus/metrics", &[], b"").text();
+        let name = format!("apisix_nginx_http_current_connections{{state=\"{state}\"}} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&name).map(str::to_owned));
+        line.unwrap_or_else(|| panic!("{name} is not in {text}")).parse::<f64>().unwrap()
+    };
+    let before = metric("accepted");
+    let open = |bytes: &[u8]| {
+        let mut stream = TcpStream::connect(usher.address("proxy")).unwrap();
+        stream.write_all(bytes).unwrap();
+        stream
+    };
+    let whole = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    let mut idle = [open(whole), open(whole)];
+    for stream in &mut idle {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+    }
+    let half = open(b"GET / HTTP/1.1\r\nHost: a.t");
+    let states = || ["waiting", "reading", "writing", "active"].map(&metric);
+    eventually("two wait, one is read", || states() == [2.0, 1.0, 0.0, 3.0]);
+    assert_eq!((metric("accepted") - before, metric("handled") - before), (3.0, 3.0));
+    drop((idle, half));
+    eventually("all have gone", || states() == [0.0; 4]);
 }

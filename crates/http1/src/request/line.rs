@@ -69,7 +69,12 @@ pub(super) fn unfinished(buf: &[u8], limits: &Limits) -> Result<Option<RequestHe
         }
         let method = memchr::memchr(b' ', buf).unwrap_or(buf.len());
         if method > limits.method_bytes + 1 {
-            return Err(Reject::of(501, "a method that is too long"));
+            // As the whole line would be refused, however it is cut.
+            return Err(if has_long_method(buf, limits) {
+                Reject::of(501, "a method that is too long")
+            } else {
+                Reject::bad("a malformed request line")
+            });
         }
     }
     if buf.len() > limits.head_bytes {
@@ -78,12 +83,17 @@ pub(super) fn unfinished(buf: &[u8], limits: &Limits) -> Result<Option<RequestHe
     Ok(None)
 }
 
+/// Whether the line begins with more letters of a method than one may have.
+fn has_long_method(bytes: &[u8], limits: &Limits) -> bool {
+    token_end(bytes, 0).at > limits.method_bytes
+}
+
 /// Why it is no request line of ours.
 #[cold]
 fn strange(bytes: &[u8], limits: &Limits) -> Reject {
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let (line, ended) = line.strip_suffix(b"\r").map_or((line, false), |line| (line, true));
-    if bytes.iter().take_while(|byte| byte.is_ascii_uppercase()).count() > limits.method_bytes {
+    if has_long_method(bytes, limits) {
         return Reject::of(501, "a method that is too long");
     }
     let words: Vec<&[u8]> = line.splitn(4, |byte| *byte == b' ').collect();

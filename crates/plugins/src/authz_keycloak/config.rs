@@ -10,7 +10,7 @@ use usher_pipeline::plugin::BuildError;
 
 use crate::addresses::check_url;
 use crate::callee::check_confidential;
-use crate::schema::{number, yes};
+use crate::schema::{Keepalive, number, yes};
 
 /// Lets Keycloak decide whether the bearer of a token may do what the request does.
 #[derive(Deserialize, JsonSchema)]
@@ -58,20 +58,9 @@ pub(super) struct Config {
     #[serde(default = "number::<86400>")]
     #[schemars(range(min = 1))]
     pub(super) cache_ttl_seconds: u64,
-    /// Accepted for APISIX's sake: connections to Keycloak are kept open by the worker's own pool.
-    #[serde(default = "yes")]
+    #[serde(flatten)]
     #[expect(dead_code, reason = "the worker's pool decides")]
-    keepalive: bool,
-    /// Milliseconds, at least 1000. Accepted for APISIX's sake, as `keepalive`.
-    #[serde(default = "number::<60000>")]
-    #[schemars(range(min = 1000))]
-    #[expect(dead_code, reason = "the worker's pool decides")]
-    keepalive_timeout: u64,
-    /// At least 1. Accepted for APISIX's sake, as `keepalive`.
-    #[serde(default = "number::<5>")]
-    #[schemars(range(min = 1))]
-    #[expect(dead_code, reason = "the worker's pool decides")]
-    keepalive_pool: u64,
+    keepalive: Keepalive,
     /// Where a refused client is sent to with 307, instead of 403.
     #[schemars(length(min = 1, max = 2048))]
     pub(super) access_denied_redirect_uri: Option<String>,

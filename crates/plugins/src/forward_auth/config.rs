@@ -9,7 +9,7 @@ use usher_pipeline::env::Env;
 use usher_pipeline::plugin::BuildError;
 
 use crate::addresses;
-use crate::schema::{number, status, yes};
+use crate::schema::{Keepalive, number, status, yes};
 
 /// Asks another service whether a request may pass.
 #[derive(Deserialize, JsonSchema)]
@@ -50,20 +50,9 @@ pub(super) struct Config {
     #[serde(default = "number::<67_108_864>")]
     #[schemars(range(min = 1))]
     pub(super) max_req_body_size: u64,
-    /// Accepted for APISIX's sake: connections to the service are kept open by the worker's own pool.
-    #[serde(default = "yes")]
+    #[serde(flatten)]
     #[expect(dead_code, reason = "the worker's pool decides")]
-    keepalive: bool,
-    /// Milliseconds, at least 1000. Accepted for APISIX's sake, as `keepalive`.
-    #[serde(default = "number::<60000>")]
-    #[schemars(range(min = 1000))]
-    #[expect(dead_code, reason = "the worker's pool decides")]
-    keepalive_timeout: u64,
-    /// At least 1. Accepted for APISIX's sake, as `keepalive`.
-    #[serde(default = "number::<5>")]
-    #[schemars(range(min = 1))]
-    #[expect(dead_code, reason = "the worker's pool decides")]
-    keepalive_pool: u64,
+    keepalive: Keepalive,
 }
 
 /// How the service is asked.

@@ -4,13 +4,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use usher_model::jose::algorithm::{Algorithm, Family};
+use usher_model::jose::token::Token;
+use usher_model::jose::verifier::Verifier;
 use usher_model::reference::is_reference;
 use usher_model::secret::Secret;
 use usher_pipeline::spec::Credential;
 
-use crate::jose::algorithm::{Algorithm, Family};
-use crate::jose::token::Token;
-use crate::jose::verifier::Verifier;
 use crate::schema::{number, written_as};
 
 /// A consumer's key, parsed: one algorithm, one key.

@@ -2,13 +2,13 @@
 #![cfg(test)]
 
 use serde_json::{Map, Value, json};
+use usher_model::jose::algorithm::{Algorithm, Family};
+use usher_model::jose::signing::Signer;
+use usher_model::jose::token::encode;
 use usher_pipeline::harness::{Harness, harness, try_harness};
 use usher_pipeline::registry::Registry;
 
 use super::PLUGIN;
-use crate::jose::algorithm::{Algorithm, Family};
-use crate::jose::signing::Signer;
-use crate::jose::token::encode;
 
 /// The bench's clock, in seconds.
 const NOW: u64 = 1_800_000_000;

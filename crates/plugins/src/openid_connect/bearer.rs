@@ -9,16 +9,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use usher_http1::head::Head;
+use usher_model::jose::algorithm::Family;
+use usher_model::jose::claims::{Times, date};
+use usher_model::jose::token::Token;
+use usher_model::jose::verifier::Verifier;
 use usher_pipeline::worker::Worker;
 
 use super::OpenidConnect;
 use super::config::AuthMethod;
 use super::provider::Trouble;
 use crate::form;
-use crate::jose::algorithm::Family;
-use crate::jose::claims::{Times, date};
-use crate::jose::token::Token;
-use crate::jose::verifier::Verifier;
 
 /// What a token's claims come to.
 pub(super) type Claims = Map<String, Value>;

@@ -61,7 +61,7 @@ pub(super) struct Config {
     pub(super) use_jwks: bool,
     /// The one algorithm that tokens may be signed with. By default any that the provider's public keys allow; `HS256` and its kin, which are verified by
     /// `client_secret`, only where they stand here.
-    pub(super) token_signing_alg_values_expected: Option<crate::jose::algorithm::Algorithm>,
+    pub(super) token_signing_alg_values_expected: Option<usher_model::jose::algorithm::Algorithm>,
     /// Proves with PKCE (RFC 7636, S256) that who began a login also ends it.
     #[serde(default)]
     pub(super) use_pkce: bool,

@@ -7,11 +7,11 @@ use aws_lc_rs::{hmac, rand};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use usher_http1::head::Head;
+use usher_model::jose::token::{decode, encode};
 use usher_pipeline::exchange::Exchange;
 use usher_pipeline::plugin::BuildError;
 
 use super::config::{SameSite, SessionConfig};
-use crate::jose::token::{decode, encode};
 
 /// The longest value of one cookie; browsers take 4096 bytes with name and attributes.
 const CHUNK: usize = 3600;

@@ -7,17 +7,18 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use usher_model::jose::provider::{Expected, Metadata};
+use usher_model::jose::token::{Token, encode};
 use usher_pipeline::exchange::Exchange;
 use usher_pipeline::reply::Reply;
 
 use super::OpenidConnect;
 use super::config::AuthMethod;
 use super::cookie::{Cookies, LOGIN};
-use super::provider::{Metadata, Trouble};
+use super::provider::Trouble;
 use super::session::Session;
 use crate::alike::alike;
 use crate::form;
-use crate::jose::token::{Token, encode};
 
 /// How long a login may take, in seconds.
 const LOGIN_SECONDS: u64 = 600;
@@ -186,9 +187,7 @@ impl OpenidConnect {
         let no_endpoint = || Trouble("the provider has no token_endpoint".to_owned());
         let endpoint = metadata.token_endpoint.as_deref().ok_or_else(no_endpoint)?;
         let method = self.config.token_endpoint_auth_method.unwrap_or_else(|| {
-            let supported = metadata.token_endpoint_auth_methods_supported.as_deref().unwrap_or_default();
-            let takes = |name: &str| supported.iter().any(|known| known == name);
-            if takes("client_secret_post") && !takes("client_secret_basic") {
+            if metadata.takes_secret_in_form() {
                 AuthMethod::ClientSecretPost
             } else {
                 AuthMethod::ClientSecretBasic
@@ -212,26 +211,9 @@ impl OpenidConnect {
             Token::parse(&id_token).map_err(|reason| format!("the id token can't be read: {reason}"))?;
         self.check_signature(worker, &token).await?;
         let claims = token.claims();
-        if claims.get("iss").and_then(Value::as_str) != Some(&metadata.issuer) {
-            return Err("the id token is another issuer's".to_owned());
-        }
+        let expected = Expected { issuer: &metadata.issuer, client_id: &self.config.client_id, nonce };
+        let subject = expected.subject(claims)?.to_owned();
         self.check_times(worker, claims, true)?;
-        let id = self.config.client_id.as_str();
-        let is_meant = match claims.get("aud") {
-            Some(Value::String(audience)) => audience == id,
-            Some(Value::Array(list)) => list.iter().any(|one| one.as_str() == Some(id)),
-            _ => false,
-        };
-        let presenter = claims.get("azp");
-        if !is_meant || presenter.is_some_and(|presenter| presenter.as_str() != Some(id)) {
-            return Err("the id token is made for another client".to_owned());
-        }
-        let sent = claims.get("nonce").and_then(Value::as_str).unwrap_or_default();
-        if !alike(sent.as_bytes(), nonce.as_bytes()) {
-            return Err("the id token was made for another login".to_owned());
-        }
-        let subject = claims.get("sub").and_then(Value::as_str).filter(|subject| !subject.is_empty());
-        let subject = subject.ok_or("the id token names nobody")?.to_owned();
         let access_token = text("access_token");
         let user = self.user(exchange, metadata, access_token.as_deref(), &subject).await?;
         let session = Session::begin(worker.unix_ms() / 1000, id_token.clone(), user)

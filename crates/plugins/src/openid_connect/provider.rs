@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use usher_http1::head::Head;
+use usher_model::jose::jwks::Jwks;
+use usher_model::jose::provider::Metadata;
+use usher_model::jose::token::Token;
 use usher_pipeline::worker::{Call, Worker};
 
 use crate::callee::is_confidential;
 use crate::form;
-use crate::jose::jwks::Jwks;
-use crate::jose::token::Token;
 
 /// The largest answer that is taken from a provider, in bytes.
 const MAX_ANSWER_BYTES: u64 = 1 << 20;
@@ -27,19 +27,6 @@ const PAUSE_BETWEEN_KEYS: Duration = Duration::from_secs(10);
 /// Why a provider couldn't be used; for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trouble(pub(super) String);
-
-/// What the discovery document says (OpenID Connect Discovery 1.0, section 3).
-#[derive(Debug, Deserialize)]
-pub(super) struct Metadata {
-    pub(super) issuer: String,
-    pub(super) authorization_endpoint: Option<String>,
-    pub(super) token_endpoint: Option<String>,
-    pub(super) introspection_endpoint: Option<String>,
-    pub(super) userinfo_endpoint: Option<String>,
-    pub(super) end_session_endpoint: Option<String>,
-    pub(super) jwks_uri: Option<String>,
-    pub(super) token_endpoint_auth_methods_supported: Option<Vec<String>>,
-}
 
 /// How a provider is reached.
 #[derive(Clone, Debug)]

@@ -3,9 +3,9 @@
 use aws_lc_rs::rand;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use usher_model::jose::token::{Token, encode};
 
 use super::config::{Config, SessionConfig};
-use crate::jose::token::{Token, encode};
 
 /// How many seconds pass between two notes that a session is still used; fewer where it ends soon without use.
 const NOTE_SECONDS: u64 = 60;

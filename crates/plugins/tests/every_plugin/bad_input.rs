@@ -16,7 +16,7 @@ use usher_pipeline::spec::Spec;
 use crate::{plugin_files, registry};
 
 /// How long a body may be looked at, in a build without optimisation.
-const LONGEST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// How long this thread has run: what other work takes of the machine is none of a plugin's.
 fn worked() -> Duration {

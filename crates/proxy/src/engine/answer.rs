@@ -223,19 +223,22 @@ fn filter_head(course: &mut Course<'_>, source: Source) -> Source {
 /// `Server` is ours, `Date` is the upstream's where it has one, and nginx's own control fields go no further.
 fn sign(answer: &mut Head, local: &Local) {
     let (mut dated, mut nominates) = (false, false);
-    answer.remove_fields(|name, value| match name.len() {
-        4 => {
-            dated |= is_name(name, b"date");
-            false
-        }
-        6 => is_name(name, b"server"),
-        10 if is_name(name, b"connection") => {
-            nominates |= nominates_others(value);
-            false
-        }
-        9.. => name.get(..8).is_some_and(|start| is_name(start, b"x-accel-")),
-        _ => false,
-    });
+    answer.remove_named(
+        |first, length| matches!((length, first | 0x20), (4, b'd') | (6, b's') | (10, b'c') | (9.., b'x')),
+        |name, value| match name.len() {
+            4 => {
+                dated |= is_name(name, b"date");
+                false
+            }
+            6 => is_name(name, b"server"),
+            10 if is_name(name, b"connection") => {
+                nominates |= nominates_others(value);
+                false
+            }
+            9.. => name.get(..8).is_some_and(|start| is_name(start, b"x-accel-")),
+            _ => false,
+        },
+    );
     if nominates {
         answer.drop_hop_by_hop();
     }

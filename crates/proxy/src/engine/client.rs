@@ -22,9 +22,10 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use tokio::net::TcpStream;
 use usher_http1::encode::{ResponseExtras, encode_response};
+use usher_http1::familiar::Familiar;
 use usher_http1::head::Head;
 use usher_http1::reject::Reject;
-use usher_http1::request::{Framing, HeadProgress, RequestHead, decode_request};
+use usher_http1::request::{Framing, HeadProgress, RequestHead, decode_familiar_request};
 use usher_pipeline::secured::Secured;
 use usher_pipeline::worker::InnerCall;
 
@@ -100,6 +101,9 @@ struct Io {
     stream: Socket,
     buffer: BytesMut,
     progress: HeadProgress,
+    /// What the heads of this client's requests have in common; a first one is not remembered, because most connections of some clients bring no
+    /// second.
+    familiar: Familiar,
     body: Inbound,
 }
 
@@ -155,6 +159,7 @@ impl Client {
                 stream,
                 buffer: BytesMut::new(),
                 progress: HeadProgress::default(),
+                familiar: Familiar::forgetful(),
                 body: Inbound::default(),
             })),
             received: Cell::new(0),
@@ -279,7 +284,16 @@ impl Client {
     /// [`NoHead`].
     pub(super) async fn head(&self, head: &mut Head) -> Result<RequestHead, NoHead> {
         self.answered.set(false);
-        let decoded = std::future::poll_fn(|context| self.poll_head(context, head)).await;
+        // Nearly every head is there at once.
+        let mut reading = None;
+        let decoded = std::future::poll_fn(|context| {
+            let polled = self.poll_head(context, head);
+            if polled.is_pending() && reading.is_none() {
+                reading = Some(self.local.reading.begin());
+            }
+            polled
+        })
+        .await;
         self.alarm.disarm(Wait::ClientRead);
         decoded
     }
@@ -291,8 +305,10 @@ impl Client {
         loop {
             if !io.buffer.is_empty() {
                 let before = io.buffer.len();
-                match decode_request(&mut io.buffer, head, &settings.head, &mut io.progress) {
+                let Io { buffer, progress, familiar, .. } = io;
+                match decode_familiar_request(buffer, head, &settings.head, progress, familiar) {
                     Ok(Some(decoded)) => {
+                        io.familiar.remember();
                         self.received.set((before - io.buffer.len()) as u64);
                         return Poll::Ready(Ok(decoded));
                     }

@@ -22,6 +22,7 @@ use super::nodes::Chosen;
 use super::path;
 use super::plugins::Plugins;
 use super::proof;
+use super::recent::Spans;
 use super::state::State;
 use super::view::View;
 use crate::config::{Asked, BodyWord, Origin, Route, Upstream};
@@ -111,6 +112,8 @@ impl<'a> Course<'a> {
         state.exchange.request.tls = client.secured.is_some();
         state.exchange.secured.clone_from(&client.secured);
         let plugins = Plugins::new(view.snapshot.global_rules());
+        let writing = &client.local.writing;
+        writing.set(writing.get() + 1);
         Self {
             client,
             wants,
@@ -260,6 +263,7 @@ impl<'a> Course<'a> {
             return;
         }
         let local = &self.client.local;
+        local.writing.set(local.writing.get() - 1);
         let state = &mut *self.state;
         let exchange = &mut state.exchange;
         if !self.answered {
@@ -294,11 +298,12 @@ impl<'a> Course<'a> {
             flight.answered(at);
         }
         let now = local.clock.unix();
-        local.recent.note(exchange, now);
+        let spans = Spans::of(exchange);
+        local.recent.note(exchange, &spans, now);
         if exchange.trail().is_some() {
             local.shared.watches().tell(self.client.peer, exchange, now);
         }
-        local.tally.note(exchange, now);
+        local.tally.note(exchange, &spans, now);
         exchange.request.body = Body::Empty;
         state.far.cut();
     }
@@ -313,10 +318,13 @@ impl Drop for Course<'_> {
 /// Path, query, host and port of a head, made canonical.
 fn refill(head: &usher_http1::head::Head, state: &mut State, like_servlet: bool) -> Result<(), Reject> {
     let authority = head.get_str("host").unwrap_or_default();
-    let (host, port) = split_host(authority);
-    let host = host.strip_suffix('.').unwrap_or(host);
-    state.authority.clear();
-    state.authority.push_str(authority);
+    if state.authority != authority {
+        let (host, port) = split_host(authority);
+        (state.host_end, state.port) = (host.strip_suffix('.').unwrap_or(host).len(), port);
+        state.authority.clear();
+        state.authority.push_str(authority);
+    }
+    let (host, port) = (authority.get(..state.host_end).unwrap_or_default(), state.port);
     let target = head.target();
     let (path, query) = match memchr::memchr(b'?', target.as_bytes()) {
         Some(at) => (target.get(..at).unwrap_or_default(), target.get(at + 1..)),

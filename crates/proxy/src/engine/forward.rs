@@ -201,7 +201,7 @@ async fn try_node(
         state.up.clear();
         let framing = state.far.upload.begin(&state.exchange.request.body);
         write_head(state, framing, terms.websocket);
-        match Attempt::new(client, state, terms).run().await {
+        match Attempt::new(client, state, terms, &endpoint.idle.familiar).run().await {
             Ok(head) => {
                 state.exchange.upstream.statuses.push(state.exchange.answer.status());
                 state.far.idle = Some(Rc::clone(&endpoint.idle));

@@ -77,7 +77,7 @@ impl Ingress {
         let names = || identity.iter().copied().chain(FORWARDING.iter().map(|(name, _)| *name));
         Self {
             lengths: names().fold(0, |lengths, name| lengths | length_bit(name.len())),
-            initials: names().fold(0, |initials, name| initials | initial_bit(name.as_bytes())),
+            initials: names().fold(0, |initials, name| initials | name.bytes().next().map_or(0, initial_bit)),
             identity,
             trusted: options.trusted_addresses.clone(),
             real_ip_from_loopback: options.compat.has(Behaviour::RealIpFromLoopback),
@@ -97,10 +97,9 @@ impl Ingress {
         let trusted = client.trusted;
         let mut nominates = false;
         let head = &mut exchange.request.head;
-        head.remove_fields(|name, value| {
-            if self.lengths & length_bit(name.len()) == 0 || self.initials & initial_bit(name) == 0 {
-                return false;
-            }
+        let concerns =
+            |first, length| self.lengths & length_bit(length) != 0 && self.initials & initial_bit(first) != 0;
+        head.remove_named(concerns, |name, value| {
             let Some(guarded) = self.guarded(name) else { return false };
             if guarded == Guarded::Connection {
                 nominates |= nominates_others(value);
@@ -308,8 +307,8 @@ const fn length_bit(length: usize) -> u64 {
     if length < 64 { 1 << length } else { 1 << 63 }
 }
 
-fn initial_bit(name: &[u8]) -> u32 {
-    name.first().map_or(0, |byte| 1 << (byte & 0x1f))
+const fn initial_bit(first: u8) -> u32 {
+    1 << (first & 0x1f)
 }
 
 /// Whether `name` is this name in any case, or with underscores for hyphens, which some servers read alike.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::{LocalBoxFuture, ready};
 use tokio::sync::Notify;
+use usher_pipeline::front::{Connections, Tellers};
 use usher_pipeline::shelf::Shelf;
 use usher_pipeline::worker::{Answer, Call, FetchError, InnerCall, Peer, Stream, Worker};
 
@@ -73,6 +74,13 @@ pub(super) struct Local {
     #[expect(clippy::vec_box, reason = "what is lent is the box: its content is never moved")]
     states: RefCell<Vec<Box<State>>>,
     connections: Cell<usize>,
+    /// Of all connections: accepted, and given a seat.
+    came: Cell<(u64, u64)>,
+    /// Connections that send a head.
+    pub(super) reading: Busy,
+    /// Requests that are being answered.
+    pub(super) writing: Cell<u64>,
+    teller: Arc<Tellers>,
     tasks: Cell<usize>,
     attended: Rc<Cell<usize>>,
     shelf: Shelf,
@@ -115,6 +123,7 @@ pub(super) struct Parts {
 impl Local {
     pub(super) fn new(parts: Parts) -> Rc<Self> {
         let handshakes = Handshakes::new(parts.settings.handshakes);
+        let teller = parts.shared.front().worker();
         Rc::new_cyclic(|me| Self {
             index: parts.index,
             views: Views::new(&parts.shared),
@@ -139,6 +148,10 @@ impl Local {
             ended: Notify::new(),
             states: RefCell::default(),
             connections: Cell::new(0),
+            came: Cell::new((0, 0)),
+            reading: Busy::default(),
+            writing: Cell::new(0),
+            teller,
             tasks: Cell::new(0),
             attended: Rc::default(),
             shelf: Shelf::default(),
@@ -180,6 +193,8 @@ impl Local {
     /// A place for one more connection, until it is dropped; `None` when there are too many.
     pub(super) fn seat(self: &Rc<Self>, client: IpAddr) -> Option<Seat> {
         let taken = self.connections.get();
+        let (accepted, seated) = self.came.get();
+        self.came.set((accepted + 1, seated));
         if taken >= self.settings.connections {
             return None;
         }
@@ -188,6 +203,7 @@ impl Local {
             None => None,
         };
         self.connections.set(taken + 1);
+        self.came.set((accepted + 1, seated + 1));
         Some(Seat(Rc::clone(self), place))
     }
 
@@ -214,6 +230,18 @@ impl Local {
         self.connections.get() == 0 && self.tasks.get() == 0
     }
 
+    /// Tells metrics how many connections there are.
+    pub(super) fn tell_of_connections(&self) {
+        let (accepted, handled) = self.came.get();
+        self.teller.tell(Connections {
+            accepted,
+            handled,
+            active: self.connections.get() as u64,
+            reading: self.reading.count(),
+            writing: self.writing.get(),
+        });
+    }
+
     /// Hands lines over to the logs.
     pub(super) fn hand_over_lines(&self) {
         self.lines.iter().chain(&self.stream_lines).for_each(Lines::hand_over);
@@ -224,6 +252,31 @@ impl Local {
         self.states.borrow_mut().clear();
         self.shelf.clear();
         self.nodes.clear();
+    }
+}
+
+/// Counts what is under way.
+#[derive(Clone, Default)]
+pub(super) struct Busy(Rc<Cell<u64>>);
+
+/// One of them, until it is dropped.
+pub(super) struct Counted(Rc<Cell<u64>>);
+
+impl Busy {
+    /// One more.
+    pub(super) fn begin(&self) -> Counted {
+        self.0.set(self.0.get() + 1);
+        Counted(Rc::clone(&self.0))
+    }
+
+    fn count(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 

@@ -180,6 +180,13 @@ impl Outbound {
 
     /// Takes away what was written.
     fn forget(&mut self, mut written: usize) {
+        if written == self.pending {
+            // Nearly every time.
+            self.parts.clear();
+            self.text.clear();
+            (self.text_at, self.pending) = (0, 0);
+            return;
+        }
         self.pending = self.pending.saturating_sub(written);
         while written > 0 {
             let done = match self.parts.front_mut() {

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use usher_http1::familiar::Familiar;
 use usher_model::resource::KeepalivePool;
 
 use super::socket::Socket;
@@ -34,6 +35,8 @@ pub(super) struct Idle {
     rules: Cell<KeepalivePool>,
     /// Idle connections of the whole worker.
     all: Rc<Cell<usize>>,
+    /// What the heads of this node's answers have in common.
+    pub(super) familiar: RefCell<Familiar>,
 }
 
 /// Idle connections that a worker keeps over all nodes.
@@ -41,7 +44,7 @@ const MOST: usize = 8_192;
 
 impl Idle {
     pub(super) fn new(rules: KeepalivePool, all: Rc<Cell<usize>>) -> Self {
-        Self { links: RefCell::default(), rules: Cell::new(rules), all }
+        Self { links: RefCell::default(), rules: Cell::new(rules), all, familiar: RefCell::default() }
     }
 
     /// How connections are kept from now on.

@@ -17,6 +17,27 @@ const KEPT: usize = 512;
 /// The most of a path or host that is kept, in bytes.
 const LONGEST: usize = 256;
 
+/// How long a finished exchange took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spans {
+    /// From the complete head to the last byte.
+    pub(crate) took: Duration,
+    /// Of that, the upstream; `None` where none was tried.
+    pub(crate) upstream: Option<Duration>,
+}
+
+impl Spans {
+    /// Those of an exchange that ends now.
+    pub(crate) fn of(exchange: &Exchange) -> Self {
+        let (times, ended) = (&exchange.times, exchange.worker().now());
+        let upstream = |start| times.upstream_end.unwrap_or(ended).saturating_duration_since(start);
+        Self {
+            took: ended.saturating_duration_since(times.start),
+            upstream: times.upstream_start.map(upstream),
+        }
+    }
+}
+
 /// One worker's ring.
 #[derive(Default)]
 pub(crate) struct Ring(Mutex<Places>);
@@ -51,16 +72,16 @@ struct Record {
 
 impl Ring {
     /// Keeps a finished exchange, in the place of the oldest one.
-    pub(super) fn note(&self, exchange: &Exchange, now: Duration) {
+    pub(super) fn note(&self, exchange: &Exchange, spans: &Spans, now: Duration) {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let number = places.next;
         places.next += 1;
         let at = usize::try_from(number % KEPT as u64).unwrap_or(0);
         match places.records.get_mut(at) {
-            Some(record) => record.refill(exchange, now),
+            Some(record) => record.refill(exchange, spans, now),
             None => {
                 let mut record = Record::empty();
-                record.refill(exchange, now);
+                record.refill(exchange, spans, now);
                 places.records.push(record);
             }
         }
@@ -70,7 +91,7 @@ impl Ring {
 /// A finished exchange as it would be told of.
 pub(super) fn told(exchange: &Exchange, now: Duration) -> RecentRequest {
     let mut record = Record::empty();
-    record.refill(exchange, now);
+    record.refill(exchange, &Spans::of(exchange), now);
     record.told()
 }
 
@@ -97,7 +118,7 @@ impl Record {
         }
     }
 
-    fn refill(&mut self, exchange: &Exchange, now: Duration) {
+    fn refill(&mut self, exchange: &Exchange, spans: &Spans, now: Duration) {
         let request = &exchange.request;
         for (place, text) in [
             (&mut self.method, request.method()),
@@ -109,8 +130,7 @@ impl Record {
             place.push_str(text.get(..end).unwrap_or_default());
         }
         let times = &exchange.times;
-        let ended = exchange.worker().now();
-        self.took = ended.saturating_duration_since(times.start);
+        self.took = spans.took;
         self.at = now.saturating_sub(self.took);
         self.status = exchange.answer.status();
         self.by = exchange.answered_by;
@@ -127,9 +147,7 @@ impl Record {
         self.client = exchange.client.ip();
         self.node = exchange.upstream.address;
         self.tries.clone_from(&exchange.upstream.statuses);
-        self.upstream_took = times
-            .upstream_start
-            .map(|start| times.upstream_end.unwrap_or(ended).saturating_duration_since(start));
+        self.upstream_took = spans.upstream;
         self.received_bytes = times.received_bytes;
         self.sent_bytes = times.sent_bytes;
     }
@@ -226,7 +244,7 @@ mod tests {
     use usher_pipeline::cause::{Cause, What};
     use usher_pipeline::exchange::{Exchange, RouteFacts};
 
-    use super::{KEPT, Ring, recent};
+    use super::{KEPT, Ring, Spans, recent};
 
     fn exchange(path: &str, status: u16, route: &str) -> Exchange {
         let sketch = Sketch { method: "GET".into(), target: path.into(), ..Sketch::default() };
@@ -244,6 +262,10 @@ mod tests {
         RecentFilter { limit: 10_000, ..RecentFilter::default() }
     }
 
+    fn note(ring: &Ring, exchange: &Exchange, at: u64) {
+        ring.note(exchange, &Spans::of(exchange), Duration::from_secs(at));
+    }
+
     #[test]
     fn what_was_served_is_told_without_queries_and_in_order() {
         let rings = [Arc::new(Ring::default()), Arc::new(Ring::default())];
@@ -252,7 +274,7 @@ mod tests {
                 .into_iter()
                 .enumerate()
         {
-            rings[ring].note(&exchange(path, status, route), Duration::from_secs(at as u64 + 1));
+            note(&rings[ring], &exchange(path, status, route), at as u64 + 1);
         }
         let told = |filter: RecentFilter| -> Vec<String> {
             recent(&rings, &filter).requests.into_iter().map(|request| request.path).collect()
@@ -271,9 +293,7 @@ mod tests {
     #[test]
     fn whoever_follows_gets_each_request_once_and_hears_what_it_missed() {
         let rings = [Arc::new(Ring::default())];
-        let note = |count: usize| {
-            (0..count).for_each(|_| rings[0].note(&exchange("/x", 200, "r"), Duration::from_secs(1)))
-        };
+        let note = |count: usize| (0..count).for_each(|_| note(&rings[0], &exchange("/x", 200, "r"), 1));
         note(3);
         let first = recent(&rings, &all());
         assert_eq!((first.requests.len(), first.missed), (3, 0));

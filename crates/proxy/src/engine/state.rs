@@ -31,8 +31,10 @@ pub(super) struct State {
     pub(super) said: Said,
     /// The canonical path, while it is made.
     pub(super) path: String,
-    /// The `Host` as it came.
+    /// The `Host` as it came, and where in it the host ends and which port follows: most requests of a connection ask for the same.
     pub(super) authority: String,
+    pub(super) host_end: usize,
+    pub(super) port: Option<u16>,
     /// The target that is forwarded, where it isn't the client's own.
     pub(super) target: String,
     /// The nodes that were tried.
@@ -53,6 +55,8 @@ impl State {
             said: Said::default(),
             path: String::new(),
             authority: String::new(),
+            host_end: 0,
+            port: None,
             target: String::new(),
             tried: SmallVec::new(),
             flight: None,

@@ -138,5 +138,6 @@ async fn sweep(local: Rc<Local>) {
         }
         local.tally.hand_over(local.clock.unix(), false);
         local.hand_over_lines();
+        local.tell_of_connections();
     }
 }

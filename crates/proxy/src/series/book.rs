@@ -59,6 +59,8 @@ pub(super) struct Book {
     hours: VecDeque<Slot>,
     /// The first second of this process.
     pub(super) began: u64,
+    /// The end of the newest minute that an earlier process has kept: what was before it is known by minutes alone. 0: there was none.
+    before: u64,
 }
 
 impl Book {
@@ -71,6 +73,7 @@ impl Book {
             minutes: VecDeque::new(),
             hours: VecDeque::new(),
             began,
+            before: 0,
         }
     }
 
@@ -84,7 +87,10 @@ impl Book {
             }
             match grain {
                 Grain::Second => {}
-                Grain::Minute => self.minutes.push_back(slot),
+                Grain::Minute => {
+                    self.before = self.before.max(slot.start + Grain::Minute.secs());
+                    self.minutes.push_back(slot);
+                }
                 Grain::Hour => self.hours.push_back(slot),
             }
         }
@@ -175,8 +181,7 @@ impl Book {
 
     /// The finest grain that reaches back to this second.
     pub(super) fn grain(&self, from: u64, now: u64) -> Grain {
-        let older = self.minutes.front().is_some_and(|minute| minute.start < self.began);
-        if from + Grain::Second.kept() >= now && (from >= self.began || !older) {
+        if from + Grain::Second.kept() >= now && (from >= self.began || from >= self.before) {
             Grain::Second
         } else if from + Grain::Minute.kept() >= now {
             Grain::Minute

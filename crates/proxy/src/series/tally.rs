@@ -14,6 +14,7 @@ use usher_pipeline::cause::What;
 use usher_pipeline::exchange::{Exchange, RouteFacts};
 
 use super::sum::Sum;
+use crate::engine::Spans;
 
 /// Rows of one worker and second. Beyond three quarters of them a new one is told apart by less, beyond seven eighths by its status alone.
 const MOST_ROWS: usize = 1024;
@@ -229,7 +230,7 @@ impl Tally {
     }
 
     /// Counts a finished exchange.
-    pub(crate) fn note(&self, exchange: &Exchange, now: Duration) {
+    pub(crate) fn note(&self, exchange: &Exchange, spans: &Spans, now: Duration) {
         let second = now.as_secs();
         let Some(half) = self.halves.get(usize::from(second % 2 == 1)) else { return };
         // Nobody else holds it: the sweep takes it between two turns.
@@ -239,10 +240,6 @@ impl Tally {
         }
         let status = exchange.answer.status();
         let times = &exchange.times;
-        let ended = exchange.worker().now();
-        let upstream = times
-            .upstream_start
-            .map(|start| times.upstream_end.unwrap_or(ended).saturating_duration_since(start));
         let seen = Seen {
             route: exchange.route.as_ref(),
             consumer: exchange.consumer().map(|consumer| &consumer.name),
@@ -254,8 +251,7 @@ impl Tally {
             packed: false,
         };
         if let Some(sum) = half.row(seen) {
-            let took = ended.saturating_duration_since(times.start);
-            sum.add_one(took, upstream, times.received_bytes, times.sent_bytes);
+            sum.add_one(spans.took, spans.upstream, times.received_bytes, times.sent_bytes);
         }
     }
 
@@ -313,7 +309,7 @@ mod tests {
     use usher_model::live::Sketch;
     use usher_pipeline::exchange::{Exchange, RouteFacts};
 
-    use super::{Desk, MOST_ROWS, Tally};
+    use super::{Desk, MOST_ROWS, Spans, Tally};
 
     fn exchange(status: u16, route: Option<&Arc<RouteFacts>>, client: [u8; 4]) -> Exchange {
         let sketch = Sketch { method: "GET".into(), target: "/".into(), ..Sketch::default() };
@@ -324,6 +320,10 @@ mod tests {
         exchange
     }
 
+    fn note(tally: &Tally, exchange: &Exchange, now: Duration) {
+        tally.note(exchange, &Spans::of(exchange), now);
+    }
+
     #[test]
     fn a_second_is_given_away_once_it_is_over() {
         let desk = Arc::new(Desk::default());
@@ -331,13 +331,13 @@ mod tests {
         let route = Arc::new(RouteFacts { id: "r".into(), ..RouteFacts::default() });
         let at = Duration::from_secs;
         for _ in 0..3 {
-            tally.note(&exchange(200, Some(&route), [10, 0, 0, 1]), at(100));
+            note(&tally, &exchange(200, Some(&route), [10, 0, 0, 1]), at(100));
         }
-        tally.note(&exchange(200, Some(&route), [10, 0, 0, 2]), at(100));
-        tally.note(&exchange(404, None, [10, 0, 0, 2]), at(100));
+        note(&tally, &exchange(200, Some(&route), [10, 0, 0, 2]), at(100));
+        note(&tally, &exchange(404, None, [10, 0, 0, 2]), at(100));
         tally.hand_over(at(100), false);
         assert!(desk.take().is_empty(), "the second isn't over");
-        tally.note(&exchange(200, Some(&route), [10, 0, 0, 1]), at(101));
+        note(&tally, &exchange(200, Some(&route), [10, 0, 0, 1]), at(101));
         tally.hand_over(at(101), false);
         let taken = desk.take();
         assert_eq!(taken.len(), 1);
@@ -360,7 +360,7 @@ mod tests {
         let many = 5_000_u16;
         for number in 0..many {
             let [high, low] = number.to_be_bytes();
-            tally.note(&exchange(401, None, [10, 1, high, low]), at);
+            note(&tally, &exchange(401, None, [10, 1, high, low]), at);
         }
         tally.hand_over(at, true);
         let taken = desk.take();

@@ -12,6 +12,7 @@ use usher_pipeline::cause::{Cause, What};
 use usher_pipeline::exchange::{AnsweredBy, Exchange, RouteFacts};
 
 use super::{Desk, Series, Tally, now};
+use crate::engine::Spans;
 
 /// A gateway with one worker.
 struct Bench {
@@ -32,7 +33,7 @@ impl Bench {
         for _ in 0..count {
             let mut exchange = exchange(status);
             exchange.route = (!route.is_empty()).then(|| Arc::clone(&facts));
-            self.tally.note(&exchange, Duration::from_secs(at));
+            self.tally.note(&exchange, &Spans::of(&exchange), Duration::from_secs(at));
         }
         self.tally.hand_over(Duration::from_secs(at), true);
         let written = self.series.fold(at, false);
@@ -90,6 +91,23 @@ fn every_grain_counts_the_same() {
         assert_eq!(traffic.total.requests, 3 * counted);
     }
     assert_eq!(bench.ask(end, 3 * 86_400, &[]).total.requests, served);
+}
+
+#[test]
+fn the_first_minutes_of_a_process_are_told_by_seconds_unless_another_was_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("traffic");
+    let start = now();
+    let bench = Bench::new(Some(&path));
+    // Over the end of a minute that this process began in the middle of.
+    for at in (start..start + 130).step_by(5) {
+        bench.serve(at, 1, "a", 200);
+    }
+    assert_eq!(bench.ask(start + 130, 300, &[]).step, 5);
+    drop(bench);
+    let next = Bench::new(Some(&path));
+    assert_eq!(next.ask(start + 130, 300, &[]).step, 60);
+    assert_eq!(next.ask(start + 400, 120, &[]).step, 2);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use redb::{ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
 
 use super::folder::{self, Folder};
+use crate::cut::Dated;
 use crate::{Entry, Lease, Listing, Revision, StoreError};
 use backend::{Backend, Overlay};
 use rows::{COUNT, ENTRIES, FORMAT, LEASES, META, REVISION, THIS_FORMAT, decode, modified};
@@ -131,6 +132,9 @@ impl Drop for Place {
 pub(super) struct Cut {
     read: redb::ReadTransaction,
 }
+
+/// Bytes of keys and values from which on a page of a [`Cut`] is full.
+const PAGE_BYTES: usize = 256 << 10;
 
 impl Database {
     /// Makes a file with these entries under a temporary name and puts it in place.
@@ -306,6 +310,33 @@ impl Cut {
             each(&entry, until)?;
         }
         Ok(())
+    }
+
+    /// Some of its entries below these prefixes, in order, from behind `after`; none at the end. Fails once the file was closed, which redb sees to.
+    pub(super) fn page(&self, below: &[&str], after: Option<&str>) -> Result<Vec<Dated>, Fault> {
+        let entries = self.read.open_table(ENTRIES).map_err(fault)?;
+        let leases = match self.read.open_table(LEASES) {
+            Ok(table) => Some(table),
+            // Files of format 1 have none.
+            Err(redb::TableError::TableDoesNotExist(_)) => None,
+            Err(error) => return Err(fault(error)),
+        };
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        for item in entries.range::<&str>((start, Bound::Unbounded)).map_err(fault)? {
+            let (key, value) = item.map_err(fault)?;
+            if !below.iter().any(|prefix| key.value().starts_with(prefix)) {
+                continue;
+            }
+            let entry = decode(Arc::from(key.value()), value.value())?;
+            bytes += entry.key.len() + entry.value.len();
+            let until = leases.as_ref().map(|leases| leases.get(key.value()).map_err(fault)).transpose()?;
+            page.push((entry, until.flatten().map(|until| until.value())));
+            if bytes >= PAGE_BYTES {
+                break;
+            }
+        }
+        Ok(page)
     }
 }
 

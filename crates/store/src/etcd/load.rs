@@ -9,7 +9,7 @@ use tonic::Code;
 use super::fault::Fault;
 use super::member::Member;
 use super::names::{Names, Space};
-use super::wire::{self, KeyValue, RangeRequest};
+use super::wire::{self, KeyValue, RangeRequest, RangeResponse};
 use crate::{Entry, Revision};
 
 /// How long one page may take.
@@ -27,6 +27,8 @@ pub(super) struct Loaded {
     pub(super) revision: Revision,
     /// In the order of their keys. Where a space keeps no value, it is empty.
     pub(super) entries: Vec<Entry>,
+    /// The keys that have a lease, with it.
+    pub(super) leased: Vec<(Arc<str>, i64)>,
     /// The marks of APISIX's that aren't there.
     pub(super) marks_missing: Vec<Vec<u8>>,
 }
@@ -65,7 +67,12 @@ async fn load_once(member: &Member, names: &Names, space: Space) -> Result<Loade
     let everything =
         RangeRequest { key, range_end, keys_only: space == Space::Own, ..RangeRequest::default() };
     let mut take = |found: KeyValue, loaded: &mut Loaded| match names.of_etcd(space, &found.key) {
-        Some(key) => loaded.entries.push(entry(key, found)),
+        Some(key) => {
+            if found.lease != 0 {
+                loaded.leased.push((Arc::clone(&key), found.lease));
+            }
+            loaded.entries.push(entry(key, found));
+        }
         None if found.key.ends_with(b"/") => marks.push(found.key),
         None => {}
     };
@@ -108,13 +115,7 @@ pub(super) async fn read(
     revision: i64,
 ) -> Result<(Revision, Vec<Entry>), Fault> {
     let mut loaded = Loaded::default();
-    let (key, range_end) = if space.prefix().starts_with(prefix) {
-        names.range(space)
-    } else {
-        let key = names.in_etcd(space, prefix);
-        let behind = wire::behind(&key);
-        (key, behind)
-    };
+    let (key, range_end) = names.below(space, prefix);
     let everything = RangeRequest { key, range_end, revision, ..RangeRequest::default() };
     let mut take = |found: KeyValue, loaded: &mut Loaded| {
         if let Some(key) = names.of_etcd(space, &found.key) {
@@ -127,37 +128,86 @@ pub(super) async fn read(
 
 async fn pages(
     member: &Member,
-    mut request: RangeRequest,
+    request: RangeRequest,
     loaded: &mut Loaded,
     take: &mut impl FnMut(KeyValue, &mut Loaded),
 ) -> Result<(), Fault> {
-    request.limit = KEYS.0;
-    loop {
-        let page = match member.range(request.clone(), PAGE).await {
+    let begins = request.revision == 0;
+    let mut pager = Pager::new(request);
+    while !pager.is_at_end() {
+        let page = match member.range(pager.question(), PAGE).await {
             // Larger than an answer may be: fewer keys.
             Err(Fault::Refused(Code::OutOfRange, text))
-                if request.limit > 1 && !text.contains("compacted") =>
+                if !text.contains("compacted") && pager.ask_for_fewer() =>
             {
-                request.limit = (request.limit / 8).max(1);
                 continue;
             }
             page => page?,
         };
-        if request.revision == 0 {
-            let header = page.header.unwrap_or_default();
-            loaded.cluster = header.cluster_id;
-            loaded.revision = u64::try_from(header.revision).unwrap_or_default();
-            request.revision = header.revision;
-        }
-        let bytes: usize = page.kvs.iter().map(|found| found.key.len() + found.value.len()).sum();
-        let last = page.kvs.last().map(|found| found.key.clone());
-        for found in page.kvs {
+        let cluster = page.header.map_or(0, |header| header.cluster_id);
+        for found in pager.take(page) {
             take(found, loaded);
         }
-        let Some(mut next) = last.filter(|_| page.more) else { return Ok(()) };
-        next.push(0);
-        request.key = next;
-        let fitting = usize::try_from(request.limit).unwrap_or(1) * PAGE_BYTES / bytes.max(1);
-        request.limit = i64::try_from(fitting).unwrap_or(KEYS.1).clamp(1, KEYS.1);
+        if begins {
+            loaded.cluster = cluster;
+            loaded.revision = u64::try_from(pager.revision()).unwrap_or_default();
+        }
+    }
+    Ok(())
+}
+
+/// Reads a range page by page, as of one revision: the newest, where none is asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Pager {
+    request: RangeRequest,
+    at_end: bool,
+}
+
+impl Pager {
+    pub(super) fn new(request: RangeRequest) -> Self {
+        Self { request: RangeRequest { limit: KEYS.0, ..request }, at_end: false }
+    }
+
+    /// What is asked next.
+    pub(super) fn question(&self) -> RangeRequest {
+        self.request.clone()
+    }
+
+    /// The revision of the pages; 0 before the first one, where none was asked for.
+    pub(super) const fn revision(&self) -> i64 {
+        self.request.revision
+    }
+
+    /// Reads as of another revision.
+    pub(super) const fn as_of(&mut self, revision: i64) {
+        self.request.revision = revision;
+    }
+
+    pub(super) const fn is_at_end(&self) -> bool {
+        self.at_end
+    }
+
+    /// Makes the page smaller; `false` where it can't be.
+    pub(super) fn ask_for_fewer(&mut self) -> bool {
+        let smaller = self.request.limit > 1;
+        self.request.limit = (self.request.limit / 8).max(1);
+        smaller
+    }
+
+    /// What a page holds, and goes on behind it.
+    pub(super) fn take(&mut self, page: RangeResponse) -> Vec<KeyValue> {
+        if self.request.revision == 0 {
+            self.request.revision = page.header.map_or(0, |header| header.revision);
+        }
+        let bytes: usize = page.kvs.iter().map(|found| found.key.len() + found.value.len()).sum();
+        match page.kvs.last().filter(|_| page.more) {
+            Some(last) => {
+                self.request.key = [last.key.as_slice(), &[0]].concat();
+                let fitting = usize::try_from(self.request.limit).unwrap_or(1) * PAGE_BYTES / bytes.max(1);
+                self.request.limit = i64::try_from(fitting).unwrap_or(KEYS.1).clamp(1, KEYS.1);
+            }
+            None => self.at_end = true,
+        }
+        page.kvs
     }
 }

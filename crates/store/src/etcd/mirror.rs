@@ -1,7 +1,9 @@
 //! What a space held as of the newest revision that its watch has told of: reads are served from here, also while etcd is away.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::ends::Leased;
 use super::load::Loaded;
 use super::names::Space;
 use crate::feed::Feed;
@@ -30,6 +32,8 @@ pub(super) struct Witness {
 #[derive(Debug, Default)]
 struct Content {
     entries: Sorted,
+    /// The leases of the few keys that have one.
+    leased: HashMap<Arc<str>, i64>,
     place: Option<Place>,
 }
 
@@ -40,6 +44,8 @@ pub(super) struct Change {
     pub(super) after: Option<Entry>,
     /// What was there, where the mirror keeps no value.
     pub(super) before: Option<Entry>,
+    /// The lease that it has now; 0 for none.
+    pub(super) lease: i64,
 }
 
 /// The mirror of one space.
@@ -76,6 +82,18 @@ impl Mirror {
         }
     }
 
+    /// Which of these keys have a lease, or which of all.
+    pub(super) fn leased(&self, of: Option<&[Arc<str>]>) -> Vec<Leased> {
+        let content = self.lock();
+        let found = |(key, lease): (&Arc<str>, &i64)| {
+            Some((Arc::clone(key), content.entries.get(key)?.modified, *lease))
+        };
+        match of {
+            Some(keys) => keys.iter().filter_map(|key| found(content.leased.get_key_value(key)?)).collect(),
+            None => content.leased.iter().filter_map(found).collect(),
+        }
+    }
+
     /// Everything, and the place that it is true of.
     pub(super) fn copy(&self) -> Option<(Place, Vec<Entry>)> {
         let content = self.lock();
@@ -85,14 +103,18 @@ impl Mirror {
     /// Takes up one transaction. `ours` is told of even where it changed nothing here: somebody waits for its revision.
     pub(super) fn apply(&self, revision: Revision, changes: Vec<Change>, ours: bool) {
         let mut content = self.lock();
-        let Content { entries, place: Some(place) } = &mut *content else { return };
+        let Content { entries, leased, place: Some(place) } = &mut *content else { return };
         if revision <= place.revision {
             // Seen before the stream was opened anew.
             return;
         }
         place.revision = revision;
         let mut events = Vec::with_capacity(changes.len());
-        for Change { key, after, before } in changes {
+        for Change { key, after, before, lease } in changes {
+            match lease {
+                0 => drop(leased.remove(&key)),
+                lease => drop(leased.insert(Arc::clone(&key), lease)),
+            }
             place.witness =
                 Some(Witness { key: Arc::clone(&key), modified: after.as_ref().map(|entry| entry.modified) });
             let kept = self.space.keeps(&key);
@@ -125,7 +147,7 @@ impl Mirror {
 
     /// Begins with what a snapshot held.
     pub(super) fn begin(&self, cluster: u64, revision: Revision, entries: Vec<Entry>) {
-        self.fill(&mut self.lock(), Loaded { cluster, revision, entries, marks_missing: Vec::new() });
+        self.fill(&mut self.lock(), Loaded { cluster, revision, entries, ..Loaded::default() });
         self.feed.restart(revision);
     }
 
@@ -137,6 +159,7 @@ impl Mirror {
             witness: newest
                 .map(|entry| Witness { key: Arc::clone(&entry.key), modified: Some(entry.modified) }),
         });
+        content.leased = loaded.leased.into_iter().collect();
         content.entries = loaded.entries.into_iter().map(|entry| (Arc::clone(&entry.key), entry)).collect();
     }
 
@@ -224,12 +247,7 @@ mod tests {
             created: 1,
             modified: *modified,
         };
-        Loaded {
-            cluster: 7,
-            revision,
-            entries: entries.iter().map(entry).collect(),
-            marks_missing: Vec::new(),
-        }
+        Loaded { cluster: 7, revision, entries: entries.iter().map(entry).collect(), ..Loaded::default() }
     }
 
     #[test]

@@ -14,7 +14,8 @@ pub(super) enum Space {
 }
 
 /// Our own keys whose values every process keeps at hand, because requests wait for them. The others are known by name, and read when asked for.
-const KEPT: &[&str] = &["/usher/head", "/usher/ends/", "/usher/tokens/", "/usher/users/"];
+/// What a gateway reads when it starts has to be among them: it starts while etcd is away, too.
+const KEPT: &[&str] = &["/usher/agents/", "/usher/ends/", "/usher/head", "/usher/tokens/", "/usher/users/"];
 
 /// The folders that `apisix init_etcd` makes, so that an empty list is no error there.
 const COLLECTIONS: &[&str] = &[
@@ -105,6 +106,16 @@ impl Names {
     pub(super) fn range(&self, space: Space) -> (Vec<u8>, Vec<u8>) {
         let base = self.base(space).as_bytes();
         (base.to_vec(), wire::behind(base))
+    }
+
+    /// The first and the last key of what lies in a space below a prefix, which may reach beyond the space.
+    pub(super) fn below(&self, space: Space, prefix: &str) -> (Vec<u8>, Vec<u8>) {
+        if space.prefix().starts_with(prefix) {
+            return self.range(space);
+        }
+        let key = self.in_etcd(space, prefix);
+        let behind = wire::behind(&key);
+        (key, behind)
     }
 
     /// A key among the resources that is no entry. It lies there so that the watch of the resources tells of it in order.

@@ -3,9 +3,8 @@
 //! They are linearizable, so they see every write that returned before. A member that doesn't answer is left for another, within one limit of
 //! time for all of it.
 
-use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
@@ -17,17 +16,17 @@ use super::mirror::Mirror;
 use super::names::Space;
 use super::wire::{self, RangeRequest, RangeResponse, TxnRequest};
 use crate::sorted::{self, Sorted};
-use crate::{Entry, Lease, Listing, StoreError};
+use crate::{Entry, Listing, StoreError};
 
 /// Values that are asked for at once where their keys are known. With etcd's largest, they fill an answer.
 const TOGETHER: usize = 16;
 /// Keys of a page at most, where the caller sets no bound.
 const MOST_KEYS: usize = 10_000;
 /// How long a whole list may take.
-const WHOLE: Duration = Duration::from_secs(60);
+pub(super) const WHOLE: Duration = Duration::from_secs(60);
 
 /// What reads need.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Reading {
     pub(super) members: Arc<Members>,
     pub(super) own: Arc<Mirror>,
@@ -36,7 +35,7 @@ pub(super) struct Reading {
 
 impl Reading {
     /// Asks a member, and another where it doesn't answer.
-    async fn ask<T, F: Future<Output = Result<T, Fault>> + Send>(
+    pub(super) async fn ask<T, F: Future<Output = Result<T, Fault>> + Send>(
         &self,
         whole: Duration,
         work: impl Fn(Arc<Member>) -> F + Send,
@@ -184,45 +183,6 @@ impl Reading {
             }
             page.entries = entries;
             Ok(page)
-        })
-        .await
-    }
-
-    /// The keys that end by themselves.
-    pub(super) async fn leases(&self) -> Result<Vec<Lease>, StoreError> {
-        let names = &self.members.names;
-        let within = self.timeout;
-        self.ask(WHOLE, |member| async move {
-            let mut ending = Vec::new();
-            for space in [Space::Resources, Space::Own] {
-                let (key, range_end) = names.range(space);
-                let mut question =
-                    RangeRequest { key, range_end, limit: 10_000, keys_only: true, ..Default::default() };
-                loop {
-                    let answer = member.range(question.clone(), within).await?;
-                    let Some(last) = answer.kvs.last().map(|found| found.key.clone()) else { break };
-                    ending.extend(answer.kvs.into_iter().filter(|found| found.lease != 0).filter_map(
-                        |found| {
-                            let modified = found.mod_revision.unsigned_abs();
-                            Some((names.of_etcd(space, &found.key)?, modified, found.lease))
-                        },
-                    ));
-                    if !answer.more {
-                        break;
-                    }
-                    question.key = [last.as_slice(), &[0]].concat();
-                }
-            }
-            let mut left = HashMap::new();
-            for lease in ending.iter().map(|(_, _, lease)| *lease).collect::<BTreeSet<_>>() {
-                left.insert(lease, member.left(lease, within).await?);
-            }
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let leases = ending.into_iter().filter_map(|(key, modified, lease)| {
-                let until = now + Duration::from_secs(left.get(&lease).copied().flatten()?);
-                Some(Lease { key, modified, until_unix_ms: u64::try_from(until.as_millis()).ok()? })
-            });
-            Ok(leases.collect())
         })
         .await
     }

@@ -83,7 +83,7 @@ mod tests {
             created: 1,
             modified: 1 + id,
         };
-        Loaded { cluster, revision, entries: ids.map(entry).collect(), marks_missing: Vec::new() }
+        Loaded { cluster, revision, entries: ids.map(entry).collect(), ..Loaded::default() }
     }
 
     fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {

@@ -179,8 +179,9 @@ impl Gathered<'_> {
             let Some(key) = self.names.of_etcd(self.mirror.space, &kv.key) else { continue };
             let before = prev_kv.map(|before| entry(Arc::clone(&key), before));
             let put = r#type == i32::from(EventType::Put);
+            let lease = if put { kv.lease } else { 0 };
             let after = put.then(|| entry(Arc::clone(&key), kv));
-            changes.push(Change { key, after, before });
+            changes.push(Change { key, after, before, lease });
         }
         self.mirror.apply(self.revision.unsigned_abs(), changes, ours);
     }

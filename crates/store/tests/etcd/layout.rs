@@ -1,6 +1,9 @@
 //! The keys, beside an APISIX.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::json;
+use usher_store::archive;
 use usher_store::etcd::{Etcd, Options};
 use usher_store::{Compare, Store, StoreError, Transaction};
 
@@ -30,6 +33,86 @@ async fn what_an_apisix_wrote_is_served_and_its_marks_are_no_entries() {
     put(&store, "/usher/head", "1").await;
     assert_eq!(members[0].range("/usher/")[0].0, "/usher/head");
     assert!(store.health().away.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ends_that_others_gave_are_known_and_are_in_a_backup() {
+    let folder = tempfile::tempdir().unwrap();
+    let members = server::start(folder.path(), 1, &[]);
+    members[0].put_for("/apisix/routes/old", r#"{"uri":"/old"}"#, 600);
+    let store = open(&members, None).await;
+    members[0].put_for("/apisix/routes/new", r#"{"uri":"/new"}"#, 900);
+    until("seeing it", async || routes(&store).await.len() == 2).await;
+    put(&store, &route("stays"), r#"{"uri":"/stays"}"#).await;
+    put(&store, "/usher/head", "1").await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let left = |leases: Vec<usher_store::Lease>| {
+        let mut left: Vec<_> = leases
+            .iter()
+            .map(|lease| (lease.key.to_string(), (lease.until_unix_ms / 1000).saturating_sub(now) / 100))
+            .collect();
+        left.sort();
+        left
+    };
+    // A second or two may have gone by, which is no hundred.
+    let wanted = [("/apisix/routes/new".to_owned(), 8), ("/apisix/routes/old".to_owned(), 5)];
+    let all = left(store.leases().await.unwrap());
+    assert!(all == wanted || all == [(route("new"), 9), (route("old"), 6)], "{all:?}");
+    let some = store.leases_of(&[route("new").into(), route("stays").into()]).await.unwrap();
+    assert_eq!(left(some).len(), 1);
+
+    let mut bytes = Vec::new();
+    let info = archive::write(&store, &mut bytes).await.unwrap();
+    assert!(info.one_revision);
+    let read = archive::read(&*bytes).unwrap();
+    let kept: Vec<_> =
+        read.entries.iter().map(|one| (&*one.entry.key, one.until_unix_ms.is_some())).collect();
+    assert_eq!(
+        kept,
+        [
+            ("/apisix/routes/new", true),
+            ("/apisix/routes/old", true),
+            ("/apisix/routes/stays", false),
+            ("/usher/head", false)
+        ]
+    );
+    // Written without a lease it stays, and written anew with one it ends.
+    members[0].put("/apisix/routes/old", r#"{"uri":"/old"}"#);
+    members[0].put_for(&route("stays"), r#"{"uri":"/ends"}"#, 5);
+    until("seeing both", async || {
+        let leases = store.leases().await.unwrap();
+        let keys: Vec<_> = leases.iter().map(|lease| &*lease.key).collect();
+        keys.len() == 2 && !keys.contains(&"/apisix/routes/old")
+    })
+    .await;
+    until("its end", async || routes(&store).await.len() == 2).await;
+    assert_eq!(store.leases().await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_etcd_is_of_one_revision_however_many_pages_it_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let members = server::start(folder.path(), 1, &[]);
+    let store = open(&members, None).await;
+    // More than a page, and one value that is most of one.
+    for some in 0..20 {
+        let put = (0..100)
+            .fold(Transaction::default(), |put, at| put.put(route(some * 100 + at), "x".repeat(2000)));
+        store.commit(put).await.unwrap();
+    }
+    put(&store, "/apisix/protos/1", &"y".repeat(1 << 20)).await;
+    let revision = put(&store, "/usher/head", "1").await;
+    let mut pieces = archive::pieces(&store).await.unwrap();
+    let mut bytes = pieces.next().await.unwrap().unwrap();
+    // What is written meanwhile is not in it.
+    put(&store, &route("zzz"), "later").await;
+    members[0].delete(&route(1999));
+    while let Some(piece) = pieces.next().await {
+        bytes.extend(piece.unwrap());
+    }
+    let read = archive::read(&*bytes).unwrap();
+    assert_eq!((read.info.revision, read.info.entries), (revision, 2002));
+    assert!(read.entries.iter().any(|one| *one.entry.key == *route(1999)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

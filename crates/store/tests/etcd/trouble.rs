@@ -131,6 +131,12 @@ impl Member {
         self.ask("kv/put", &json!({"key": coded(key), "value": coded(value)}));
     }
 
+    /// A value that etcd deletes after so many seconds, as an APISIX writes one with `ttl`.
+    pub(crate) fn put_for(&self, key: &str, value: &str, secs: u64) {
+        let lease = self.ask("lease/grant", &json!({"TTL": secs.to_string()}))["ID"].clone();
+        self.ask("kv/put", &json!({"key": coded(key), "value": coded(value), "lease": lease}));
+    }
+
     pub(crate) fn delete(&self, key: &str) {
         self.ask("kv/deleterange", &json!({"key": coded(key)}));
     }

@@ -11,7 +11,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Failed logins in a window from which on they are told; again at ten, a hundred, a thousand times as many.
 const LOGINS: u64 = 10;
 
-/// Denials in a window that are told one by one.
+/// Denials, and likewise refused logins, in a window that are told one by one.
 const DENIALS: u64 = 60;
 
 /// What was counted in the window that is open.
@@ -21,8 +21,26 @@ pub(in crate::service) struct Bursts(Mutex<Counts>);
 #[derive(Default)]
 struct Counts {
     logins: Window,
-    denials: Window,
+    denials: OneByOne,
+    refusals: OneByOne,
+}
+
+/// What is told one by one, as long as it is little.
+#[derive(Default)]
+struct OneByOne {
+    window: Window,
     passed_over: u64,
+}
+
+impl OneByOne {
+    /// Counts one more. Where it is to be told: how many were not told before it.
+    fn one_more(&mut self) -> Option<u64> {
+        if self.window.one_more() <= DENIALS {
+            return Some(std::mem::take(&mut self.passed_over));
+        }
+        self.passed_over += 1;
+        None
+    }
 }
 
 #[derive(Default)]
@@ -56,13 +74,12 @@ impl Bursts {
 
     /// Counts a denial. Where it is to be told: how many were not told before it.
     pub(super) fn denied(&self) -> Option<u64> {
-        self.lock(|counts| {
-            if counts.denials.one_more() <= DENIALS {
-                return Some(std::mem::take(&mut counts.passed_over));
-            }
-            counts.passed_over += 1;
-            None
-        })
+        self.lock(|counts| counts.denials.one_more())
+    }
+
+    /// Counts a login that was refused to somebody whom a provider sent; likewise.
+    pub(super) fn refused(&self) -> Option<u64> {
+        self.lock(|counts| counts.refusals.one_more())
     }
 
     fn lock<T>(&self, f: impl FnOnce(&mut Counts) -> T) -> T {

@@ -2,7 +2,6 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use usher_model::change::{Door, Principal, Role};
 use usher_store::{Entry, Transaction};
 
@@ -43,12 +42,13 @@ pub(in crate::service) fn key(number: u64) -> String {
     format!("{PREFIX}{number:020}")
 }
 
-/// The digest of a value as it is stored, in hex.
-pub(super) fn digest_of(value: &Value) -> Result<String, ServiceError> {
-    Ok(hex(&encoded(value)?))
+/// The digest of what is stored, in hex.
+pub(super) fn digest_of(text: &[u8]) -> String {
+    hex(text)
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// The SHA-256 of some bytes, in hex.
+pub(in crate::service) fn hex(bytes: &[u8]) -> String {
     digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -34,7 +34,8 @@ impl Service {
                 match super::super::read::parse(&entry) {
                     Ok(value) => {
                         let (created, modified) = (entry.created, entry.modified);
-                        all.push(Stored { key, value, created, modified });
+                        let ends_unix_ms = self.ends_at(&key, modified);
+                        all.push(Stored { key, value, created, modified, ends_unix_ms });
                     }
                     // It holds no secret that anybody could use.
                     Err(error) => tracing::warn!(%error, "an object is left out of what is revealed"),
@@ -48,6 +49,7 @@ impl Service {
                         value: Arc::unwrap_or_clone(value),
                         created,
                         modified,
+                        ends_unix_ms: self.ends_at(key, modified),
                     });
                 }
             }

@@ -2,7 +2,7 @@
 
 use usher_model::kind::{Key, Kind, SECRET_MANAGERS};
 
-use super::super::wish::Wish;
+use super::super::wish::{Aim, Wish};
 use super::super::world::{Draft, World};
 use super::super::{ServiceError, scoped};
 use super::invalid;
@@ -15,19 +15,19 @@ const WRONG_ID: &str =
     "invalid configuration: property \"id\" validation failed: object matches none of the required";
 
 /// Takes up the edits.
-pub(super) async fn edits(world: &mut World<'_>, wish: &Wish) -> Result<(), ServiceError> {
+pub(super) async fn edits(world: &mut World<'_>, wish: &Wish, edits: Vec<Aim>) -> Result<(), ServiceError> {
     let refused =
         |sentence: String| Err(ServiceError::Invalid { sentence, key: None, pointer: String::new() });
-    if wish.edits.is_empty() {
+    if edits.is_empty() {
         return refused("there is nothing to change: give at least one edit".to_owned());
     }
-    if wish.edits.len() > MOST_EDITS {
-        let count = wish.edits.len();
+    if edits.len() > MOST_EDITS {
+        let count = edits.len();
         return refused(format!(
             "{count} edits are too many for one change: at most {MOST_EDITS} are taken, split it"
         ));
     }
-    for edit in &wish.edits {
+    for edit in edits {
         // A key whose path spells another kind, or none, would be written where nobody looks for it.
         if Key::parse(&edit.key.path()).as_ref() != Some(&edit.key) {
             return Err(match edit.after {
@@ -40,12 +40,13 @@ pub(super) async fn edits(world: &mut World<'_>, wish: &Wish) -> Result<(), Serv
             return Err(ServiceError::NotFound(edit.key.clone()));
         }
         let sealed = if wish.trusted { edit.after.clone() } else { None };
-        world.add(Draft { key: edit.key.clone(), before, after: edit.after.clone(), sealed });
+        world.add(Draft { key: edit.key, before, after: edit.after, sealed });
     }
-    for edit in &wish.edits {
-        match edit.after {
-            None => take_along(world, &edit.key).await?,
-            Some(_) => begin_without(world, &edit.key).await?,
+    let keys: Vec<Key> = world.drafts.iter().map(|draft| draft.key.clone()).collect();
+    for key in keys {
+        match world.draft(&key) {
+            Some(Draft { after: None, .. }) => delete_below(world, &key).await?,
+            _ => begin_without(world, &key).await?,
         }
     }
     Ok(())
@@ -60,14 +61,6 @@ fn wrong_id(key: &Key) -> String {
     WRONG_ID.to_owned()
 }
 
-/// What lives below a resource goes with it: a consumer's credentials, a service's cost decorations.
-async fn take_along(world: &mut World<'_>, above: &Key) -> Result<(), ServiceError> {
-    if world.draft(above).is_some_and(|draft| draft.after.is_some()) {
-        return Ok(());
-    }
-    delete_below(world, above).await
-}
-
 /// What was left behind below a resource that is gone, by another program or because it ended by itself, doesn't come back to life with a new one
 /// of its name.
 async fn begin_without(world: &mut World<'_>, above: &Key) -> Result<(), ServiceError> {
@@ -78,6 +71,7 @@ async fn begin_without(world: &mut World<'_>, above: &Key) -> Result<(), Service
     Ok(())
 }
 
+/// What lives below a resource goes with it: a consumer's credentials, a service's cost decorations.
 async fn delete_below(world: &mut World<'_>, above: &Key) -> Result<(), ServiceError> {
     let Some((prefix, kind)) = above.below() else { return Ok(()) };
     for key in world.keys_below(&prefix, kind).await? {

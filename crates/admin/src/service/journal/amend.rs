@@ -12,6 +12,7 @@ use usher_store::{Transaction, Write};
 use super::{Missed, Moved, Record, key, part, sequence_of};
 use crate::service::audit::{self, AuditEvent, AuditRecord, Event};
 use crate::service::head::{self, Head};
+use crate::service::world::Move;
 use crate::service::{ServiceError, encoded, pack};
 
 /// Keys of Usher's own with what is about to be written there; `None` deletes.
@@ -51,12 +52,16 @@ fn amended(mut own: Own, done: &[String], why: &str) -> Result<Own, ServiceError
         changes.into_iter().partition(|moved| written.contains(moved.key.as_str()));
     record.missed =
         Some(Missed { total: missed.len(), keys: missed.into_iter().map(|m| m.key).take(NAMED).collect() });
-    (record.parts, record.total, record.changes) = (0, 0, kept);
-    let kept = record.changes.len();
-    for (at, packed) in part::split(&mut record.changes)?.into_iter().enumerate() {
-        (record.parts, record.total) = (at + 1, kept);
+    let moves: Vec<Move> = kept.iter().map(Moved::as_move).collect::<Result<_, _>>()?;
+    let (here, packed) = part::split(&moves)?;
+    record.parts = packed.len();
+    record.total = if packed.is_empty() { 0 } else { moves.len() };
+    record.changes = kept;
+    record.changes.truncate(here);
+    for (at, packed) in packed.into_iter().enumerate() {
         own.push((part::key(sequence, at), Some(packed.to_vec())));
     }
+    let kept = moves.len();
     set(&mut own, key(sequence), encoded(&record)?);
     failed(&mut own, kept, total, why)?;
     Ok(own)

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::Moved;
 use super::walk::damaged;
+use super::{Move, Moved};
 use crate::service::{Service, ServiceError, encoded, pack};
 
 /// What the keys of all parts begin with. They stand apart from the entries, which are walked through.
@@ -20,16 +20,16 @@ pub(super) fn key(sequence: u64, at: usize) -> String {
     format!("{PREFIX}{sequence:020}/{at:06}")
 }
 
-/// Takes out of an entry's changes what is too much for it, packed and in order. Nothing where all fit.
-pub(super) fn split(changes: &mut Vec<Moved>) -> Result<Vec<Bytes>, ServiceError> {
+/// How many of a change's objects its entry holds itself, and what is too much for it, packed and in order. Nothing where all fit.
+pub(super) fn split(moves: &[Move]) -> Result<(usize, Vec<Bytes>), ServiceError> {
     let mut parts = Vec::new();
-    if changes.len() <= FEW {
-        return Ok(parts);
+    if moves.len() <= FEW {
+        return Ok((moves.len(), parts));
     }
     let (mut kept, mut list) = (None, List::default());
-    for (at, moved) in changes.iter().enumerate() {
-        let text = encoded(moved)?;
-        if !list.0.is_empty() && list.0.len() + text.len() > PIECE {
+    for (at, moved) in moves.iter().enumerate() {
+        let length = length(moved);
+        if !list.0.is_empty() && list.0.len() + length > PIECE {
             let full = std::mem::take(&mut list);
             match kept {
                 // The first piece stays in the entry, where a look through the history finds it.
@@ -37,13 +37,18 @@ pub(super) fn split(changes: &mut Vec<Moved>) -> Result<Vec<Bytes>, ServiceError
                 Some(_) => parts.push(pack::pack(&full.ended())?),
             }
         }
-        list.add(&text);
+        list.add(moved)?;
     }
-    if let Some(kept) = kept {
+    if kept.is_some() {
         parts.push(pack::pack(&list.ended())?);
-        changes.truncate(kept);
     }
-    Ok(parts)
+    Ok((kept.unwrap_or(moves.len()), parts))
+}
+
+/// About how many bytes a move takes in a list.
+fn length(moved: &Move) -> usize {
+    let of = |text: &Option<Bytes>| text.as_ref().map_or(4, Bytes::len);
+    64 + moved.key.id.len() + of(&moved.before) + of(&moved.after)
 }
 
 /// A JSON list in the making.
@@ -51,9 +56,18 @@ pub(super) fn split(changes: &mut Vec<Moved>) -> Result<Vec<Bytes>, ServiceError
 struct List(Vec<u8>);
 
 impl List {
-    fn add(&mut self, text: &[u8]) {
-        self.0.push(if self.0.is_empty() { b'[' } else { b',' });
-        self.0.extend_from_slice(text);
+    /// Adds a move as [`Moved`] is spelled, its values as they are stored.
+    fn add(&mut self, moved: &Move) -> Result<(), ServiceError> {
+        let Self(text) = self;
+        text.push(if text.is_empty() { b'[' } else { b',' });
+        text.extend_from_slice(b"{\"key\":");
+        text.extend(encoded(&moved.key.path())?);
+        for (name, value) in [(&b",\"before\":"[..], &moved.before), (b",\"after\":", &moved.after)] {
+            text.extend_from_slice(name);
+            text.extend_from_slice(value.as_deref().unwrap_or(b"null"));
+        }
+        text.push(b'}');
+        Ok(())
     }
 
     fn ended(mut self) -> Vec<u8> {
@@ -85,30 +99,30 @@ pub(super) async fn keys(service: &Service, sequence: u64) -> Result<Vec<String>
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use usher_model::kind::{Key, Kind};
 
-    use serde_json::json;
-
-    use super::{Moved, PIECE, split, unpack};
+    use super::{Move, Moved, PIECE, split, unpack};
 
     #[test]
     fn what_is_split_is_all_there_and_in_order() {
-        let moved = |at: usize, size: usize| Moved {
-            key: format!("/apisix/routes/{at}"),
+        let moved = |at: usize, size: usize| Move {
+            key: Key::new(Kind::Route, at.to_string()),
             before: None,
-            after: Some(Arc::new(json!({ "desc": "x".repeat(size) }))),
+            after: Some(format!(r#"{{"desc":"{}"}}"#, "x".repeat(size)).into()),
+            seen: None,
         };
         for (count, size, parts) in [(1, 10, 0), (100, 10, 0), (10_000, 300, 3), (40, PIECE, 39)] {
-            let all: Vec<Moved> = (0..count).map(|at| moved(at, size)).collect();
-            let mut changes = all.clone();
-            let made = split(&mut changes).unwrap();
+            let all: Vec<Move> = (0..count).map(|at| moved(at, size)).collect();
+            let (kept, made) = split(&all).unwrap();
             assert_eq!(made.len(), parts, "{count} of {size}");
+            let told = |moved: &Moved| (moved.key.clone(), moved.before.clone(), moved.after.clone());
+            let mut list: Vec<_> =
+                all.iter().take(kept).map(|moved| told(&Moved::of(moved).unwrap())).collect();
             for packed in &made {
                 assert!(packed.len() < PIECE);
-                changes.extend(unpack(packed).unwrap());
+                list.extend(unpack(packed).unwrap().iter().map(told));
             }
-            let keys = |list: &[Moved]| list.iter().map(|moved| moved.key.clone()).collect::<Vec<_>>();
-            assert_eq!(keys(&changes), keys(&all));
+            assert!(list == all.iter().map(|moved| told(&Moved::of(moved).unwrap())).collect::<Vec<_>>());
         }
         assert!(unpack(b"no zlib").is_none());
     }

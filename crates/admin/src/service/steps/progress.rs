@@ -13,7 +13,7 @@ use usher_store::{Transaction, Write};
 use super::Unfinished;
 use crate::service::commit::Ready;
 use crate::service::plan::Plan;
-use crate::service::wish::Aim;
+use crate::service::wish::{Aim, parsed};
 use crate::service::world::Move;
 use crate::service::{Service, ServiceError, encoded, pack, unix_ms};
 
@@ -166,8 +166,11 @@ impl Service {
         let begun = Transaction::default().put(progress.key(), encoded(progress)?);
         self.store().commit(begun).await?;
         for (at, step) in steps.into_iter().enumerate() {
-            let line = |moved: Move| Line { key: moved.key.path(), after: moved.after, seen: moved.seen };
-            let lines: Vec<Line> = step.into_iter().map(line).collect();
+            let line = |moved: Move| {
+                let after = moved.after.map(|text| parsed(&moved.key, &text)).transpose()?.map(Arc::new);
+                Ok(Line { key: moved.key.path(), after, seen: moved.seen })
+            };
+            let lines: Vec<Line> = step.into_iter().map(line).collect::<Result<_, ServiceError>>()?;
             let packed = pack::pack(&encoded(&lines)?)?;
             self.store().commit(Transaction::default().put(progress.step_key(at), packed)).await?;
         }

@@ -1,13 +1,11 @@
 //! How a large set falls into steps that the store takes, in an order in which each is good by itself.
 
-use std::io;
 use std::ops::Range;
 
-use serde_json::Value;
+use bytes::Bytes;
 use usher_model::kind::Kind;
 use usher_store::Capabilities;
 
-use crate::service::ServiceError;
 use crate::service::world::Move;
 
 /// Writes of a commit beside its resources: the head, the entry of the history and the oldest one, the record of the audit.
@@ -30,10 +28,11 @@ struct Size {
 }
 
 impl Size {
-    fn of(moved: &Move) -> Result<Self, ServiceError> {
+    fn of(moved: &Move) -> Self {
         let key = moved.key.id.len() + 64;
-        let (before, after) = (length(moved.before.as_deref())?, length(moved.after.as_deref())?);
-        Ok(Self { resource: key + after, history: key + before + after })
+        let length = |text: &Option<Bytes>| text.as_ref().map_or(0, Bytes::len);
+        let (before, after) = (length(&moved.before), length(&moved.after));
+        Self { resource: key + after, history: key + before + after }
     }
 
     const fn plus(self, other: Self) -> Self {
@@ -48,35 +47,35 @@ impl Size {
 }
 
 /// Into how many steps a set falls; 1 where one transaction holds it.
-pub(in crate::service) fn count(moves: &[Move], able: &Capabilities) -> Result<usize, ServiceError> {
+pub(in crate::service) fn count(moves: &[Move], able: &Capabilities) -> usize {
     let mut whole = Size::default();
     for moved in moves {
-        whole = whole.plus(Size::of(moved)?);
+        whole = whole.plus(Size::of(moved));
     }
     if moves.len() <= able.most_writes.saturating_sub(OWN_WRITES) && whole.bytes() <= able.most_bytes {
-        return Ok(1);
+        return 1;
     }
     let mut order: Vec<&Move> = moves.iter().collect();
     order.sort_by_key(|moved| rank(moved));
     // A set that must fall apart takes two steps at least, whatever the estimate says.
-    Ok(ranges(&order, able)?.len().max(2))
+    ranges(&order, able).len().max(2)
 }
 
 /// The steps themselves.
-pub(super) fn steps(mut moves: Vec<Move>, able: &Capabilities) -> Result<Vec<Vec<Move>>, ServiceError> {
+pub(super) fn steps(mut moves: Vec<Move>, able: &Capabilities) -> Vec<Vec<Move>> {
     moves.sort_by_key(rank);
     let order: Vec<&Move> = moves.iter().collect();
-    let ranges = ranges(&order, able)?;
+    let ranges = ranges(&order, able);
     let mut left = moves.into_iter();
-    Ok(ranges.into_iter().map(|range| left.by_ref().take(range.len()).collect()).collect())
+    ranges.into_iter().map(|range| left.by_ref().take(range.len()).collect()).collect()
 }
 
-fn ranges(moves: &[&Move], able: &Capabilities) -> Result<Vec<Range<usize>>, ServiceError> {
+fn ranges(moves: &[&Move], able: &Capabilities) -> Vec<Range<usize>> {
     let most = able.most_writes.saturating_sub(STEP_WRITES).max(1);
     let mut ranges = Vec::new();
     let (mut begin, mut size) = (0, Size::default());
     for (at, moved) in moves.iter().enumerate() {
-        let own = Size::of(moved)?;
+        let own = Size::of(moved);
         if at > begin && (at - begin >= most || size.plus(own).bytes() > able.most_bytes) {
             ranges.push(begin..at);
             (begin, size) = (at, Size::default());
@@ -84,7 +83,7 @@ fn ranges(moves: &[&Move], able: &Capabilities) -> Result<Vec<Range<usize>>, Ser
         size = size.plus(own);
     }
     ranges.push(begin..moves.len());
-    Ok(ranges)
+    ranges
 }
 
 /// Where an object stands in the order: what others lean on is put first; what is deleted goes behind all of that, the other way round.
@@ -100,34 +99,8 @@ fn rank(moved: &Move) -> u8 {
     if moved.after.is_some() { rank } else { 100 - rank }
 }
 
-/// The length of a value as it is stored, without storing it.
-fn length(value: Option<&Value>) -> Result<usize, ServiceError> {
-    struct Counter(usize);
-
-    impl io::Write for Counter {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    let mut counter = Counter(0);
-    if let Some(value) = value {
-        serde_json::to_writer(&mut counter, value)
-            .map_err(|error| ServiceError::Damaged(error.to_string()))?;
-    }
-    Ok(counter.0)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use serde_json::json;
     use usher_model::kind::{Key, Kind};
     use usher_store::Capabilities;
 
@@ -135,7 +108,7 @@ mod tests {
     use crate::service::world::Move;
 
     fn moved(kind: Kind, id: &str, size: usize, put: bool) -> Move {
-        let value = Some(Arc::new(json!({ "desc": "x".repeat(size) })));
+        let value = Some(format!(r#"{{"desc":"{}"}}"#, "x".repeat(size)).into());
         let (before, after) = if put { (None, value) } else { (value, None) };
         Move { key: Key::new(kind, id), before, after, seen: None }
     }
@@ -148,8 +121,8 @@ mod tests {
         {
             let all: Vec<Move> =
                 (0..objects).map(|at| moved(Kind::Route, &at.to_string(), size, true)).collect();
-            assert_eq!(count(&all, &able).unwrap(), wanted, "{objects} of {size}");
-            let steps = steps(all, &able).unwrap();
+            assert_eq!(count(&all, &able), wanted, "{objects} of {size}");
+            let steps = steps(all, &able);
             assert_eq!(steps.iter().map(Vec::len).sum::<usize>(), objects);
             assert!(steps.iter().all(|step| step.len() <= 122));
         }
@@ -165,8 +138,8 @@ mod tests {
             moved(Kind::Upstream, "new", 1, true),
             moved(Kind::Service, "new", 1, true),
         ];
-        assert_eq!(count(&all, &able).unwrap(), 5);
-        let steps = steps(all, &able).unwrap();
+        assert_eq!(count(&all, &able), 5);
+        let steps = steps(all, &able);
         let order: Vec<String> = steps.iter().flatten().map(|moved| moved.key.to_string()).collect();
         assert_eq!(order, ["upstream new", "service new", "route new", "route old", "upstream old"]);
     }

@@ -102,7 +102,7 @@ type With<T, M extends { [Name in keyof M]: Name extends keyof T ? unknown : nev
 export type Role = 'viewer' | 'chat' | 'editor' | 'admin';
 export type Risk = 'low' | 'medium' | 'high';
 
-export type Session = With<Sparse<Usher.Session>, { you?: With<Sparse<Usher.Person>, { role: Role; by: 'user' | 'key' | 'keyless' }> }>;
+export type Session = With<Sparse<Usher.Session>, { you?: With<Sparse<Usher.Person>, { role: Role; by: 'user' | 'key' | 'oidc' | 'keyless' }> }>;
 export type Status = With<Whole<Usher.Status>, { you: With<Usher.You, { role: Role }>; store: Whole<Usher.StoreStatus> }>;
 
 export type Stored = With<Usher.Object, { value: Members }>;

@@ -73,10 +73,36 @@ export type Audit = {
   next?: number | null;
 };
 
+/** Where the provider asks who one is. */
+export type Away = {
+  /** The address that the browser has to go to. */
+  location: string;
+};
+
+/** What the provider sent the browser back with, as it stands in the address. */
+export type BackRequest = {
+  /** What the login was begun with. */
+  state: string;
+  /** The code. */
+  code?: string | null;
+  /** Who the provider says it is. */
+  iss?: string | null;
+  /** Why the provider said no. */
+  error?: string | null;
+  /** The same in a sentence. */
+  error_description?: string | null;
+};
+
 /** Where to go on. */
 export type Begin = {
   /** The `next` of the answer before; nothing for the first part. */
   after?: string | null;
+};
+
+/** What a login shall lead to. */
+export type BeginRequest = {
+  /** The place of the console that is wanted afterwards, such as `/ui/history`. */
+  to?: string | null;
 };
 
 /** A record that isn't as it was written. */
@@ -85,6 +111,14 @@ export type Broken = {
   number: number;
   /** What is wrong with it. */
   reason: string;
+};
+
+/** Calls, oldest first. */
+export type Calls = {
+  /** Records as they are kept; the digests are made of exactly these members. What a tool was called with is in them as a keyed digest alone. */
+  records: Json[];
+  /** Where the next page begins: give it as `after`. */
+  next?: number | null;
 };
 
 /** What went wrong. */
@@ -97,6 +131,8 @@ export type Cause = {
   field?: string | null;
   /** What to do next. */
   next?: string | null;
+  /** The page of the manual that says more, by its place in the project, such as `docs/changes.md#agree`. */
+  help?: string | null;
 };
 
 /** One object before and after, field by field. Secrets are masked. */
@@ -131,6 +167,30 @@ export type CheckedUpstream = {
   check: string;
   /** Its nodes. */
   nodes: CheckedNode[];
+};
+
+/** A program of an agent's that called lately. */
+export type Client = {
+  /** What it calls itself, which decides nothing. */
+  name: string;
+  /** Which version of it. */
+  version: string;
+  /** As whom it comes: a token's name, or `local-agent` on loopback without one. */
+  principal: string;
+  /** Through which door. */
+  door: string;
+  /** When it called first, in milliseconds since 1970. */
+  first_unix_ms: number;
+  /** When it called last, in milliseconds since 1970. */
+  last_unix_ms: number;
+  /** How often it called in between. */
+  calls: number;
+};
+
+/** The programs of agents that called within the last hour, the newest call first; at most 100. */
+export type Clients = {
+  /** The clients. */
+  clients: Client[];
 };
 
 /** How many objects are created, updated and deleted. */
@@ -360,6 +420,8 @@ export type Object = {
   revision: number;
   /** The revision that made it. */
   created_revision: number;
+  /** When it is deleted by itself, in milliseconds since 1970; missing where it stays. */
+  ends_unix_ms?: number | null;
   /** The object itself, secrets masked. */
   value: Json;
 };
@@ -413,7 +475,7 @@ export type Person = {
   name: string;
   /** `viewer`, `chat`, `editor` or `admin`. */
   role: string;
-  /** `user`, `key`, or `keyless` where no key is asked for. */
+  /** `user`, `key`, `oidc` for whom a provider vouched, or `keyless` where no key is asked for. */
   by: string;
   /** How many seconds the session lasts at most; missing where there is none. */
   expires_in_secs?: number | null;
@@ -691,6 +753,12 @@ export type Session = {
   you?: Person | null;
   /** Whether there is no user yet, and the first one can be made with the one-time code. */
   setup: boolean;
+  /** What the provider is called that one can log in with; missing where there is none. */
+  provider?: string | null;
+  /** Where one logs out of the provider too, after one has left a session that it vouched for, and where it can be done. */
+  provider_log_out?: string | null;
+  /** The place of the console that was wanted when a login with the provider was begun. */
+  to?: string | null;
 };
 
 /** The first user. */

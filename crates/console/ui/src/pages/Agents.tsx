@@ -7,6 +7,7 @@ import { type FormEvent, useState } from 'react';
 
 import { type Agents as Standing, call, get, post, type Role, step, type Token } from '../lib/api';
 import { ago } from '../lib/format';
+import { Clients, WaitingPlans } from '../parts/Clients';
 import { Connect } from '../parts/Connect';
 import { Card, Head, Problem, Wait } from '../parts/Message';
 import { t } from '../texts';
@@ -77,6 +78,10 @@ export function Agents() {
           </Table>
         </div>
       )}
+      <div className="grid-wide" style={{ marginTop: '1.25rem' }}>
+        <WaitingPlans />
+        <Clients />
+      </div>
       <Switch />
       <Connect />
       <Modal opened={revoking !== undefined} onClose={() => setRevoking(undefined)} title={t.agents.revoke} closeButtonProps={{ 'aria-label': t.close }}>

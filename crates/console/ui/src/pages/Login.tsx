@@ -1,20 +1,72 @@
 // The way in: a user, an admin key, or the one-time code where nobody is known yet.
 
-import { Anchor, Button, List, PasswordInput, SegmentedControl, Stack, Text, TextInput, Title } from '@mantine/core';
+import { Alert, Anchor, Button, Divider, List, Loader, PasswordInput, SegmentedControl, Stack, Text, TextInput, Title } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useRouter, useSearch } from '@tanstack/react-router';
-import { type FormEvent, useState } from 'react';
+import { type FormEvent, type ReactNode, useEffect, useState } from 'react';
 
 import { post, type Session } from '../lib/api';
+import { showBack } from '../lib/back';
 import { Logo } from '../parts/Logo';
 import { Problem } from '../parts/Message';
 import { sessionQuery } from '../router';
 import { t } from '../texts';
 
 export function Login() {
+  const { to } = useSearch({ from: '/login' });
+  return <Ways to={to} />;
+}
+
+/** Somebody whom a provider sent back is shown to Usher, and is inside or stands before the login with the reason. */
+export function Back() {
+  const inside = useInside();
+  const [problem, setProblem] = useState<unknown>();
+  useEffect(() => {
+    const shown = showBack();
+    if (shown) shown.then((session) => inside(session, session.to), setProblem);
+    else void inside(undefined, '/');
+  }, [inside]);
+  if (problem !== undefined) return <Ways problem={problem} />;
+  return (
+    <Frame>
+      <Title order={1} size="h3">
+        {t.login.cameBack}
+      </Title>
+      <Loader aria-label={t.loading} />
+    </Frame>
+  );
+}
+
+/** The ways in that there are. */
+function Ways({ to, problem }: { to?: string; problem?: unknown }) {
   const session = useQuery(sessionQuery);
-  const [instead, setInstead] = useState(false);
+  // Whom a provider sent doesn't look for the one-time code.
+  const [instead, setInstead] = useState(problem !== undefined);
   const setup = session.data?.setup === true && !instead;
+  const { provider, provider_log_out: leave } = session.data ?? {};
+  return (
+    <Frame>
+      {leave && provider && (
+        <Alert color="blue" variant="light" role="status">
+          <Text size="sm">{t.login.leftHere}</Text>
+          <Anchor href={leave} size="sm">
+            {t.login.leaveProvider(provider)}
+          </Anchor>
+        </Alert>
+      )}
+      {problem !== undefined && <Problem error={problem} />}
+      {setup ? <Setup to={to} beside={provider !== undefined} /> : <Enter to={to} />}
+      {provider && <Provider name={provider} to={to} />}
+      {session.data?.setup && (
+        <Anchor component="button" type="button" size="sm" onClick={() => setInstead(!instead)}>
+          {instead ? t.login.back : t.login.instead}
+        </Anchor>
+      )}
+    </Frame>
+  );
+}
+
+function Frame({ children }: { children: ReactNode }) {
   return (
     <main className="login">
       <div className="login-left">
@@ -30,38 +82,55 @@ export function Login() {
       </div>
       <div className="login-right">
         <Stack w="100%" maw="24rem">
-          {setup ? <Setup /> : <Enter />}
-          {session.data?.setup && (
-            <Anchor component="button" type="button" size="sm" onClick={() => setInstead(!instead)}>
-              {instead ? t.login.back : t.login.instead}
-            </Anchor>
-          )}
+          {children}
         </Stack>
       </div>
     </main>
   );
 }
 
-function useEnter(path: '/session' | '/setup') {
+/** Takes whoever is logged in to the place that was wanted. */
+function useInside() {
   const queries = useQueryClient();
   const router = useRouter();
-  const { to } = useSearch({ from: '/login' });
+  const [inside] = useState(() => async (session: Session | undefined, to: string | undefined) => {
+    if (session) queries.setQueryData(sessionQuery.queryKey, session);
+    // Only a place of the console: what stands in an address may come from anybody.
+    const place = to?.startsWith('/') && !to.startsWith('//') ? to.replace(/^\/ui(?=\/|$)/, '') || '/' : '/';
+    await router.navigate({ href: `/ui${place}`, replace: true });
+  });
+  return inside;
+}
+
+function useEnter(path: '/session' | '/setup', to: string | undefined) {
+  const inside = useInside();
   return useMutation({
     mutationFn: (body: unknown) => post<Session>(path, body),
-    onSuccess: async (session) => {
-      queries.setQueryData(sessionQuery.queryKey, session);
-      // Only a place of the console: what stands in an address may come from anybody.
-      const place = to?.startsWith('/') && !to.startsWith('//') ? to.replace(/^\/ui(?=\/|$)/, '') || '/' : '/';
-      await router.navigate({ href: `/ui${place}`, replace: true });
-    },
+    onSuccess: (session) => inside(session, to),
   });
 }
 
-function Enter() {
+function Provider({ name, to }: { name: string; to?: string }) {
+  const begin = useMutation({
+    mutationFn: () => post<{ location: string }>('/session/oidc', { to }),
+    onSuccess: ({ location }) => window.location.assign(location),
+  });
+  return (
+    <>
+      <Divider label={t.login.or} />
+      <Button variant="default" fullWidth loading={begin.isPending} onClick={() => begin.mutate()}>
+        {t.login.provider(name)}
+      </Button>
+      {begin.error && <Problem error={begin.error} />}
+    </>
+  );
+}
+
+function Enter({ to }: { to?: string }) {
   const [by, setBy] = useState('user');
   const [user, setUser] = useState('');
   const [secret, setSecret] = useState('');
-  const enter = useEnter('/session');
+  const enter = useEnter('/session', to);
   const submit = (event: FormEvent) => {
     event.preventDefault();
     enter.mutate(by === 'user' ? { user: user.trim(), password: secret } : { key: secret.trim() });
@@ -106,11 +175,11 @@ function Enter() {
   );
 }
 
-function Setup() {
+function Setup({ to, beside }: { to?: string; beside: boolean }) {
   const [code, setCode] = useState('');
   const [name, setName] = useState('');
   const [password, setPassword] = useState('');
-  const enter = useEnter('/setup');
+  const enter = useEnter('/setup', to);
   const submit = (event: FormEvent) => {
     event.preventDefault();
     enter.mutate({ code, name: name.trim(), password });
@@ -122,7 +191,7 @@ function Setup() {
           {t.login.setupTitle}
         </Title>
         <Text size="sm" c="dimmed">
-          {t.login.setupText}
+          {beside ? t.login.setupBeside : t.login.setupText}
         </Text>
         <TextInput label={t.login.code} description={t.login.codeHint} placeholder="XXXX-XXXX-XXXX-XXXX" value={code} onChange={(event) => setCode(event.currentTarget.value)} autoComplete="one-time-code" required withAsterisk={false} />
         <TextInput label={t.login.name} description={t.login.nameHint} value={name} onChange={(event) => setName(event.currentTarget.value)} autoComplete="username" required withAsterisk={false} />

@@ -132,7 +132,7 @@ export function Overview() {
           )}
         </Card>
         <Card title={t.overview.topConsumers}>
-          <Tops rows={topsOf(byConsumer.data, 'consumer')} none={t.overview.noTraffic} nameless={t.overview.anonymous} to={() => '/requests'} />
+          <Tops rows={topsOf(byConsumer.data, 'consumer')} none={t.overview.noTraffic} nameless={t.overview.anonymous} to={(key) => `/requests?consumer=${encodeURIComponent(key)}`} />
         </Card>
         <Card title={t.overview.causes}>
           <Tops rows={topsOf(byCause.data, 'cause').filter((row) => row.key !== '')} none={t.overview.noCauses} nameless="" to={(key) => `/requests?cause=${encodeURIComponent(key)}`} colour="red" />

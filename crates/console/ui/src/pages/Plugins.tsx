@@ -7,7 +7,7 @@ import { Link, useParams } from '@tanstack/react-router';
 import { useState } from 'react';
 
 import type { Members } from '../lib/api';
-import { line } from '../lib/format';
+import { line, unmarked } from '../lib/format';
 import { type Shape, shapeOf } from '../lib/schema';
 import { Inline, Markdown } from '../parts/Markdown';
 import { Card, Head, Problem, Wait } from '../parts/Message';
@@ -42,7 +42,7 @@ export function Plugins() {
               )}
             </Group>
             <Text size="xs" c="dimmed">
-              {plugin.summary}
+              {unmarked(plugin.summary)}
             </Text>
           </Link>
         ))}
@@ -63,7 +63,7 @@ export function OnePlugin() {
   const { description, page, schema, credential_schema, metadata_schema, phases, priority } = plugin.data;
   return (
     <>
-      <Head title={name} intro={description}>
+      <Head title={name} intro={description && unmarked(description)}>
         <Button component={Link} to={`/objects/routes?plugin=${encodeURIComponent(name)}`} variant="light">
           {t.plugins.used}
         </Button>

@@ -1,6 +1,6 @@
 // The live tail: requests as they are served, with filters, and the whole way of one.
 
-import { Badge, Button, Drawer, Group, Switch, Table, Text, TextInput } from '@mantine/core';
+import { Badge, Button, Drawer, Switch, Table, Text, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { IconWorldSearch } from '@tabler/icons-react';
 import { Link, useSearch } from '@tanstack/react-router';
@@ -28,7 +28,7 @@ const NAMES = ['status', 'method', 'path', 'route', 'consumer', 'cause'] as cons
 
 export function Requests() {
   const search = useSearch({ from: '/inside/requests' });
-  const [filter, setFilter] = useState<Filter>({ route: search.route ?? '', status: search.status ?? '', method: '', path: '', consumer: '', cause: search.cause ?? '' });
+  const [filter, setFilter] = useState<Filter>({ route: search.route ?? '', status: search.status ?? '', method: '', path: '', consumer: search.consumer ?? '', cause: search.cause ?? '' });
   const [wanted] = useDebouncedValue(filter, 300);
   const [live, setLive] = useState(true);
   const [rows, setRows] = useState<(Served & { key: number })[]>([]);
@@ -73,11 +73,11 @@ export function Requests() {
       <Head title={t.requests.title} intro={t.requests.intro}>
         <Switch label={live ? t.requests.live : t.requests.paused} checked={live} onChange={(event) => setLive(event.currentTarget.checked)} />
       </Head>
-      <Group gap="xs" mb="sm" grow preventGrowOverflow={false}>
+      <div style={{ display: 'grid', gap: '0.6rem', gridTemplateColumns: 'repeat(auto-fit, minmax(7rem, 1fr))', marginBottom: '0.75rem' }}>
         {NAMES.map((name) => (
-          <TextInput key={name} size="xs" miw="7rem" label={t.requests[name]} placeholder={name === 'status' ? t.requests.statusHint : undefined} value={filter[name]} onChange={(event) => setFilter({ ...filter, [name]: event.currentTarget.value })} />
+          <TextInput key={name} size="xs" label={t.requests[name]} placeholder={name === 'status' ? t.requests.statusHint : undefined} value={filter[name]} onChange={(event) => setFilter({ ...filter, [name]: event.currentTarget.value })} />
         ))}
-      </Group>
+      </div>
       {error !== undefined && <Problem error={error} />}
       {missed > 0 && (
         <Text size="xs" c="dimmed" mb="xs">

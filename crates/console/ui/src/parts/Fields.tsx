@@ -87,7 +87,7 @@ export function Pairs({ label, about, value, onChange }: { label: string; about?
   };
   return (
     <div role="group" aria-labelledby={id}>
-      <Text size="sm" fw={500} id={id}>
+      <Text size="sm" fw={600} id={id}>
         {label}
       </Text>
       {about && (

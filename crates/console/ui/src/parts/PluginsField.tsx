@@ -6,6 +6,7 @@ import { useQuery } from '@tanstack/react-query';
 import { lazy, Suspense, useState } from 'react';
 
 import { get, type Members, type Plugin, type PluginLine } from '../lib/api';
+import { unmarked } from '../lib/format';
 import { shapeOf } from '../lib/schema';
 import { t } from '../texts';
 import { Fields, JsonField } from './Fields';
@@ -71,7 +72,7 @@ export function PluginsField({ value, onChange, credentials, errors }: Props) {
                     {name} {isOff(name) && <Badge variant="light" color="gray" size="sm">{t.form.pluginOff}</Badge>}
                   </Text>
                   <Text size="xs" c="dimmed" lineClamp={1}>
-                    {line?.summary}
+                    {line && unmarked(line.summary)}
                   </Text>
                 </div>
                 <Group gap={4} wrap="nowrap">
@@ -188,7 +189,7 @@ function Picker({ without, credentials, pick, close }: { without: string[]; cred
                     </Badge>
                   )}
                   <Text size="xs" c="dimmed">
-                    {plugin.summary}
+                    {unmarked(plugin.summary)}
                   </Text>
                 </UnstyledButton>
                 <ActionIcon variant="subtle" size="lg" aria-label={t.form.about(plugin.name)} onClick={() => setRead(plugin.name)}>

@@ -9,8 +9,9 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, Outlet, useRouter, useRouterState } from '@tanstack/react-router';
 import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 
-import { call, get, type Waiting } from '../lib/api';
+import { call, get, type Session, type Waiting } from '../lib/api';
 import { KINDS } from '../lib/kinds';
+import { sessionQuery } from '../router';
 import { t } from '../texts';
 import { Logo } from './Logo';
 import { Wait } from './Message';
@@ -128,8 +129,10 @@ function Person() {
   const queries = useQueryClient();
   const router = useRouter();
   const leave = async () => {
-    await call('DELETE', '/session');
+    const left = await call<Session>('DELETE', '/session');
     queries.clear();
+    // The login page says where one leaves the provider too.
+    queries.setQueryData(sessionQuery.queryKey, left);
     await router.navigate({ to: '/login', search: {} });
   };
   if (!you) return null;

@@ -16,7 +16,7 @@ export function NodesField({ value, onChange, error }: { value: Json | undefined
   const change = (at: number, part: Partial<Node>) => put(nodes.map((node, index) => (index === at ? { ...node, ...part } : node)));
   return (
     <div role="group" aria-label={t.form.nodes}>
-      <Text size="sm" fw={500}>
+      <Text size="sm" fw={600}>
         {t.form.nodes}
       </Text>
       {nodes.length > 0 && (

@@ -56,6 +56,7 @@ const SETTINGS: &[&str] = &[
     "plugin_attr",
     "limits",
     "chat",
+    "console",
     "store",
     "keyring_file",
     "compat",

@@ -27,7 +27,7 @@ fn links(text: &str) -> Vec<(usize, String)> {
 }
 
 /// The anchors of a page's headings, as GitHub and mdBook make them.
-fn anchors(text: &str) -> Vec<String> {
+pub(super) fn anchors(text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut seen = BTreeMap::new();
     let mut fenced = false;
@@ -93,7 +93,8 @@ fn every_link_of_the_manual_leads_somewhere() {
 #[test]
 fn every_test_that_the_security_page_names_is_there() {
     let page = std::fs::read_to_string(root().join("SECURITY.md")).unwrap();
-    let sources: Vec<(String, String)> = files_below("crates", "rs");
+    let mut sources: Vec<(String, String)> = files_below("crates", "rs");
+    sources.extend(files_below("xtask", "rs"));
     let mut count = 0;
     for line in page.lines().filter(|line| line.starts_with('|')) {
         for name in
@@ -146,6 +147,28 @@ fn between(text: &str, (first, last): (&str, &str), lines: &str) -> String {
     let (before, rest) = text.split_once(first).unwrap();
     let (_, after) = rest.split_once(last).unwrap();
     format!("{before}{first}{lines}{last}{after}")
+}
+
+#[test]
+fn every_file_that_a_page_names_is_there() {
+    const FOLDERS: [&str; 7] = ["crates/", "docs/", "deploy/", "examples/", "xtask/", "fuzz/", "bench/"];
+    let root = root();
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for (page, text) in pages() {
+        for name in text.split('`').skip(1).step_by(2) {
+            // A pattern, a command or a text with a gap names no one file.
+            let plain = name.chars().all(|letter| letter.is_ascii_alphanumeric() || "/._-".contains(letter));
+            if plain && FOLDERS.iter().any(|folder| name.starts_with(folder)) {
+                count += 1;
+                if !root.join(name).exists() && !root.join(format!("{name}.rs")).exists() {
+                    wrong.push(format!("{page}: there is no {name}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(count > 40, "only {count} files were found");
 }
 
 #[test]

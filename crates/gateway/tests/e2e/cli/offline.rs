@@ -159,3 +159,29 @@ fn a_server_that_is_away_is_no_reason_for_a_desk_to_hang() {
     let said = run(binary().args(["apply", "-f", "-", "--yes", "--url", &url]), SMALL);
     assert_eq!(said.code, 7, "{said:?}");
 }
+
+#[test]
+fn a_start_that_fails_says_why_once_and_names_the_page_that_helps() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, config) = (folder.path().join("data"), folder.path().join("none.yaml"));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().to_string();
+    for (words, reason, page) in [
+        (["--config", config.to_str().unwrap()], "No such file", "docs/settings.md#configyaml"),
+        (["--admin-listen", &port], "is taken", "docs/settings.md#command-line"),
+        (["--chat-listen", "0.0.0.0:0"], "has no authentication", "docs/agents.md#tokens"),
+    ] {
+        let mut command = binary();
+        command.args(["serve", "--data", data.to_str().unwrap(), "--proxy-listen", "127.0.0.1:0"]);
+        for other in ["--admin-listen", "--chat-listen", "--metrics-listen"] {
+            if other != words[0] {
+                command.args([other, "127.0.0.1:0"]);
+            }
+        }
+        let said = command.args(words).output().unwrap();
+        let told = String::from_utf8_lossy(&said.stderr);
+        assert_eq!(said.status.code(), Some(1), "{told}");
+        assert_eq!(told.matches(reason).count(), 1, "{told}");
+        assert!(told.ends_with(&format!("\n  see:   {page}\n")), "{told}");
+    }
+}

@@ -6,14 +6,14 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
+use usher_model::jose::algorithm::Algorithm;
+use usher_model::jose::signing::Signer;
+use usher_model::jose::token::encode;
 use usher_pipeline::harness::{Harness, Outcome, try_harness_of};
 
 use super::super::PLUGIN;
 use super::standin::{ISSUER, NOW, Provider, body, refusal};
 use crate::acl;
-use crate::jose::algorithm::Algorithm;
-use crate::jose::signing::Signer;
-use crate::jose::token::encode;
 
 /// Every header that the upstream believes, as a client might send it.
 const SPOOFED: [(&str, &str); 6] = [

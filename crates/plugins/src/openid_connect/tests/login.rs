@@ -6,12 +6,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use usher_model::jose::algorithm::Algorithm;
+use usher_model::jose::signing::Signer;
 use usher_pipeline::harness::{Harness, Outcome};
 
 use super::standin::{Browser, ISSUER, NOW, Provider, body};
 use crate::form;
-use crate::jose::algorithm::Algorithm;
-use crate::jose::signing::Signer;
 
 fn with_session(more: &Value) -> Value {
     let mut all =

@@ -7,14 +7,14 @@ use std::rc::Rc;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 use usher_http1::head::Head;
+use usher_model::jose::algorithm::Algorithm;
+use usher_model::jose::signing::Signer;
+use usher_model::jose::token::encode;
 use usher_pipeline::harness::{Harness, harness, try_harness};
 use usher_pipeline::worker::{Answer, Call, FetchError};
 
 use super::super::PLUGIN;
 use crate::form;
-use crate::jose::algorithm::Algorithm;
-use crate::jose::signing::Signer;
-use crate::jose::token::encode;
 
 /// The bench's clock, in seconds.
 pub(super) const NOW: u64 = 1_800_000_000;

@@ -1,12 +1,14 @@
 //! One try on one connection: the request goes out, the head of an answer comes in, and meanwhile the client may leave.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
+use usher_http1::familiar::Familiar;
 use usher_http1::head::Version;
 use usher_http1::request::HeadProgress;
-use usher_http1::response::{ResponseHead, decode_response};
+use usher_http1::response::{ResponseHead, decode_familiar_response};
 use usher_pipeline::exchange::Exchange;
 
 use super::{Stop, Terms};
@@ -34,6 +36,7 @@ pub(super) struct Attempt<'a> {
     up: &'a mut Outbound,
     down: &'a mut Outbound,
     far: &'a mut Far,
+    familiar: &'a RefCell<Familiar>,
     websocket: bool,
     /// A WebSocket over HTTP/2 was asked for.
     extended: bool,
@@ -60,13 +63,19 @@ impl Miss {
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) fn new(client: &'a Client, state: &'a mut State, terms: &Terms) -> Self {
+    pub(super) fn new(
+        client: &'a Client,
+        state: &'a mut State,
+        terms: &Terms,
+        familiar: &'a RefCell<Familiar>,
+    ) -> Self {
         Self {
             client,
             exchange: &mut state.exchange,
             up: &mut state.up,
             down: &mut state.down,
             far: &mut state.far,
+            familiar,
             websocket: terms.websocket,
             extended: terms.extended,
             progress: HeadProgress::default(),
@@ -147,11 +156,13 @@ impl<'a> Attempt<'a> {
         loop {
             let method = self.exchange.request.method();
             let answer = &mut self.exchange.answer;
+            let (buffer, mut familiar) = (&mut self.far.buffer, self.familiar.borrow_mut());
             let Some(head) =
-                decode_response(&mut self.far.buffer, answer, limits, &mut self.progress, method)?
+                decode_familiar_response(buffer, answer, limits, &mut self.progress, method, &mut familiar)?
             else {
                 return Ok(None);
             };
+            drop(familiar);
             if head.switching && !self.websocket {
                 return Err(Trouble::Switched);
             }

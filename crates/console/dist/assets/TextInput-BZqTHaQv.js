@@ -1,1 +1,0 @@
-import{fn as e,mn as t,sn as n}from"./index-XZuQn-Wd.js";import{t as r}from"./InputBase-DHFrcuSO.js";var i=t(),a=n(t=>{let n=e([`Input`,`InputWrapper`,`TextInput`],null,t);return(0,i.jsx)(r,{component:`input`,...n,__staticSelector:`TextInput`})});a.classes=r.classes,a.displayName=`@mantine/core/TextInput`;export{a as t};
