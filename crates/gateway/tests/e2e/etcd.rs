@@ -92,7 +92,7 @@ fn the_status_is_told_while_etcd_is_away() {
     etcd.signal("-STOP");
     let status = || own(&usher, "GET", "/status", KEY, None);
     eventually("the loss is told", || status().json()["store"]["away"].is_string());
-    assert!(reachable("0"));
+    eventually("metrics say so too", || reachable("0"));
     let told = status();
     assert_eq!(told.status, 200, "{}", told.text());
     assert_eq!(told.json()["unfinished"], json!([]));
