@@ -44,11 +44,6 @@ impl Familiar {
         self.forgets = false;
     }
 
-    /// Forgets all of them, with the memory that they took.
-    pub fn forget(&mut self) {
-        (self.text, self.lines) = (Vec::new(), Vec::new());
-    }
-
     /// The line that begins at `start`, where it is the one that stood at this place in the head before.
     #[inline]
     pub(crate) fn line(&self, place: usize, bytes: &[u8], start: usize) -> Option<Line> {
@@ -135,8 +130,6 @@ mod tests {
         {
             assert!(familiar.line(place, other.as_bytes(), 0).is_none(), "{place} {other:?}");
         }
-        familiar.forget();
-        assert!(familiar.line(2, text.as_bytes(), 0).is_none());
     }
 
     #[test]
