@@ -41,6 +41,8 @@ pub(crate) use text::{clean, clean_lines};
 
 /// Calls worked on at the same time; more wait for [`TURN`].
 const AT_ONCE: usize = 16;
+/// Characters that an id of a plan may have.
+const MOST_PLAN_ID: usize = 64;
 /// How long a call waits for its turn.
 const TURN: Duration = Duration::from_secs(10);
 /// Items in one answer, and the default.
@@ -104,32 +106,28 @@ impl Tools {
         agreement: Agreement,
         from: &CameBy,
     ) -> Result<Answer, Refusal> {
+        let mut made = self.made(name, &arguments, from);
+        if let Agreement::Person(how) = &agreement {
+            made.approval = Some(how.clone());
+        }
+        let wanted =
+            pace::Wanted { tool: name, arguments: &made.arguments, revision: self.service.revision() };
         let began = Instant::now();
-        let approval = match &agreement {
-            Agreement::Client => None,
-            Agreement::Person(how) => Some(how.clone()),
-        };
-        let print = format!("{name} {}", Value::Object(arguments.clone()));
-        let wanted = pace::Wanted { tool: name, print: &print, revision: self.service.revision() };
         let outcome = match self.pace.admit(who, &wanted) {
             Ok(()) => {
-                let outcome = self.called(who, name, arguments.clone(), agreement).await;
+                let outcome = self.called(who, name, arguments, agreement).await;
                 self.pace.settle(who, &wanted, outcome.is_err());
                 outcome
             }
             Err(refusal) => Err(refusal),
         };
-        let said = |member: &str| {
-            let answer = outcome.as_ref().ok()?;
-            answer.structured.get(member)?.as_str().map(str::to_owned)
-        };
-        let made = MadeCall {
-            plan: said("plan_id").or_else(|| plan_of(&arguments)),
-            risk: said("risk"),
-            approval,
-            outcome: if outcome.is_ok() { CallOutcome::Done } else { CallOutcome::Refused },
-            ..call_of(name, &arguments, from, began)
-        };
+        if let Ok(answer) = &outcome {
+            let said = |member: &str| Some(answer.structured.get(member)?.as_str()?.to_owned());
+            made.plan = said("plan_id").or(made.plan);
+            made.risk = said("risk");
+            made.outcome = CallOutcome::Done;
+        }
+        made.took = began.elapsed();
         self.service.note_call(who, made);
         match catalogue::find(name) {
             Some(tool) => outcome.map_err(|refusal| refusal.finished(tool)),
@@ -157,8 +155,23 @@ impl Tools {
         began: Instant,
         outcome: CallOutcome,
     ) {
-        let made = MadeCall { plan: plan_of(arguments), outcome, ..call_of(name, arguments, from, began) };
+        let made = MadeCall { outcome, took: began.elapsed(), ..self.made(name, arguments, from) };
         self.service.note_call(who, made);
+    }
+
+    /// What is known of a call before anything came of it.
+    fn made<'a>(&self, name: &'a str, arguments: &Map<String, Value>, from: &CameBy) -> MadeCall<'a> {
+        MadeCall {
+            tool: name,
+            arguments: self.service.call_digest(arguments),
+            client: from.client.clone(),
+            conversation: from.conversation.clone(),
+            plan: plan_of(arguments),
+            risk: None,
+            approval: None,
+            outcome: CallOutcome::Refused,
+            took: Duration::ZERO,
+        }
     }
 
     async fn called(
@@ -210,29 +223,12 @@ impl Tools {
     }
 }
 
-/// The plan that a call names.
+/// The plan that a call names, where what it names could be one.
 fn plan_of(arguments: &Map<String, Value>) -> Option<String> {
-    arguments.get("plan_id").and_then(Value::as_str).map(str::to_owned)
-}
-
-/// What is known of a call whatever came of it.
-fn call_of<'a>(
-    name: &'a str,
-    arguments: &'a Map<String, Value>,
-    from: &CameBy,
-    began: Instant,
-) -> MadeCall<'a> {
-    MadeCall {
-        tool: name,
-        arguments,
-        client: from.client.clone(),
-        conversation: from.conversation.clone(),
-        plan: None,
-        risk: None,
-        approval: None,
-        outcome: CallOutcome::Refused,
-        took: began.elapsed(),
-    }
+    let id = arguments.get("plan_id")?.as_str()?;
+    let could_be =
+        id.len() <= MOST_PLAN_ID && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    could_be.then(|| id.to_owned())
 }
 
 fn unknown_tool(name: &str) -> Refusal {

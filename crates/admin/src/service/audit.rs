@@ -17,7 +17,7 @@ use super::world::Move;
 use super::{Service, ServiceError, consent};
 
 pub(super) use bursts::Bursts;
-pub(super) use chain::{Link, append, hex as hex_digest, key};
+pub(super) use chain::{ALTERED, Link, append, follows, hex as hex_digest, key};
 
 /// Objects of a change that its record tells of; the rest is counted.
 const TOLD: usize = 100;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use usher_model::change::{Door, Principal, Role};
 
-use super::audit::hex_digest;
+use super::audit::{ALTERED, follows, hex_digest};
 use super::escape::shortened;
 use super::{AuditQuery, AuditVerdict, Service, ServiceError, consent, encoded, unix_ms};
 use log::LogFile;
@@ -44,8 +44,8 @@ pub enum CallOutcome {
 pub struct MadeCall<'a> {
     /// The tool's name, as the caller wrote it.
     pub tool: &'a str,
-    /// What it was called with.
-    pub arguments: &'a Map<String, Value>,
+    /// What it was called with, as [`Service::call_digest`] tells it.
+    pub arguments: String,
     /// What the client calls itself; `None` where it says nothing.
     pub client: Option<String>,
     /// The session or conversation it belongs to; `None` where there is none.
@@ -141,23 +141,24 @@ impl Calls {
         record.number = state.number + 1;
         record.previous.clone_from(&state.digest);
         record.digest = closing(&record)?;
-        (state.number, state.digest) = (record.number, record.digest.clone());
         let line = encoded(&record)?;
-        let State { file, kept, complained, .. } = &mut *state;
-        let Some(file) = file else {
+        let State { number, digest, file, kept, complained } = &mut *state;
+        if let Some(file) = file
+            && let Err(error) = file.append(line)
+        {
+            // The chain goes on from the last record that is there.
+            if !std::mem::replace(complained, true) {
+                tracing::error!(%error, "a call of an agent could not be recorded; this is said once");
+            }
+            return Ok(());
+        }
+        *complained = false;
+        (*number, *digest) = (record.number, record.digest.clone());
+        if file.is_none() {
             if kept.len() >= MOST_IN_MEMORY {
                 kept.pop_front();
             }
             kept.push_back(record);
-            return Ok(());
-        };
-        match file.append(line) {
-            Ok(()) => *complained = false,
-            Err(error) if !*complained => {
-                *complained = true;
-                tracing::error!(%error, "a call of an agent could not be recorded; this is said once");
-            }
-            Err(_) => {}
         }
         Ok(())
     }
@@ -186,10 +187,15 @@ impl Calls {
 }
 
 impl Service {
+    /// A keyed digest of what a tool is called with: equal arguments have equal ones, and nobody learns the arguments by it.
+    #[must_use]
+    pub fn call_digest(&self, arguments: &Map<String, Value>) -> String {
+        self.parts.keyring.digest(&serde_json::to_string(arguments).unwrap_or_default())
+    }
+
     /// Records a call of a tool. What can't be written is said in the log; the call has happened anyway.
     pub fn note_call(&self, who: &Principal, call: MadeCall<'_>) {
         let word = |text: Option<String>| text.map(|text| shortened(&text, MOST_WORD));
-        let arguments = serde_json::to_string(call.arguments).unwrap_or_default();
         let record = CallRecord {
             number: 0,
             unix_ms: unix_ms(),
@@ -199,7 +205,7 @@ impl Service {
             client: word(call.client),
             conversation: word(call.conversation),
             tool: shortened(call.tool, MOST_WORD),
-            arguments: self.parts.keyring.digest(&arguments),
+            arguments: call.arguments,
             plan: word(call.plan),
             risk: word(call.risk),
             approval: word(call.approval),
@@ -257,19 +263,13 @@ fn verdict(records: &[Result<CallRecord, String>]) -> AuditVerdict {
                 break;
             }
         };
-        let reason = match before {
-            _ if closing(record).ok().as_ref() != Some(&record.digest) => {
-                Some("it was altered: its digest is another".to_owned())
-            }
-            Some(before) if before.number + 1 != record.number => {
-                Some(format!("it follows upon number {}", before.number))
-            }
-            Some(before) if before.digest != record.previous => {
-                Some("it follows upon another record than the one before it".to_owned())
-            }
-            _ => None,
+        let follows = if closing(record).ok().as_ref() == Some(&record.digest) {
+            let before = before.map(|before| (before.number, before.digest.as_str()));
+            follows(before, record.number, &record.previous)
+        } else {
+            Err(ALTERED.to_owned())
         };
-        if let Some(reason) = reason {
+        if let Err(reason) = follows {
             verdict.broken = Some((record.number, reason));
             break;
         }
@@ -334,6 +334,21 @@ mod tests {
         std::fs::remove_file(folder.path().join(log::OLDER)).unwrap();
         let rest = found(folder.path());
         assert_eq!((rest.records, rest.first, rest.broken), (1, Some(7), None));
+    }
+
+    #[test]
+    fn a_record_that_can_not_be_written_leaves_the_chain_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let calls = Calls::open(Some(folder.path()));
+        // So large that the next one needs a new file, which something stands in the way of.
+        calls.add(record(&"x".repeat(9 << 20))).unwrap();
+        let older = folder.path().join(log::OLDER);
+        std::fs::create_dir_all(older.join("in the way")).unwrap();
+        calls.add(record("lost")).unwrap();
+        std::fs::remove_dir_all(older).unwrap();
+        calls.add(record("kept")).unwrap();
+        let found = verdict(&log::read(folder.path()).unwrap());
+        assert_eq!((found.records, found.last, found.broken), (2, Some(2), None));
     }
 
     #[test]

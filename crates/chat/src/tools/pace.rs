@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use usher_model::change::Principal;
 
 use super::refusal::Refusal;
+use crate::catalogue;
 
 /// How long calls are counted together.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -53,7 +54,8 @@ struct Caller {
 
 /// The call that failed last.
 struct Failed {
-    print: String,
+    tool: String,
+    arguments: String,
     revision: u64,
     /// How often, one time behind the other.
     times: u32,
@@ -62,15 +64,18 @@ struct Failed {
 
 impl Failed {
     fn is(&self, wanted: &Wanted<'_>, now: Instant) -> bool {
-        self.print == wanted.print && self.revision == wanted.revision && now - self.at < REMEMBERED
+        self.tool == named(wanted)
+            && self.arguments == wanted.arguments
+            && self.revision == wanted.revision
+            && now - self.at < REMEMBERED
     }
 }
 
 /// A call as it is told apart from others.
 pub(super) struct Wanted<'a> {
     pub(super) tool: &'a str,
-    /// Tool and arguments, or a digest of them.
-    pub(super) print: &'a str,
+    /// A digest of what it is called with: this is kept, and the arguments may be long.
+    pub(super) arguments: &'a str,
     /// The store's revision: a call that failed may succeed once something has changed.
     pub(super) revision: u64,
 }
@@ -122,7 +127,8 @@ impl Pace {
         let now = Instant::now();
         let before = caller.failed.take().filter(|failed| failed.is(wanted, now));
         caller.failed = is_refused.then(|| Failed {
-            print: wanted.print.to_owned(),
+            tool: named(wanted).to_owned(),
+            arguments: wanted.arguments.to_owned(),
             revision: wanted.revision,
             times: before.map_or(0, |failed| failed.times) + 1,
             at: now,
@@ -134,6 +140,11 @@ impl Caller {
     const fn new(begun: Instant) -> Self {
         Self { begun, calls: 0, plans: 0, applies: 0, failed: None }
     }
+}
+
+/// The tool's name, where there is such a tool: a caller may write anything.
+fn named<'a>(wanted: &Wanted<'a>) -> &'a str {
+    catalogue::find(wanted.tool).map_or("", |tool| tool.name)
 }
 
 fn key(who: &Principal) -> String {
@@ -148,8 +159,8 @@ mod tests {
 
     use super::{Limits, Pace, REMEMBERED, WINDOW, Wanted};
 
-    fn wanted<'a>(tool: &'a str, print: &'a str, revision: u64) -> Wanted<'a> {
-        Wanted { tool, print, revision }
+    fn wanted<'a>(tool: &'a str, arguments: &'a str, revision: u64) -> Wanted<'a> {
+        Wanted { tool, arguments, revision }
     }
 
     #[tokio::test(start_paused = true)]
@@ -172,8 +183,8 @@ mod tests {
     async fn what_failed_four_times_in_a_row_is_not_tried_until_something_changes() {
         let pace = Pace::new(Limits::default());
         let who = Principal::new("looping", Role::Chat, Door::Mcp);
-        let fails = |print: &str, revision: u64| {
-            let call = wanted("gateway_plan", print, revision);
+        let fails = |arguments: &str, revision: u64| {
+            let call = wanted("gateway_plan", arguments, revision);
             pace.admit(&who, &call).map(|()| pace.settle(&who, &call, true)).is_ok()
         };
         assert_eq!((0..9).take_while(|_| fails("a", 1)).count(), 4);

@@ -95,6 +95,24 @@ pub(super) fn read(entry: &Entry) -> Result<AuditRecord, ServiceError> {
     })
 }
 
+/// What is said of a record whose digest is not its own.
+pub(in crate::service) const ALTERED: &str = "it was altered: its digest is another";
+
+/// Whether a record is the next one behind `before`, whose number and digest are given; the first one may be any.
+pub(in crate::service) fn follows(
+    before: Option<(u64, &str)>,
+    number: u64,
+    previous: &str,
+) -> Result<(), String> {
+    match before {
+        Some((last, _)) if last + 1 != number => Err(format!("it follows upon number {last}")),
+        Some((_, digest)) if digest != previous => {
+            Err("it follows upon another record than the one before it".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A check on its way through the records.
 struct Check {
     verdict: AuditVerdict,
@@ -114,15 +132,12 @@ impl Check {
         }
         let whole = encoded(&record).is_ok_and(|bytes| entry.value == bytes);
         if !whole || closing(&record).ok().as_ref() != Some(&record.digest) {
-            return Err("it was altered: its digest is another".to_owned());
+            return Err(ALTERED.to_owned());
         }
-        match &self.before {
-            Some((last, _)) if last + 1 != number => return Err(format!("it follows upon number {last}")),
-            Some((_, digest)) if *digest != record.previous => {
-                return Err("it follows upon another record than the one before it".to_owned());
-            }
-            Some(_) => {}
-            None => self.begin = Some((number, record.previous.clone())),
+        let before = self.before.as_ref().map(|(number, digest)| (*number, digest.as_str()));
+        follows(before, number, &record.previous)?;
+        if before.is_none() {
+            self.begin = Some((number, record.previous.clone()));
         }
         self.before = Some((number, record.digest));
         if record.anchor.is_some() {
