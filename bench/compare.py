@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Compares Usher with nginx and HAProxy on this machine, in one interleaved run.
+"""Compares Usher with nginx, HAProxy and Caddy on this machine, in one interleaved run. A contender that isn't installed is left out, with a word.
 
 Method: one worker of each contender on core 0, load generator (wrk) and origin (nginx) on core 1. All contenders are up, the idle ones are
 stopped. Slices in random order within each round; CPU time per request is what the kernel says the contender's threads ran, divided by the
-requests that wrk counted. Ratios are taken within a round, then their median: clocks of shared machines are noisy, ratios much less so.
+requests that wrk counted. Ratios are taken within a round, then their median: clocks of shared machines are noisy, ratios much less so. All
+contenders are started several times, because where the kernel puts a process's pages makes it some percent quicker or slower for all of its life.
 
 Everything listens on loopback, on free ports, and ends with the script.
 """
@@ -22,7 +23,7 @@ import subprocess
 import tempfile
 import time
 
-from servers import KEY, ROOT, Process, admin, free_port, start_origin, usher_words, wait_for
+from servers import KEY, ROOT, Group, Process, admin, free_port, start_origin, usher_words, wait_for
 
 ROUTES = 1000
 
@@ -75,7 +76,39 @@ backend origin
     return Process("haproxy", ["haproxy", "-db", "-f", str(config)], 0, port, folder / "haproxy.log")
 
 
-def start_usher(folder, origin, binary, name, plugins):
+def start_caddy(folder, origin):
+    """One thread of Go code on the core. Its routes are one matcher with all paths, as HAProxy's are one map: a block for each would be looked at one
+    after the other, at several hundred microseconds a request. Caddy sets X-Forwarded-For, -Proto and -Host by itself."""
+    port = free_port()
+    paths = " ".join(f"/r{i:04}/*" for i in range(ROUTES))
+    config = folder / "Caddyfile"
+    config.write_text(
+        f"""{{
+  admin off
+  auto_https off
+}}
+http://127.0.0.1:{port} {{
+  bind 127.0.0.1
+  @known path {paths}
+  handle @known {{
+    reverse_proxy 127.0.0.1:{origin.port} {{
+      header_up X-Real-IP {{remote_host}}
+      header_up X-Forwarded-Port {port}
+      transport http {{
+        keepalive 600s
+        keepalive_idle_conns_per_host 320
+      }}
+    }}
+  }}
+  respond 404
+}}
+"""
+    )
+    words = ["env", "GOMAXPROCS=1", f"HOME={folder}", "caddy", "run", "--adapter", "caddyfile", "--config", str(config)]
+    return Process("caddy", words, 0, port, folder / "caddy.log", patience=60.0)
+
+
+def start_usher(folder, origin, binary, name, plugins, routes=ROUTES, conditions=False):
     ports = [free_port(), free_port(), free_port()]
     data = folder / name
     process = Process(name, usher_words(binary, ports, data, "memory"), 0, ports[0], folder / f"{name}.log")
@@ -84,17 +117,21 @@ def start_usher(folder, origin, binary, name, plugins):
         admin(ports[1], "PUT", "/consumers/bench", {"username": "bench", "plugins": {"key-auth": {"key": "bench-key"}}})
     admin(ports[1], "PUT", "/upstreams/origin",
           {"nodes": {f"127.0.0.1:{origin.port}": 1}, "keepalive_pool": {"size": 320, "idle_timeout": 600, "requests": 100000000}})
-    for i in range(ROUTES):
-        route = {"uri": f"/r{i:04}/*", "upstream_id": "origin"}
+    for i in range(routes):
+        # All conditions of one path look at the same request, and the last of them is the one that holds.
+        route = {"uri": f"/r{i // 10 if conditions else i:04}/*", "upstream_id": "origin"}
+        if conditions:
+            route["vars"] = [["arg_tenant", "==", str(i % 10)], ["http_x_tier", "~~", "^(gold|silver)$"]]
+            route["priority"] = 10 - i % 10
         if plugins:
             route["plugins"] = plugins
         admin(ports[1], "PUT", f"/routes/{i}", route)
     return process
 
 
-def check(contender, size, length, headers):
+def check(contender, size, length, headers, query=""):
     connection = http.client.HTTPConnection("127.0.0.1", contender.port, timeout=10)
-    connection.request("GET", f"/r0500/{size}", headers=headers)
+    connection.request("GET", f"/r0500/{size}{query}", headers=headers)
     answer = connection.getresponse()
     body = answer.read()
     connection.close()
@@ -102,12 +139,12 @@ def check(contender, size, length, headers):
         raise SystemExit(f"{contender.name} answered {answer.status} with {len(body)} bytes instead of 200 with {length}")
 
 
-def load(contender, size, seconds, connections, headers):
+def load(contender, size, seconds, connections, headers, query=""):
     words = ["taskset", "-c", "1", "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
     for name, value in headers.items():
         words += ["-H", f"{name}: {value}"]
     before = contender.cpu_ns()
-    text = subprocess.run([*words, f"http://127.0.0.1:{contender.port}/r0500/{size}"], capture_output=True, text=True, check=True).stdout
+    text = subprocess.run([*words, f"http://127.0.0.1:{contender.port}/r0500/{size}{query}"], capture_output=True, text=True, check=True).stdout
     used = contender.cpu_ns() - before
     requests = int(re.search(r"(\d+) requests in", text).group(1))
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
@@ -120,31 +157,44 @@ def load(contender, size, seconds, connections, headers):
             "p99_ms": p99_ms, "rss": contender.rss_mib()}
 
 
-def compare(title, contenders, size, length, options, headers):
-    for contender in contenders:
-        contender.signal(signal.SIGCONT)
-        check(contender, size, length, headers.get(contender.name, {}))
-    rows = {c.name: [] for c in contenders}
-    for contender in contenders:
-        contender.signal(signal.SIGSTOP)
-    for _ in range(options.rounds):
-        order = list(contenders)
-        random.shuffle(order)
-        for contender in order:
+class Table:
+    """What was measured under one title, over all starts."""
+
+    def __init__(self, title, size, length, headers=None, query="", beside="nginx"):
+        self.title, self.size, self.length, self.query, self.beside = title, size, length, query, beside
+        self.headers = headers or {}
+        self.rows = {}
+
+    def measure(self, contenders, options):
+        """Rounds over these processes, all of which run; all but one of them are stopped at any time."""
+        for contender in contenders:
             contender.signal(signal.SIGCONT)
-            rows[contender.name].append(load(contender, size, options.seconds, options.connections, headers.get(contender.name, {})))
+            check(contender, self.size, self.length, self.headers.get(contender.name, {}), self.query)
+        for contender in contenders:
             contender.signal(signal.SIGSTOP)
-    for contender in contenders:
-        contender.signal(signal.SIGCONT)
-    print(f"\n### {title}\n")
-    print("| contender | CPU beside nginx | CPU per request | requests/s | p99 | RSS |\n|---|---|---|---|---|---|")
-    ratios = {}
-    for name, slices in rows.items():
-        ratio = statistics.median(s["cpu_us"] / n["cpu_us"] for s, n in zip(slices, rows["nginx"]))
-        median = lambda what: statistics.median(s[what] for s in slices)
-        print(f"| {name} | {ratio:.2f} | {median('cpu_us'):.1f} us | {median('rps'):.0f} | {median('p99_ms'):.2f} ms | {slices[-1]['rss']:.0f} MiB |")
-        ratios[name] = ratio
-    return ratios
+        for _ in range(options.rounds):
+            order = list(contenders)
+            random.shuffle(order)
+            for contender in order:
+                contender.signal(signal.SIGCONT)
+                headers = self.headers.get(contender.name, {})
+                slice = load(contender, self.size, options.seconds, options.connections, headers, self.query)
+                self.rows.setdefault(contender.name, []).append(slice)
+                contender.signal(signal.SIGSTOP)
+        for contender in contenders:
+            contender.signal(signal.SIGCONT)
+
+    def show(self, order):
+        print(f"\n### {self.title}\n")
+        print(f"| contender | CPU beside {self.beside} | CPU per request | requests/s | p99 | RSS |\n|---|---|---|---|---|---|")
+        for name in order:
+            slices = self.rows.get(name)
+            if not slices:
+                continue
+            ratio = statistics.median(s["cpu_us"] / n["cpu_us"] for s, n in zip(slices, self.rows[self.beside]))
+            median = lambda what: statistics.median(s[what] for s in slices)
+            print(f"| {name} | {ratio:.2f} | {median('cpu_us'):.1f} us | {median('rps'):.0f} | {median('p99_ms'):.2f} ms | {slices[-1]['rss']:.0f} MiB |",
+                  flush=True)
 
 
 def syscalls(contender, options, headers):
@@ -231,14 +281,63 @@ def scale(folder, origin, binary, count):
           f"\n| the last route answers | {status} |")
 
 
+def speed(folder, origin, options):
+    """Beside the others: slices of several starts, and what can be counted."""
+    limits = {"key-auth": {}, "limit-count": {"count": 1000000000, "time_window": 3600, "rejected_code": 429}, "prometheus": {}}
+    keyed = {"usher+plugins": {"apikey": "bench-key"}}
+    small = Table(f"(a) plain proxying, 1 KB, {ROUTES} routes", "1k", 1024)
+    large = Table(f"(a) plain proxying, 100 KB, {ROUTES} routes", "100k", 102400)
+    plugged = Table("(b) key-auth + limit-count + prometheus on Usher, nginx bare, 1 KB", "1k", 1024, keyed)
+    if not shutil.which("caddy"):
+        print("caddy isn't installed and is left out (Debian package: caddy)")
+    starts = options.starts if options.only != "counts" else 1
+    for start in range(starts):
+        here = folder / f"start{start}"
+        here.mkdir()
+        with Group() as running:
+            bare = [running.add(start_nginx(here, origin)), running.add(start_haproxy(here, origin))]
+            if shutil.which("caddy"):
+                bare.append(running.add(start_caddy(here, origin)))
+            bare.append(running.add(start_usher(here, origin, options.binary, "usher", None)))
+            full = running.add(start_usher(here, origin, options.binary, "usher+plugins", limits))
+            if options.only != "counts":
+                small.measure(bare, options)
+                large.measure(bare, options)
+                plugged.measure([bare[0], full], options)
+            if options.only != "speed" and start + 1 == starts:
+                print("\n### Counts per request (1 KB)\n\n| contender | syscalls | user instructions |\n|---|---|---|")
+                for contender in (*bare, full):
+                    calls = syscalls(contender, options, keyed.get(contender.name, {}))
+                    inside = instructions(here, origin, options.binary) if contender is bare[-1] else None
+                    print(f"| {contender.name} | {'-' if calls is None else f'{calls:.2f}'} | {'-' if inside is None else f'{inside / 1000:.1f}k'} |")
+    if options.only != "counts":
+        for table in (small, large, plugged):
+            table.show(["nginx", "haproxy", "caddy", "usher", "usher+plugins"])
+
+
+def conditions(folder, origin, options):
+    """Many routes with conditions beside one without. Each path has ten routes with two conditions each; the request meets the last of its ten."""
+    asked = {name: {"x-tier": "gold"} for name in ("one route", "10,000 with vars")}
+    table = Table("(c) 10,000 routes with two conditions each, beside a plain route of our own, 1 KB", "1k", 1024, asked, "?tenant=9", "one route")
+    for start in range(options.starts):
+        here = folder / f"conditions{start}"
+        here.mkdir()
+        with Group() as running:
+            one = running.add(start_usher(here, origin, options.binary, "one route", None, routes=501))
+            many = running.add(start_usher(here, origin, options.binary, "10,000 with vars", None, routes=10000, conditions=True))
+            table.measure([one, many], options)
+    table.show(["one route", "10,000 with vars"])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--starts", type=int, default=4, help="how often all contenders are started anew")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each start")
     parser.add_argument("--seconds", type=int, default=2, help="length of a slice")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--binary", type=pathlib.Path, default=ROOT / "target/release/usher")
     parser.add_argument("--routes", type=int, default=100000, help="for the scale part; 0 leaves it out")
-    parser.add_argument("--only", choices=["speed", "counts", "scale"], help="one part alone")
+    parser.add_argument("--only", choices=["speed", "counts", "vars", "scale"], help="one part alone")
     options = parser.parse_args()
     os.environ["USHER_ADMIN_KEY"] = KEY
     os.environ.setdefault("USHER_LOG", "warn")
@@ -249,30 +348,9 @@ def main():
         origin = start_origin(folder)
         running.append(origin)
         if options.only in (None, "speed", "counts"):
-            limits = {"key-auth": {}, "limit-count": {"count": 1000000000, "time_window": 3600, "rejected_code": 429}, "prometheus": {}}
-            nginx = start_nginx(folder, origin)
-            running.append(nginx)
-            haproxy = start_haproxy(folder, origin)
-            running.append(haproxy)
-            usher = start_usher(folder, origin, options.binary, "usher", None)
-            running.append(usher)
-            full = start_usher(folder, origin, options.binary, "usher+plugins", limits)
-            running.append(full)
-            keyed = {"usher+plugins": {"apikey": "bench-key"}}
-            if options.only in (None, "speed"):
-                bare = [nginx, haproxy, usher]
-                compare(f"(a) plain proxying, 1 KB, {ROUTES} routes", bare, "1k", 1024, options, {})
-                compare(f"(a) plain proxying, 100 KB, {ROUTES} routes", bare, "100k", 102400, options, {})
-                compare("(b) key-auth + limit-count + prometheus on Usher, nginx bare, 1 KB", [nginx, full], "1k", 1024, options, keyed)
-            if options.only in (None, "counts"):
-                print("\n### Counts per request (1 KB)\n\n| contender | syscalls | user instructions |\n|---|---|---|")
-                for contender in (nginx, haproxy, usher, full):
-                    calls = syscalls(contender, options, keyed.get(contender.name, {}))
-                    inside = instructions(folder, origin, options.binary) if contender is usher else None
-                    print(f"| {contender.name} | {'-' if calls is None else f'{calls:.2f}'} | {'-' if inside is None else f'{inside / 1000:.1f}k'} |")
-            for process in running[1:]:
-                process.stop()
-            del running[1:]
+            speed(folder, origin, options)
+        if options.only in (None, "vars"):
+            conditions(folder, origin, options)
         if options.only in (None, "scale") and options.routes:
             scale(folder, origin, options.binary, options.routes)
     finally:

@@ -105,10 +105,11 @@ def load(door, path, options, extra):
     if not counts:
         raise SystemExit(f"h2load said nothing of its requests:\n{text}")
     done, good = int(counts.group(1)), int(counts.group(2))
-    # What is on its way when the time is over is no failure; anything else is.
-    if not good or done != good:
+    # What is on its way when the time is over is no failure; anything else is. Of another server a few are shown rather than ending the run.
+    failed = done - good
+    if not good or failed > (0 if door.name == "usher" else done // 1000):
         raise SystemExit(f"{door.name} failed under load at {door.url}{path}:\n{text}")
-    return {"cpu_us": used / 1000 / good, "rps": good / options.seconds, "rss": door.process.rss_mib()}
+    return {"cpu_us": used / 1000 / done, "rps": good / options.seconds, "rss": door.process.rss_mib(), "failed": failed}
 
 
 def compare(title, doors, path, options, extra=()):
@@ -124,11 +125,11 @@ def compare(title, doors, path, options, extra=()):
             door.process.signal(signal.SIGSTOP)
     for door in doors:
         door.process.signal(signal.SIGCONT)
-    print(f"\n### {title}\n\n| contender | CPU beside nginx | CPU per request | requests/s | RSS |\n|---|---|---|---|---|")
+    print(f"\n### {title}\n\n| contender | CPU beside nginx | CPU per request | requests/s | failed | RSS |\n|---|---|---|---|---|---|")
     for name, slices in rows.items():
         ratio = statistics.median(s["cpu_us"] / n["cpu_us"] for s, n in zip(slices, rows["nginx"]))
         median = lambda what: statistics.median(s[what] for s in slices)
-        print(f"| {name} | {ratio:.2f} | {median('cpu_us'):.1f} us | {median('rps'):.0f} | {slices[-1]['rss']:.0f} MiB |", flush=True)
+        print(f"| {name} | {ratio:.2f} | {median('cpu_us'):.1f} us | {median('rps'):.0f} | {sum(s['failed'] for s in slices)} | {slices[-1]['rss']:.0f} MiB |", flush=True)
 
 
 def main():

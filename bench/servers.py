@@ -87,6 +87,24 @@ class Process:
         self.log.close()
 
 
+class Group:
+    """Servers that are stopped together, whatever happens."""
+
+    def __init__(self):
+        self.processes = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in reversed(self.processes):
+            process.stop()
+
+    def add(self, process):
+        self.processes.append(process)
+        return process
+
+
 def start_origin(folder):
     port = free_port()
     (folder / "www").mkdir()

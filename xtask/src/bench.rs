@@ -7,6 +7,7 @@ use crate::tools;
 const PACKAGES: &[(&str, &str)] = &[
     ("nginx-light", "nginx"),
     ("haproxy", "haproxy"),
+    ("caddy", "caddy"),
     ("wrk", "wrk"),
     ("nghttp2-client", "h2load"),
     ("openssl", "openssl"),
@@ -16,8 +17,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("etcd-server", "etcd"),
 ];
 
-/// Builds the release binary and runs a script: `control ...` the one of the control plane, `http2 ...` the one of HTTP/2, gRPC and TLS, `plugins ...` the
-/// one of what each plugin adds, anything else the one of HTTP/1 beside nginx and HAProxy. The other words go to the script.
+/// Builds the release binary and runs a script: `control ...` the one of the control plane, `http2 ...` the one of HTTP/2, gRPC and TLS, `idle ...` the one of
+/// idle connections, `plugins ...` the one of what each plugin adds, anything else the one of HTTP/1 beside nginx and HAProxy. The other words go to the script.
 ///
 /// # Errors
 /// Something is missing, or a contender answers wrongly.
@@ -26,6 +27,7 @@ pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
     run_command(&mut command("cargo", &["build", "--release", "--package", "usher-gateway", "--locked"]))?;
     let (script, words) = match words.split_first() {
         Some((first, rest)) if first == "control" => ("bench/control.py", rest),
+        Some((first, rest)) if first == "idle" => ("bench/idle.py", rest),
         Some((first, rest)) if first == "http2" => ("bench/http2.py", rest),
         Some((first, rest)) if first == "plugins" => ("bench/plugins.py", rest),
         _ => ("bench/compare.py", words),

@@ -12,6 +12,7 @@ mod backup;
 mod body;
 mod calls;
 mod chat;
+mod chat_model;
 mod curl;
 mod endpoint;
 mod entrance;

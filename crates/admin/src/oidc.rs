@@ -5,6 +5,7 @@
 //! console takes what comes back and shows it here like a password: the same rules about pages, guesses and cookies hold for both.
 
 mod begun;
+mod beside;
 mod person;
 mod places;
 mod provider;
@@ -22,6 +23,7 @@ use usher_model::jose::token::encode;
 use usher_model::secret::Secret;
 
 pub(crate) use begun::{Begun, LASTS};
+pub use beside::{Away, CameBack, NotIn};
 pub(crate) use person::Person;
 pub use places::Places;
 use provider::Provider;
@@ -116,10 +118,15 @@ impl Oidc {
         to: Option<String>,
     ) -> Result<(Begun, String), Trouble> {
         let base = self.places.base(host)?;
+        self.leave(format!("{base}{BACK}"), to).await
+    }
+
+    /// The same with the address of ours that is come back to.
+    async fn leave(&self, redirect_uri: String, to: Option<String>) -> Result<(Begun, String), Trouble> {
         let metadata = self.provider.metadata().await?;
         let endpoint =
             self.provider.endpoint(metadata.authorization_endpoint.as_deref(), "authorization_endpoint")?;
-        let begun = Begun::new(format!("{base}{BACK}"), to).ok_or(Trouble::NoRandom)?;
+        let begun = Begun::new(redirect_uri, to).ok_or(Trouble::NoRandom)?;
         let challenge = encode(digest(&SHA256, begun.verifier().as_bytes()));
         let query = form_urlencoded::Serializer::new(String::new())
             .append_pair("response_type", "code")

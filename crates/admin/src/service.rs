@@ -10,6 +10,7 @@ mod attend;
 mod audit;
 mod backup;
 mod calls;
+mod chat_model;
 mod check;
 mod clients;
 mod commit;
@@ -18,6 +19,7 @@ mod document;
 mod ends;
 mod error;
 mod escape;
+mod explain;
 mod head;
 mod impact;
 mod journal;
@@ -65,6 +67,7 @@ pub use agents::Agents;
 pub use approvals::Waiting;
 pub use audit::{AuditAnchor, AuditEvent, AuditQuery, AuditRecord, AuditVerdict, AuditedChange};
 pub use calls::{CallOutcome, CallRecord, MadeCall};
+pub use chat_model::{ChosenModel, ModelApi, ModelInfo, NewModel};
 pub use clients::Client;
 pub use error::ServiceError;
 pub use journal::{Own, amend};
@@ -72,7 +75,7 @@ pub use pages::{Keeps, Page, PageQuery};
 pub use plan::{Applied, Approval, Plan};
 pub use request::{Entry, Extent, HistoryQuery, Stored, Wanted};
 pub use steps::Unfinished;
-pub use tokens::{Granted, NewGrant, NewToken, TokenInfo};
+pub use tokens::{Granted, GrantedBy, NewGrant, NewToken, TokenInfo};
 pub use traffic::Compared;
 pub use users::{NewUser, UserChange, UserInfo};
 pub use vault::{KeyringState, Resealed};
@@ -171,6 +174,7 @@ pub struct Service {
     users: Kept<User>,
     ends: Kept<End>,
     agents: Kept<agents::Switch>,
+    chat_model: Kept<chat_model::Chosen>,
     hashing: Hashing,
     bursts: Bursts,
     calls: Calls,
@@ -192,6 +196,7 @@ impl Service {
         let users = Kept::load(&parts.store).await?;
         let ends = Kept::load(&parts.store).await?;
         let agents = Kept::load(&parts.store).await?;
+        let chat_model = Kept::load(&parts.store).await?;
         let calls = Calls::open(parts.rules.calls.as_deref());
         let service = Self {
             parts,
@@ -202,6 +207,7 @@ impl Service {
             users,
             ends,
             agents,
+            chat_model,
             hashing: Hashing::default(),
             bursts: Bursts::default(),
             calls,

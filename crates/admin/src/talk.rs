@@ -1,8 +1,11 @@
 //! What the service API asks of the built-in chat, without knowing it: `chat` implements the trait and `gateway` hands it in.
 
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use tokio::sync::mpsc::Receiver;
 use usher_model::change::Principal;
+
+use crate::service::{ChosenModel, ModelApi};
 
 /// The built-in chat.
 pub trait Talk: Send + Sync + 'static {
@@ -15,6 +18,31 @@ pub trait Talk: Send + Sync + 'static {
 
     /// Answers an open question of this principal's. `false`: there is none.
     fn answer(&self, who: &Principal, question: &str, agrees: bool) -> bool;
+
+    /// The model that the settings name, which no choice at runtime changes; `None`: they name none.
+    fn fixed(&self) -> Option<FixedModel>;
+
+    /// The name of the model that leads new sentences; `None`: plain sentences are understood.
+    fn leads(&self) -> Option<String>;
+
+    /// Asks a model something small, with a tool at hand as the chat has them; `None` asks the one that leads. Its words, or why there are none:
+    /// a sentence without the key.
+    fn attempt(&self, model: Option<ChosenModel>) -> BoxFuture<'static, Result<String, String>>;
+}
+
+/// A model that the settings name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FixedModel {
+    /// Where it answers, as it may be shown.
+    pub url: String,
+    /// Its name there.
+    pub name: String,
+    /// How it is asked.
+    pub api: ModelApi,
+    /// Whether it has a key.
+    pub has_key: bool,
+    /// What names it, such as `chat.model of the settings`.
+    pub by: &'static str,
 }
 
 /// A sentence that is worked on.
@@ -98,6 +126,9 @@ pub enum TalkError {
     /// The last sentence is still worked on.
     #[error("the last sentence of this conversation is still being worked on; answer its question, or wait")]
     Busy,
+    /// The chosen model can't be asked.
+    #[error("{0}")]
+    NoModel(String),
     /// Too many conversations.
     #[error("too many conversations are open; try again in a minute")]
     TooMany,

@@ -2,6 +2,7 @@
 //!
 //! In both ways a plan is shown and the person asked before it is applied, whatever a model says, and what was applied is verified.
 
+mod budget;
 mod change;
 mod create;
 mod look;
@@ -13,43 +14,19 @@ mod settings;
 mod turn;
 mod verify;
 
-use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+pub use usher_admin::service::ModelApi;
 use usher_model::secret::Secret;
 
+use self::budget::Meter;
+pub use self::budget::{Bounds, Budget, Purse, Spent};
 use self::memory::Memory;
 use self::turn::Turn;
 use crate::client::{ClientError, Connection};
 use crate::model::Client;
 pub use crate::model::ModelError;
 use crate::plain;
-
-/// How a model is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ModelApi {
-    /// Chat completions, as OpenAI made them and nearly every server speaks them.
-    Completions,
-    /// OpenAI's responses.
-    Responses,
-    /// Anthropic's messages.
-    Messages,
-}
-
-impl FromStr for ModelApi {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "completions" => Ok(Self::Completions),
-            "responses" => Ok(Self::Responses),
-            "messages" => Ok(Self::Messages),
-            other => {
-                Err(format!("{other} is no way to ask a model; write completions, responses or messages"))
-            }
-        }
-    }
-}
 
 /// Which model answers, and where.
 #[derive(Clone, Debug)]
@@ -115,8 +92,9 @@ pub enum ChatError {
 /// A conversation. It remembers what was said and done, within bounds, for as long as it lives.
 pub struct Assistant {
     connection: Connection,
-    model: Option<Client>,
+    model: Mutex<Option<Arc<Client>>>,
     memory: Mutex<Memory>,
+    meter: Meter,
 }
 
 /// Who hears what happens.
@@ -126,13 +104,27 @@ impl Assistant {
     /// One that understands the sentences of `docs/chat.md`.
     #[must_use]
     pub fn plain(connection: Connection) -> Self {
-        Self { connection, model: None, memory: Mutex::default() }
+        Self { connection, model: Mutex::default(), memory: Mutex::default(), meter: Meter::default() }
     }
 
     /// One that a model leads.
     #[must_use]
     pub fn with_model(connection: Connection, options: ModelOptions) -> Self {
-        Self { connection, model: Some(Client::new(options)), memory: Mutex::default() }
+        let talk = Self::plain(connection);
+        talk.follow(Some(Client::new(options)));
+        talk
+    }
+
+    /// From the next sentence on, this model leads; `None`: plain sentences are understood. What was said before stays known.
+    pub(crate) fn follow(&self, model: Option<Client>) {
+        *self.model.lock().unwrap_or_else(PoisonError::into_inner) = model.map(Arc::new);
+    }
+
+    /// The same with what its model may spend: `user` spends it, and `tells_all` tells after each sentence what was spent, not only where a bound is
+    /// near. Default: no bounds, and nothing is told.
+    #[must_use]
+    pub fn with_purse(self, purse: Arc<Purse>, user: &str, tells_all: bool) -> Self {
+        Self { meter: Meter::new(purse, user.to_owned(), tells_all), ..self }
     }
 
     /// Works on one sentence; `hear` is told what happens on the way. Sentences are meant to come one after the other.
@@ -147,8 +139,15 @@ impl Assistant {
     ) -> Result<Outcome, ChatError> {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut turn = Turn::new(&self.connection, &mut memory, hear);
-        let outcome = match &self.model {
-            Some(model) => rounds::hold(model, &mut turn, sentence).await,
+        let model = self.model.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let outcome = match &model {
+            Some(model) => {
+                let outcome = rounds::hold(model, &mut turn, &self.meter, sentence).await;
+                if let Some(told) = self.meter.settle() {
+                    turn.say(&told);
+                }
+                outcome
+            }
             None => speak_plainly(&mut turn, sentence).await,
         };
         *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = memory;

@@ -33,6 +33,7 @@ use tower::ServiceExt as _;
 use tower_http::limit::RequestBodyLimitLayer;
 use usher_admin::service::Service;
 
+pub use catalogue::Toolset;
 pub use oauth::Oauth;
 pub use tools::Limits;
 
@@ -52,8 +53,12 @@ pub struct ChatParts {
     pub verification_tokens: Vec<(String, String)>,
     /// Gives tokens to programs that a user of the console lets in, by OAuth 2.1. Nobody comes in without a token then. Default `None`: off.
     pub oauth: Option<Oauth>,
+    /// The provider that people log in to the console by: with `oauth` they let programs in by it too. Default `None`: by passwords alone.
+    pub oidc: Option<Arc<usher_admin::oidc::Oidc>>,
     /// What one caller may do within a minute.
     pub limits: Limits,
+    /// The sets of tools that are there beside those that always are. Default: none.
+    pub toolsets: Vec<Toolset>,
     /// The web console and what it asks, which lets people in by itself. Default empty: it isn't here.
     pub console: Router,
 }
@@ -79,10 +84,10 @@ fn assembled(parts: ChatParts, mcp: impl FnOnce(Arc<tools::Tools>, CancellationT
         None => plugin::auth(parts.token_required, &parts.verification_tokens),
     };
     // Whoever comes for a token has none yet.
-    let oauth = parts
-        .oauth
-        .map_or_else(Router::new, |rules| oauth::router(Arc::clone(&parts.service), addresses, rules));
-    let tools = Arc::new(tools::Tools::new(parts.service, parts.limits));
+    let oauth = parts.oauth.map_or_else(Router::new, |rules| {
+        oauth::router(Arc::clone(&parts.service), addresses, rules, parts.oidc)
+    });
+    let tools = Arc::new(tools::Tools::new(parts.service, parts.limits).with_sets(parts.toolsets));
     let guard = guard::Guard::new(&parts.allowed_hosts, &parts.public_url, stop.clone().drop_guard());
     let admin = parts.admin_paths;
     // The Admin API answers unknown paths below its own in its own words, so it isn't merged but called.

@@ -3,6 +3,7 @@
 //! Revision 2026-07-28 is served without any state of a connection. Older ones get a session, because only a session can carry the
 //! question to a person back; sessions are few and end when idle.
 
+mod apps;
 mod completing;
 mod consent;
 #[cfg(test)]
@@ -80,6 +81,7 @@ impl ServerHandler for Server {
                 .enable_prompts()
                 .enable_resources()
                 .enable_completions()
+                .enable_extensions_with(apps::capability())
                 .build(),
         )
         .with_server_info(
@@ -95,7 +97,7 @@ impl ServerHandler for Server {
     ) -> Result<ListToolsResult, ErrorData> {
         let who = principal(&context);
         self.called(&who, &context);
-        let usable = catalogue::all().iter().filter(|tool| may_use(&who, tool));
+        let usable = self.tools.offered().filter(|tool| may_use(&who, tool));
         let mut result = ListToolsResult::with_all_items(usable.map(listed).collect());
         result.ttl_ms = Some(TOOLS_FRESH_MS);
         // With a token the list depends on who asks.
@@ -105,7 +107,7 @@ impl ServerHandler for Server {
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        catalogue::find(name).map(listed)
+        self.tools.offered().find(|tool| tool.name == name).map(listed)
     }
 
     async fn list_prompts(
@@ -273,7 +275,7 @@ fn refused(refusal: &Refusal) -> CallToolResult {
 fn listed(tool: &catalogue::Tool) -> Tool {
     let schema = |value: &Value| Arc::new(value.as_object().cloned().unwrap_or_default());
     let hints = tool.hints;
-    Tool::new(tool.name, tool.description, schema(&tool.input))
+    let mut listed = Tool::new(tool.name, tool.description, schema(&tool.input))
         .with_title(tool.title)
         .with_raw_output_schema(schema(&tool.listed_output()))
         .with_annotations(
@@ -282,5 +284,7 @@ fn listed(tool: &catalogue::Tool) -> Tool {
                 .destructive(hints.destructive)
                 .idempotent(hints.idempotent)
                 .open_world(hints.open_world),
-        )
+        );
+    listed.meta = apps::of_tool(tool.name);
+    listed
 }

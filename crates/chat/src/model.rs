@@ -7,10 +7,13 @@ mod answer;
 mod dialect;
 mod error;
 mod functions;
+mod guard;
 mod messages;
 mod responses;
 mod stream;
+mod trial;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -25,6 +28,7 @@ pub(crate) use self::answer::{Answer, Call};
 pub(crate) use self::dialect::spoken;
 pub use self::error::ModelError;
 pub(crate) use self::functions::Functions;
+pub(crate) use self::guard::Guard;
 use crate::assistant::{ModelApi, ModelOptions};
 use crate::tools::clean;
 
@@ -47,6 +51,7 @@ pub(crate) struct Client {
     options: ModelOptions,
     http: Option<reqwest::Client>,
     api: ModelApi,
+    guard: Option<Guard>,
     /// Whether the server takes functions marked as strict.
     strict: AtomicBool,
 }
@@ -57,6 +62,7 @@ enum Trouble {
     Busy {
         status: u16,
         wait: Option<Duration>,
+        said: String,
     },
     /// The answer broke off.
     Cut(String),
@@ -67,6 +73,15 @@ enum Trouble {
 
 impl Client {
     pub(crate) fn new(options: ModelOptions) -> Self {
+        Self::made(options, None)
+    }
+
+    /// One whose address somebody named at runtime: where the guard keeps away from, nothing is sent, whatever the name leads to by then.
+    pub(crate) fn guarded(options: ModelOptions, guard: Guard) -> Self {
+        Self::made(options, Some(guard))
+    }
+
+    fn made(options: ModelOptions, guard: Option<Guard>) -> Self {
         let builder = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(10))
             .timeout(WITHIN)
@@ -77,7 +92,21 @@ impl Client {
         let local = reqwest::Url::parse(&options.base_url)
             .is_ok_and(|url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")));
         let builder = if local { builder.no_proxy() } else { builder };
-        Self { http: builder.build().ok(), api: options.speaks(), options, strict: AtomicBool::new(true) }
+        let builder = match &guard {
+            // A proxy would look the name up by itself.
+            Some(guard) => {
+                let resolver = guard::Resolver::new(Arc::clone(guard), &options.base_url);
+                builder.no_proxy().dns_resolver(resolver)
+            }
+            None => builder,
+        };
+        Self {
+            http: builder.build().ok(),
+            api: options.speaks(),
+            options,
+            guard,
+            strict: AtomicBool::new(true),
+        }
     }
 
     /// The model's next message.
@@ -90,10 +119,10 @@ impl Client {
         loop {
             match self.once(messages, functions).await {
                 Ok(answer) => return Ok(answer),
-                Err(Trouble::Busy { status, wait }) => {
+                Err(Trouble::Busy { status, wait, said }) => {
                     let pause = wait.unwrap_or(Duration::from_secs(1 << busy));
                     if busy >= AGAIN || pause > WAIT {
-                        return Err(ModelError::Busy { url: self.shown(), status, wait });
+                        return Err(ModelError::Busy { url: self.shown(), status, wait, said });
                     }
                     busy += 1;
                     tracing::debug!(status, "the model is busy and is asked again");
@@ -115,6 +144,9 @@ impl Client {
     async fn once(&self, messages: &[Value], functions: &Functions) -> Result<Answer, Trouble> {
         let url = dialect::endpoint(&self.options.base_url, self.api)
             .map_err(|reason| Trouble::Final(ModelError::Address { url: self.shown(), reason }))?;
+        if let Some(reason) = self.guard.as_ref().and_then(|guard| guard::refused(guard, &url)) {
+            return Err(Trouble::Final(ModelError::Address { url: self.shown(), reason }));
+        }
         let http = self.http.as_ref().ok_or_else(|| {
             Trouble::Final(ModelError::Address {
                 url: self.shown(),
@@ -193,11 +225,11 @@ impl Client {
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.trim().parse().ok())
             .map(Duration::from_secs);
-        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
-            return Trouble::Busy { status: status.as_u16(), wait };
-        }
         let body = whole(response).await.unwrap_or_default();
         let said = complaint(&body);
+        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+            return Trouble::Busy { status: status.as_u16(), wait, said: self.scrubbed(&said) };
+        }
         let about_schemas =
             ["strict", "schema", "tools", "function"].iter().any(|word| said.to_lowercase().contains(word));
         if strict && matches!(status.as_u16(), 400 | 422) && about_schemas {
@@ -226,11 +258,15 @@ impl Client {
 
     /// A server's words without the key, which some repeat.
     fn scrubbed(&self, said: &str) -> String {
+        self.scrubbed_to(said, SHOWN)
+    }
+
+    fn scrubbed_to(&self, said: &str, most: usize) -> String {
         let said = match &self.options.api_key {
             Some(key) if !key.expose().is_empty() => said.replace(key.expose().as_str(), "***"),
             _ => said.to_owned(),
         };
-        clean(&said, SHOWN)
+        clean(&said, most)
     }
 }
 

@@ -12,6 +12,7 @@ mod document;
 mod form;
 mod metadata;
 mod page;
+mod provided;
 mod redirect;
 mod token;
 
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 use usher_admin::keys::Guesses;
+use usher_admin::oidc::Oidc;
 use usher_admin::service::Service;
 use usher_model::change::Role;
 
@@ -63,22 +65,31 @@ pub(crate) struct Server {
     documents: Documents,
     codes: Codes,
     guesses: Guesses,
+    /// The provider that people may log in by, beside passwords.
+    oidc: Option<Arc<Oidc>>,
 }
 
 /// Everything of it, for whoever has no token yet.
-pub(crate) fn router(service: Arc<Service>, addresses: Arc<Addresses>, rules: Oauth) -> Router {
+pub(crate) fn router(
+    service: Arc<Service>,
+    addresses: Arc<Addresses>,
+    rules: Oauth,
+    oidc: Option<Arc<Oidc>>,
+) -> Router {
     let server = Server {
         service,
         addresses,
         documents: Documents::new(rules.private_clients),
         codes: Codes::default(),
         guesses: Guesses::default(),
+        oidc,
     };
     Router::new()
         .route("/.well-known/oauth-protected-resource", get(metadata::whole_side))
         .route("/.well-known/oauth-protected-resource/mcp", get(metadata::mcp))
         .route("/.well-known/oauth-authorization-server", get(metadata::server))
         .route("/oauth/authorize", get(authorize::ask).post(authorize::answer))
+        .route(provided::BACK, get(provided::back))
         .route("/oauth/token", post(token::token))
         .route("/oauth/revoke", post(token::revoke))
         .route("/oauth/register", post(client::register))

@@ -8,13 +8,16 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::sync::mpsc::{Sender, channel};
-use usher_admin::service::Service;
-use usher_admin::talk::{Spoken, Talk, TalkError, TalkEvent};
+use usher_admin::service::{ChosenModel, Service, ServiceError};
+use usher_admin::talk::{FixedModel, Spoken, Talk, TalkError, TalkEvent};
 use usher_model::change::{Door, Principal};
 
-use crate::assistant::{Assistant, Event, ModelOptions};
+use crate::assistant::{Assistant, Event, ModelOptions, Purse};
 use crate::client::{Connection, Person};
+use crate::model::{Client, Guard};
 use crate::tools::{Limits, Tools};
 
 /// Conversations that are remembered.
@@ -32,15 +35,28 @@ const WAITING: usize = 1024;
 
 /// The chat.
 pub struct Chat {
+    service: Arc<Service>,
     tools: Arc<Tools>,
-    model: Option<ModelOptions>,
+    fixed: Option<Fixed>,
+    purse: Arc<Purse>,
     conversations: Mutex<HashMap<String, Conversation>>,
     questions: Arc<Questions>,
+}
+
+/// A model that the settings name.
+#[derive(Clone, Debug)]
+pub struct Fixed {
+    /// The model.
+    pub options: ModelOptions,
+    /// What names it, such as `chat.model of the settings`.
+    pub by: &'static str,
 }
 
 struct Conversation {
     who: Principal,
     assistant: Arc<Assistant>,
+    /// Since when its model has been chosen; `None` where none was, or the settings name it.
+    led_since: Option<u64>,
     asker: Arc<Asker>,
     used: Instant,
 }
@@ -58,12 +74,15 @@ struct Asker {
 }
 
 impl Chat {
-    /// A chat over this service; without a model it understands plain sentences.
+    /// A chat over this service, led by this model, or else by the one that is chosen at runtime; without either it understands plain sentences. `purse`
+    /// is what a model may spend.
     #[must_use]
-    pub fn new(service: Arc<Service>, model: Option<ModelOptions>) -> Self {
+    pub fn new(service: Arc<Service>, fixed: Option<Fixed>, purse: Purse) -> Self {
         Self {
-            tools: Arc::new(Tools::new(service, Limits::default())),
-            model,
+            tools: Arc::new(Tools::new(Arc::clone(&service), Limits::default())),
+            service,
+            fixed,
+            purse: Arc::new(purse),
             conversations: Mutex::default(),
             questions: Arc::default(),
         }
@@ -104,19 +123,32 @@ impl Chat {
                 });
                 let person = Arc::<Asker>::clone(&asker);
                 let connection = Connection::within(Arc::clone(&self.tools), who.clone(), person, &id);
-                let assistant = Arc::new(match &self.model {
-                    Some(options) => Assistant::with_model(connection, options.clone()),
+                let assistant = match &self.fixed {
+                    Some(fixed) => Assistant::with_model(connection, fixed.options.clone()),
                     None => Assistant::plain(connection),
-                });
-                let one = Conversation { who: who.clone(), assistant, asker, used: Instant::now() };
+                };
+                let assistant = Arc::new(assistant.with_purse(Arc::clone(&self.purse), &who.name, false));
+                let one = Conversation {
+                    who: who.clone(),
+                    assistant,
+                    led_since: None,
+                    asker,
+                    used: Instant::now(),
+                };
                 all.insert(id.clone(), one);
                 id
             }
         };
-        let one = all.get(&id).ok_or(TalkError::TooMany)?;
+        let one = all.get_mut(&id).ok_or(TalkError::TooMany)?;
         let mut place = lock(&one.asker.listener);
         if place.is_some() {
             return Err(TalkError::Busy);
+        }
+        let since = self.service.model_since();
+        if self.fixed.is_none() && since != one.led_since {
+            let chosen = self.service.chosen_model().map_err(unopened)?;
+            one.assistant.follow(chosen.map(|model| asked(&self.service, model)));
+            one.led_since = since;
         }
         *place = Some(listener.clone());
         drop(place);
@@ -156,6 +188,48 @@ impl Talk for Chat {
         }
         open.remove(question).is_some_and(|(_, answer)| answer.try_send(agrees).is_ok())
     }
+
+    fn fixed(&self) -> Option<FixedModel> {
+        let Fixed { options, by } = self.fixed.as_ref()?;
+        let url = Client::new(ModelOptions { api_key: None, ..options.clone() }).shown();
+        let has_key = options.api_key.is_some();
+        Some(FixedModel { url, name: options.model.clone(), api: options.speaks(), has_key, by })
+    }
+
+    fn leads(&self) -> Option<String> {
+        match &self.fixed {
+            Some(fixed) => Some(fixed.options.model.clone()),
+            None => self.service.model_name(),
+        }
+    }
+
+    fn attempt(&self, model: Option<ChosenModel>) -> BoxFuture<'static, Result<String, String>> {
+        let client = match (model, &self.fixed) {
+            (Some(model), _) => Ok(Some(asked(&self.service, model))),
+            (None, Some(fixed)) => Ok(Some(Client::new(fixed.options.clone()))),
+            (None, None) => match self.service.chosen_model() {
+                Ok(chosen) => Ok(chosen.map(|model| asked(&self.service, model))),
+                Err(error) => Err(error.to_string()),
+            },
+        };
+        async move {
+            let client = client?.ok_or("no model leads the chat")?;
+            client.attempt().await.map_err(|error| error.to_string())
+        }
+        .boxed()
+    }
+}
+
+/// What asks a model that was chosen at runtime.
+fn asked(service: &Arc<Service>, model: ChosenModel) -> Client {
+    let ChosenModel { url, name, api, key, .. } = model;
+    let service = Arc::clone(service);
+    let guard: Guard = Arc::new(move |host, port| service.keeps_away_from(host, port));
+    Client::guarded(ModelOptions { base_url: url, api_key: key, model: name, stream: true, api }, guard)
+}
+
+fn unopened(error: ServiceError) -> TalkError {
+    TalkError::NoModel(error.to_string())
 }
 
 /// Whoever speaks here stands in the chat's door, with the rights that they came with: what is said of chats holds for them too.

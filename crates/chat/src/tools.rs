@@ -12,6 +12,7 @@ mod health;
 mod history;
 mod line;
 mod locate;
+mod optional;
 mod overview;
 mod pace;
 mod plan;
@@ -32,7 +33,7 @@ use tokio::sync::Semaphore;
 use usher_admin::service::{CallOutcome, MadeCall, Plan, Service};
 use usher_model::change::Principal;
 
-use crate::catalogue;
+use crate::catalogue::{self, Tool, Toolset};
 
 pub(crate) use apply::Agreement;
 pub use pace::Limits;
@@ -63,6 +64,7 @@ pub(crate) struct Tools {
     slots: Semaphore,
     pace: pace::Pace,
     asked: asked::Asked,
+    sets: Vec<Toolset>,
 }
 
 /// Where a call came from, as far as the client says so.
@@ -89,7 +91,20 @@ impl Tools {
             slots: Semaphore::new(AT_ONCE),
             pace: pace::Pace::new(limits),
             asked: asked::Asked::default(),
+            sets: Vec::new(),
         }
+    }
+
+    /// The same with the tools of these sets.
+    #[must_use]
+    pub(crate) fn with_sets(self, sets: Vec<Toolset>) -> Self {
+        Self { sets, ..self }
+    }
+
+    /// The tools that are there, in the order in which lists show them.
+    pub(crate) fn offered(&self) -> impl Iterator<Item = &'static Tool> {
+        let has = |tool: &&Tool| tool.set.is_none_or(|set| self.sets.contains(&set));
+        catalogue::all().iter().chain(catalogue::optional()).filter(has)
     }
 
     /// What they act through.
@@ -181,6 +196,11 @@ impl Tools {
         arguments: Map<String, Value>,
         agreement: Agreement,
     ) -> Result<Answer, Refusal> {
+        if let Some(set) = catalogue::find(name).and_then(|tool| tool.set)
+            && !self.sets.contains(&set)
+        {
+            return Err(switched_off(name, set));
+        }
         let arguments = arguments::Arguments::read(name, arguments)?;
         let turn = tokio::time::timeout(TURN, self.slots.acquire()).await;
         let Ok(Ok(_turn)) = turn else {
@@ -204,7 +224,7 @@ impl Tools {
             "gateway_history" => call.history(&arguments).await,
             "gateway_undo" => call.undo(&arguments).await,
             "gateway_probe" => call.probe(&arguments).await,
-            _ => Err(unknown_tool(name)),
+            _ => call.optional(name, &arguments).await,
         }
     }
 
@@ -229,6 +249,13 @@ fn plan_of(arguments: &Map<String, Value>) -> Option<String> {
     let could_be =
         id.len() <= MOST_PLAN_ID && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     could_be.then(|| id.to_owned())
+}
+
+fn switched_off(name: &str, set: Toolset) -> Refusal {
+    Refusal::new(format!("{name} is of the toolset {}, which is off", set.name()))
+        .at("the tool's name")
+        .allowed("the tools of tools/list")
+        .next(format!("an operator switches it on: chat.toolsets: [{}] in config.yaml", set.name()))
 }
 
 fn unknown_tool(name: &str) -> Refusal {

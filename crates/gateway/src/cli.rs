@@ -119,7 +119,7 @@ impl Command {
             Self::SampleApi(api) => api.run().await,
             Self::Chat(chat) => chat.run().await,
             Self::Mcp(mcp) => mcp.run().await,
-            Self::ChatPackage(package) => package.run(),
+            Self::ChatPackage(package) => package.run().await,
             Self::Get(get) => get.run().await,
             Self::List(list) => list.run().await,
             Self::Apply(apply) => apply.run().await,

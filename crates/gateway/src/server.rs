@@ -229,7 +229,7 @@ impl Server {
         let setup_code =
             if has_console && service.knows_no_user() { usher_admin::api::setup_code() } else { None };
         let oidc = console.provider(&settings, &addresses.admin, &addresses.chat)?;
-        let mut options = http_options(&settings, keys, &addresses, &service, oidc)?;
+        let mut options = http_options(&settings, keys, &addresses, &service, oidc.clone())?;
         options.setup_code.clone_from(&setup_code);
         if has_console {
             options.beside = usher_console::router();
@@ -237,7 +237,7 @@ impl Server {
         let admin = usher_admin::http::routers(Arc::clone(&service), options);
         sides.add_over(admin_sockets, Served { router: admin.port, tls });
         let beside = if console.on_chat { admin.console } else { Router::new() };
-        let chat = side::chat_router(&settings, &service, &addresses, beside);
+        let chat = side::chat_router(&settings, &service, &addresses, beside, oidc);
         sides.add(chat_sockets, chat);
         sides.add(metrics_sockets, side::metrics_router(process, &addresses.metrics));
         let hosts = side::keyless_hosts(&addresses.control);
@@ -435,8 +435,11 @@ fn http_options(
     service: &Arc<Service>,
     oidc: Option<Arc<Oidc>>,
 ) -> anyhow::Result<HttpOptions> {
-    let talk =
-        usher_chat::talk::Chat::new(Arc::clone(service), settings.model().map_err(anyhow::Error::msg)?);
+    // What was spent today outlives a restart.
+    let purse =
+        usher_chat::assistant::Purse::kept_in(settings.chat_budget, settings.data.join("chat-spent.json"));
+    let model = settings.model().map_err(anyhow::Error::msg)?;
+    let talk = usher_chat::talk::Chat::new(Arc::clone(service), model, purse);
     Ok(HttpOptions {
         key_required: settings.admin_key_required,
         compat: settings.compat,

@@ -99,12 +99,16 @@ pub(crate) struct Settings {
     pub(crate) chat_token_required: bool,
     /// The model that leads the chat, where the file names one.
     pub(crate) model: Option<model::Model>,
+    /// What that model may spend.
+    pub(crate) chat_budget: usher_chat::assistant::Budget,
     /// Whether the console is on the chat side too; `None` where that is safe by itself.
     pub(crate) chat_console: Option<bool>,
     /// How programs that a user lets in get tokens at the chat side; `None` where they can't.
     pub(crate) oauth: Option<usher_chat::Oauth>,
     /// What one caller of the chat side may do within a minute.
     pub(crate) chat_limits: usher_chat::Limits,
+    /// The sets of tools that chats have beside the usual ones.
+    pub(crate) chat_toolsets: Vec<usher_chat::Toolset>,
     /// What ChatGPT's plugin store gave to be shown in the manifest, by name.
     pub(crate) verification_tokens: Vec<(String, String)>,
     /// The chat side's address as clients see it; made of its listener by default.
@@ -179,6 +183,8 @@ impl Default for Settings {
             chat_console: None,
             oauth: None,
             chat_limits: usher_chat::Limits::default(),
+            chat_toolsets: Vec::new(),
+            chat_budget: usher_chat::assistant::Budget::default(),
             verification_tokens: Vec::new(),
             public_url: None,
             consent_all: false,

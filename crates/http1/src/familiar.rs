@@ -1,8 +1,11 @@
-//! Lines that came before. Heads of one client, or of one upstream, differ from each other in few lines; one that is the same as in the head before was
-//! judged then, and costs a comparison.
+//! Lines that came before. Heads of one client, or of one upstream, differ from each other in few lines, or in none; what is the same as in the head
+//! before was judged then, and costs a comparison.
 //!
-//! Only fields that pass through are remembered: what belongs to framing, or to the connection, is judged in every head.
+//! All fields up to the empty line are compared as one. Where they differ, they are one by one: then only those that pass through are known, and what
+//! belongs to framing, or to the connection, is judged anew.
 
+use crate::facts::Facts;
+use crate::head::{Field, Head, Version, offset};
 use crate::lines::Line;
 
 /// Lines of a head that are remembered.
@@ -11,13 +14,29 @@ const MOST_LINES: usize = 32;
 const MOST_TEXT: usize = 4 << 10;
 /// Bytes of one line.
 const MOST_LINE: usize = 1 << 10;
+/// Bytes of all fields of a head, to be remembered as one.
+const MOST_WHOLE: usize = 2 << 10;
 
 /// The lines of the last heads of one origin, each at its place in the head.
 #[derive(Debug, Default)]
 pub struct Familiar {
     text: Vec<u8>,
     lines: Vec<Known>,
+    whole: Whole,
     forgets: bool,
+}
+
+/// All fields of a head, with the empty line behind them.
+#[derive(Debug, Default)]
+struct Whole {
+    text: Vec<u8>,
+    fields: Vec<Field>,
+    /// Where the first one began.
+    start: u32,
+    version: Version,
+    facts: Facts,
+    /// How long they were in the last head that was not this one.
+    last: usize,
 }
 
 /// One line. Places count from its beginning.
@@ -36,12 +55,64 @@ impl Familiar {
     /// Remembers nothing, for heads that have nothing to do with each other.
     #[must_use]
     pub const fn forgetful() -> Self {
-        Self { text: Vec::new(), lines: Vec::new(), forgets: true }
+        Self {
+            text: Vec::new(),
+            lines: Vec::new(),
+            whole: Whole {
+                text: Vec::new(),
+                fields: Vec::new(),
+                start: 0,
+                version: Version::Http11,
+                facts: Facts::NONE,
+                last: 0,
+            },
+            forgets: true,
+        }
     }
 
     /// From now on lines are remembered.
     pub const fn remember(&mut self) {
         self.forgets = false;
+    }
+
+    /// Puts all fields into the head, where they are those of the head before, and tells how long the head is and what they say.
+    #[inline]
+    pub(crate) fn fields(
+        &self,
+        bytes: &[u8],
+        start: usize,
+        version: Version,
+        head: &mut Head,
+    ) -> Option<(usize, Facts)> {
+        let whole = &self.whole;
+        let length = start + whole.text.len();
+        if whole.text.is_empty() || bytes.get(start..length)? != whole.text || whole.version != version {
+            return None;
+        }
+        head.add_known(&whole.fields, whole.start, start);
+        Some((length, whole.facts))
+    }
+
+    /// Remembers all fields of a head, which lie in it from `start` on: the first ones, and later those that are as long as others were just before.
+    /// Where heads differ in more than a date, such as in the length of a body, nothing is copied for nothing.
+    #[inline]
+    pub(crate) fn learn_fields(
+        &mut self,
+        text: Option<&[u8]>,
+        start: usize,
+        version: Version,
+        head: &Head,
+        facts: &Facts,
+    ) {
+        let text = text.unwrap_or_default();
+        if self.forgets || text.len() > MOST_WHOLE || head.originals().len() > MOST_LINES {
+            return;
+        }
+        let whole = &mut self.whole;
+        if whole.text.is_empty() || whole.last == text.len() {
+            whole.learn(text, start, version, head, facts);
+        }
+        whole.last = text.len();
     }
 
     /// The line that begins at `start`, where it is the one that stood at this place in the head before.
@@ -101,9 +172,15 @@ impl Familiar {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "texts and lines are bounded far below 32 bits")]
-const fn offset(value: usize) -> u32 {
-    value as u32
+impl Whole {
+    #[cold]
+    fn learn(&mut self, text: &[u8], start: usize, version: Version, head: &Head, facts: &Facts) {
+        self.text.clear();
+        self.text.extend_from_slice(text);
+        self.fields.clear();
+        self.fields.extend_from_slice(head.originals());
+        (self.start, self.version, self.facts) = (offset(start), version, *facts);
+    }
 }
 
 #[cfg(test)]

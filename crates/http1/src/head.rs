@@ -3,6 +3,8 @@
 //! One arena holds the original text and, behind it, the lines that were added; a flat table points into it. A run of untouched lines is
 //! forwarded with one copy, and a connection reuses one head for all of its messages.
 
+mod original;
+
 use std::fmt;
 
 pub use crate::field::{BadField, is_name};
@@ -26,7 +28,7 @@ const MAX_TEXT: usize = 4 << 20;
 
 /// One line of a head. Offsets into the arena.
 #[derive(Clone, Copy, Debug)]
-struct Field {
+pub(crate) struct Field {
     start: u32,
     name_len: u32,
     value: u32,
@@ -39,9 +41,16 @@ struct Field {
 
 /// Method and target, or status; the rest of a start line is fixed.
 #[derive(Clone, Copy, Debug, Default)]
-struct Span {
+pub(crate) struct Span {
     start: u32,
     len: u32,
+}
+
+impl Span {
+    /// What lies there.
+    pub(crate) fn of(self, text: &[u8]) -> &[u8] {
+        part(text, self.start, self.len)
+    }
 }
 
 /// The head of a request, of an answer, or of trailers.
@@ -334,57 +343,6 @@ impl Head {
         !self.fields.iter().any(|field| field.alive)
     }
 
-    /// What a decoder reads: one call of [`Head::add_original`] a line follows, and then [`Head::fill`] with the text of all of them.
-    pub(crate) fn begin(&mut self, version: Version) {
-        self.clear();
-        self.version = version;
-    }
-
-    /// Method and target that a decoder has checked.
-    pub(crate) fn put_start(&mut self, method: &[u8], target: &[u8]) {
-        self.put_method(method);
-        self.put_target(target);
-    }
-
-    /// The original text, which the lines point into.
-    pub(crate) fn fill(&mut self, text: &[u8]) {
-        self.text.extend_from_slice(text);
-    }
-
-    pub(crate) fn start_line(&self) -> (&[u8], &[u8]) {
-        let of = |span: Span| part(&self.text, span.start, span.len);
-        (of(self.method), of(self.target))
-    }
-
-    pub(crate) fn place_method(&mut self, start: usize, len: usize) {
-        self.method = span(start, len);
-        self.usual = usual(part(&self.text, self.method.start, self.method.len));
-    }
-
-    pub(crate) const fn place_target(&mut self, start: usize, len: usize) {
-        self.target = span(start, len);
-    }
-
-    /// A line that begins at `start` of the original text.
-    #[inline]
-    pub(crate) fn add_original(&mut self, start: usize, line: &Line, meaning: Meaning) {
-        let name = span(start, line.name_end - start);
-        let value = span(line.value, line.value_end - line.value);
-        self.fields.push(Field {
-            start: name.start,
-            name_len: name.len,
-            value: value.start,
-            value_len: value.len,
-            end: offset(line.end),
-            meaning,
-            alive: true,
-        });
-    }
-
-    pub(crate) const fn note_underscore(&mut self) {
-        self.underscores = true;
-    }
-
     /// Writes all lines that may go to another connection: each run of neighbours with one copy.
     pub(crate) fn write_lines(&self, out: &mut Vec<u8>) {
         // A run of neighbours; where nothing was added yet, an empty one.
@@ -464,7 +422,7 @@ fn part(text: &[u8], start: u32, len: u32) -> &[u8] {
     text.get(start..start + len as usize).unwrap_or_default()
 }
 
-const fn span(start: usize, len: usize) -> Span {
+pub(crate) const fn span(start: usize, len: usize) -> Span {
     Span { start: offset(start), len: offset(len) }
 }
 
@@ -473,7 +431,7 @@ const fn span(start: usize, len: usize) -> Span {
     clippy::cast_possible_truncation,
     reason = "MAX_TEXT and the decoder's limits keep offsets below 32 bits"
 )]
-const fn offset(value: usize) -> u32 {
+pub(crate) const fn offset(value: usize) -> u32 {
     value as u32
 }
 

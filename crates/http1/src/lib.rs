@@ -8,6 +8,7 @@
 pub mod body;
 pub mod check;
 pub mod encode;
+mod facts;
 pub mod familiar;
 mod field;
 pub mod framed;

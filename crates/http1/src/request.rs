@@ -5,10 +5,12 @@ mod line;
 
 use bytes::{Buf as _, BytesMut};
 
+use self::line::RequestLine;
 use crate::body::consume;
+use crate::facts::Facts;
 use crate::familiar::Familiar;
-use crate::field::{Meaning, disguises_framing, is_name, meaning, tokens};
-use crate::head::{Head, Version};
+use crate::field::{Meaning, disguises_framing, is_name, meaning};
+use crate::head::{Head, Span, Version, span};
 use crate::limits::Limits;
 use crate::lines::{self, Next};
 use crate::reject::Reject;
@@ -110,47 +112,18 @@ pub fn decode_familiar_request(
     let form = form(line.method(bytes), target)?;
     head.begin(line.version);
 
-    let mut facts = Facts::default();
-    let mut start = line.end;
-    let mut left = limits.fields.min(MAX_FIELDS);
-    let mut place = 0;
-    let length = loop {
-        if let Some(field) = familiar.line(place, bytes, start) {
-            left = left.checked_sub(1).ok_or(Reject::of(431, "too many fields"))?;
-            head.add_original(start, &field, Meaning::Ordinary);
-            start = field.end;
-            place += 1;
-            continue;
-        }
-        let field = match lines::next(bytes, start).map_err(Reject::bad)? {
-            Next::Field(field) => field,
-            Next::End(length) => break length,
-            Next::More => return line::unfinished(bytes, limits),
-        };
-        left = left.checked_sub(1).ok_or(Reject::of(431, "too many fields"))?;
-        if field.end - start > limits.line_bytes {
-            return Err(Reject::of(431, "a line that is too long"));
-        }
-        let name = bytes.get(start..field.name_end).unwrap_or_default();
-        let value = bytes.get(field.value..field.value_end).unwrap_or_default();
-        let (meaning, passes) = facts.look_at(name, value, line.version)?;
-        if field.underscore {
-            if disguises_framing(name) {
-                return Err(Reject::bad("a framing field spelled with underscores"));
-            }
-            head.note_underscore();
-        }
-        if passes {
-            familiar.learn(place, bytes, start, &field);
-        }
-        head.add_original(start, &field, meaning);
-        start = field.end;
-        place += 1;
+    let (length, facts) = if let Some((length, facts)) = familiar.fields(bytes, line.end, line.version, head)
+    {
+        (length, facts)
+    } else if let Some(read) = fields(bytes, &line, head, limits, familiar)? {
+        read
+    } else {
+        return line::unfinished(bytes, limits);
     };
     if length > limits.head_bytes {
         return Err(Reject::of(431, "a head that is too long"));
     }
-    let decided = facts.decide(line.method(bytes), line.version, form, target)?;
+    let decided = decide(facts, line.method(bytes), &line, bytes, form)?;
     head.fill(bytes.get(..length).unwrap_or_default());
     head.place_method(0, line.method_end);
     head.place_target(line.target, target.len());
@@ -165,6 +138,59 @@ pub fn decode_familiar_request(
     consume(buf, length);
     *progress = HeadProgress::default();
     Ok(Some(decided))
+}
+
+/// Reads the fields one by one; `None` asks for more bytes. With what they say comes the length of the whole head.
+fn fields(
+    bytes: &[u8],
+    line: &RequestLine,
+    head: &mut Head,
+    limits: &Limits,
+    familiar: &mut Familiar,
+) -> Result<Option<(usize, Facts)>, Reject> {
+    let mut facts = Facts::default();
+    let mut start = line.end;
+    let mut left = limits.fields.min(MAX_FIELDS);
+    let mut place = 0;
+    loop {
+        if let Some(field) = familiar.line(place, bytes, start) {
+            left = left.checked_sub(1).ok_or(Reject::of(431, "too many fields"))?;
+            head.add_original(start, &field, Meaning::Ordinary);
+            start = field.end;
+            place += 1;
+            continue;
+        }
+        let field = match lines::next(bytes, start).map_err(Reject::bad)? {
+            Next::Field(field) => field,
+            Next::End(length) => {
+                if !head.has_underscore_names() {
+                    familiar.learn_fields(bytes.get(line.end..length), line.end, line.version, head, &facts);
+                }
+                return Ok(Some((length, facts)));
+            }
+            Next::More => return Ok(None),
+        };
+        left = left.checked_sub(1).ok_or(Reject::of(431, "too many fields"))?;
+        if field.end - start > limits.line_bytes {
+            return Err(Reject::of(431, "a line that is too long"));
+        }
+        let name = bytes.get(start..field.name_end).unwrap_or_default();
+        let value = bytes.get(field.value..field.value_end).unwrap_or_default();
+        let value = (value, span(field.value - line.end, value.len()));
+        let (meaning, passes) = look_at(&mut facts, name, value, line.version)?;
+        if field.underscore {
+            if disguises_framing(name) {
+                return Err(Reject::bad("a framing field spelled with underscores"));
+            }
+            head.note_underscore();
+        }
+        if passes {
+            familiar.learn(place, bytes, start, &field);
+        }
+        head.add_original(start, &field, meaning);
+        start = field.end;
+        place += 1;
+    }
 }
 
 /// Takes one empty line away, which some old clients send behind a body. `false` asks for more bytes.
@@ -184,121 +210,100 @@ fn skip_empty_line(buf: &mut BytesMut, progress: &mut HeadProgress) -> Result<bo
     }
 }
 
-/// What the fields say, gathered in one pass.
-#[derive(Default)]
-struct Facts<'a> {
-    host: Option<&'a [u8]>,
-    length: Option<u64>,
-    chunked: bool,
-    close: bool,
-    keep_alive: bool,
-    upgrade_token: bool,
-    upgrade: Option<&'a [u8]>,
-    expect: bool,
+/// What a field means, and whether that is nothing but to be passed on.
+fn look_at(
+    facts: &mut Facts,
+    name: &[u8],
+    (value, place): (&[u8], Span),
+    version: Version,
+) -> Result<(Meaning, bool), Reject> {
+    match name.len() {
+        4 if is_name(name, b"host") => {
+            if facts.host.replace(place).is_some() {
+                return Err(Reject::bad("two Host fields"));
+            }
+            if !is_authority(value) {
+                return Err(Reject::bad("a malformed Host"));
+            }
+        }
+        6 if is_name(name, b"expect") => {
+            if !value.eq_ignore_ascii_case(b"100-continue") {
+                return Err(Reject::of(417, "an expectation other than 100-continue"));
+            }
+            facts.expect = version == Version::Http11;
+        }
+        7 if is_name(name, b"upgrade") => facts.look_at_upgrade(value),
+        10 if is_name(name, b"connection") => facts.look_at_connection(value),
+        14 if is_name(name, b"content-length") => {
+            let length = content_length(value).ok_or(Reject::bad("a malformed Content-Length"))?;
+            if facts.length.replace(length).is_some() {
+                return Err(Reject::bad("two Content-Length fields"));
+            }
+        }
+        17 if is_name(name, b"transfer-encoding") => {
+            if version == Version::Http10 {
+                return Err(Reject::bad("Transfer-Encoding in HTTP/1.0"));
+            }
+            if facts.chunked {
+                return Err(Reject::bad("two Transfer-Encoding fields"));
+            }
+            transfer_encoding(value)?;
+            facts.chunked = true;
+        }
+        _ => {
+            let meaning = meaning(name);
+            return Ok((meaning, meaning == Meaning::Ordinary));
+        }
+    }
+    Ok((meaning(name), false))
 }
 
-impl<'a> Facts<'a> {
-    /// What a field means, and whether that is nothing but to be passed on.
-    fn look_at(&mut self, name: &[u8], value: &'a [u8], version: Version) -> Result<(Meaning, bool), Reject> {
-        match name.len() {
-            4 if is_name(name, b"host") => {
-                if self.host.replace(value).is_some() {
-                    return Err(Reject::bad("two Host fields"));
-                }
-                if !is_authority(value) {
-                    return Err(Reject::bad("a malformed Host"));
-                }
-            }
-            6 if is_name(name, b"expect") => {
-                if !value.eq_ignore_ascii_case(b"100-continue") {
-                    return Err(Reject::of(417, "an expectation other than 100-continue"));
-                }
-                self.expect = version == Version::Http11;
-            }
-            7 if is_name(name, b"upgrade") => self.upgrade = Some(value),
-            10 if is_name(name, b"connection") => match value {
-                // What nearly every client says.
-                b"keep-alive" => self.keep_alive = true,
-                b"close" => self.close = true,
-                _ => {
-                    for token in tokens(value) {
-                        self.close |= token.eq_ignore_ascii_case(b"close");
-                        self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
-                        self.upgrade_token |= token.eq_ignore_ascii_case(b"upgrade");
-                    }
-                }
-            },
-            14 if is_name(name, b"content-length") => {
-                let length = content_length(value).ok_or(Reject::bad("a malformed Content-Length"))?;
-                if self.length.replace(length).is_some() {
-                    return Err(Reject::bad("two Content-Length fields"));
-                }
-            }
-            17 if is_name(name, b"transfer-encoding") => {
-                if version == Version::Http10 {
-                    return Err(Reject::bad("Transfer-Encoding in HTTP/1.0"));
-                }
-                if self.chunked {
-                    return Err(Reject::bad("two Transfer-Encoding fields"));
-                }
-                transfer_encoding(value)?;
-                self.chunked = true;
-            }
-            _ => {
-                let meaning = meaning(name);
-                return Ok((meaning, meaning == Meaning::Ordinary));
-            }
-        }
-        Ok((meaning(name), false))
+fn decide(
+    facts: Facts,
+    method: &[u8],
+    line: &RequestLine,
+    bytes: &[u8],
+    form: Form,
+) -> Result<RequestHead, Reject> {
+    let is_old = line.version == Version::Http10;
+    if facts.host.is_none() && !is_old {
+        return Err(Reject::bad("no Host"));
     }
-
-    fn decide(
-        self,
-        method: &[u8],
-        version: Version,
-        form: Form,
-        target: &[u8],
-    ) -> Result<RequestHead, Reject> {
-        let is_old = version == Version::Http10;
-        if self.host.is_none() && !is_old {
-            return Err(Reject::bad("no Host"));
+    if let Form::Absolute { authority, path } = form {
+        let named = bytes.get(line.target + authority..line.target + path).unwrap_or_default();
+        let fields = bytes.get(line.end..).unwrap_or_default();
+        let is_other = |host: Span| !host.of(fields).eq_ignore_ascii_case(named);
+        if !is_authority(named) || facts.host.is_some_and(is_other) {
+            return Err(Reject::bad("a target whose authority is not the Host"));
         }
-        if let Form::Absolute { authority, path } = form {
-            let named = target.get(authority..path).unwrap_or_default();
-            if !is_authority(named) || self.host.is_some_and(|host| !host.eq_ignore_ascii_case(named)) {
-                return Err(Reject::bad("a target whose authority is not the Host"));
-            }
-        }
-        let framing = match (self.chunked, self.length) {
-            (true, Some(_)) => return Err(Reject::bad("both Transfer-Encoding and Content-Length")),
-            (true, None) => Framing::Chunked,
-            (false, Some(0) | None) => Framing::None,
-            (false, Some(length)) => Framing::Length(length),
-        };
-        let has_body_by_nature = matches!(method, b"POST" | b"PUT" | b"PATCH");
-        if is_old && has_body_by_nature && self.length.is_none() {
-            return Err(Reject::of(411, "a body of unknown length in HTTP/1.0"));
-        }
-        let upgrade = match self.upgrade {
-            Some(protocol)
-                if self.upgrade_token && !is_old && protocol.eq_ignore_ascii_case(b"websocket") =>
-            {
-                if framing != Framing::None {
-                    return Err(Reject::bad("a WebSocket upgrade with a body"));
-                }
-                Upgrade::WebSocket
-            }
-            Some(_) => Upgrade::Other,
-            None => Upgrade::None,
-        };
-        Ok(RequestHead {
-            framing,
-            keep_alive: !self.close && (!is_old || self.keep_alive),
-            expect_continue: self.expect && framing != Framing::None,
-            upgrade,
-            asterisk: form == Form::Asterisk,
-        })
     }
+    let framing = match (facts.chunked, facts.length) {
+        (true, Some(_)) => return Err(Reject::bad("both Transfer-Encoding and Content-Length")),
+        (true, None) => Framing::Chunked,
+        (false, Some(0) | None) => Framing::None,
+        (false, Some(length)) => Framing::Length(length),
+    };
+    let has_body_by_nature = matches!(method, b"POST" | b"PUT" | b"PATCH");
+    if is_old && has_body_by_nature && facts.length.is_none() {
+        return Err(Reject::of(411, "a body of unknown length in HTTP/1.0"));
+    }
+    let upgrade = if facts.websocket && facts.upgrade_token && !is_old {
+        if framing != Framing::None {
+            return Err(Reject::bad("a WebSocket upgrade with a body"));
+        }
+        Upgrade::WebSocket
+    } else if facts.upgrade {
+        Upgrade::Other
+    } else {
+        Upgrade::None
+    };
+    Ok(RequestHead {
+        framing,
+        keep_alive: !facts.close && (!is_old || facts.keep_alive),
+        expect_continue: facts.expect && framing != Framing::None,
+        upgrade,
+        asterisk: form == Form::Asterisk,
+    })
 }
 
 /// Digits alone, without a sign or leading zero, below 2^63.

@@ -3,8 +3,9 @@
 use bytes::BytesMut;
 
 use crate::body::consume;
+use crate::facts::Facts;
 use crate::familiar::Familiar;
-use crate::field::{Meaning, is_name, meaning, tokens};
+use crate::field::{Meaning, is_name, meaning};
 use crate::head::{Head, Version};
 use crate::limits::Limits;
 use crate::lines::{self, Next};
@@ -65,11 +66,37 @@ pub fn decode_familiar_response(
     head.begin(line.version);
     head.set_status(line.status);
 
+    let (length, facts) = if let Some((length, facts)) = familiar.fields(bytes, line.end, line.version, head)
+    {
+        (length, facts)
+    } else if let Some(read) = fields(bytes, &line, head, limits, familiar)? {
+        read
+    } else {
+        return unfinished(bytes, limits);
+    };
+    if length > limits.head_bytes {
+        return Err(BadResponse("a head that is too long"));
+    }
+    let decided = decide(facts, line.status, line.version, method)?;
+    head.fill(bytes.get(..length).unwrap_or_default());
+    consume(buf, length);
+    *progress = HeadProgress::default();
+    Ok(Some(decided))
+}
+
+/// Reads the fields one by one; `None` asks for more bytes. With what they say comes the length of the whole head.
+fn fields(
+    bytes: &[u8],
+    line: &StatusLine,
+    head: &mut Head,
+    limits: &Limits,
+    familiar: &mut Familiar,
+) -> Result<Option<(usize, Facts)>, BadResponse> {
     let mut facts = Facts::default();
     let mut start = line.end;
     let mut left = limits.fields.min(MAX_FIELDS);
     let mut place = 0;
-    let length = loop {
+    loop {
         if let Some(field) = familiar.line(place, bytes, start) {
             left = left.checked_sub(1).ok_or(BadResponse("too many fields"))?;
             head.add_original(start, &field, Meaning::Ordinary);
@@ -79,8 +106,11 @@ pub fn decode_familiar_response(
         }
         let field = match lines::next(bytes, start).map_err(BadResponse)? {
             Next::Field(field) => field,
-            Next::End(length) => break length,
-            Next::More => return unfinished(bytes, limits),
+            Next::End(length) => {
+                familiar.learn_fields(bytes.get(line.end..length), line.end, line.version, head, &facts);
+                return Ok(Some((length, facts)));
+            }
+            Next::More => return Ok(None),
         };
         left = left.checked_sub(1).ok_or(BadResponse("too many fields"))?;
         if field.end - start > limits.line_bytes {
@@ -88,22 +118,14 @@ pub fn decode_familiar_response(
         }
         let name = bytes.get(start..field.name_end).unwrap_or_default();
         let value = bytes.get(field.value..field.value_end).unwrap_or_default();
-        let meaning = facts.look_at(name, value, line.version)?;
+        let meaning = look_at(&mut facts, name, value, line.version)?;
         if meaning == Meaning::Ordinary {
             familiar.learn(place, bytes, start, &field);
         }
         head.add_original(start, &field, meaning);
         start = field.end;
         place += 1;
-    };
-    if length > limits.head_bytes {
-        return Err(BadResponse("a head that is too long"));
     }
-    let decided = facts.decide(line.status, line.version, method)?;
-    head.fill(bytes.get(..length).unwrap_or_default());
-    consume(buf, length);
-    *progress = HeadProgress::default();
-    Ok(Some(decided))
 }
 
 /// More bytes are needed, unless the head has grown beyond what it may have.
@@ -158,74 +180,54 @@ fn status_line(bytes: &[u8]) -> Result<Option<StatusLine>, BadResponse> {
 /// What every status line of ours begins with.
 const START: &[u8] = b"HTTP/1.";
 
-#[derive(Default)]
-struct Facts {
-    length: Option<u64>,
-    chunked: bool,
-    close: bool,
-    keep_alive: bool,
-    upgrade: bool,
+/// What a field means. All that belongs to framing is gathered.
+fn look_at(facts: &mut Facts, name: &[u8], value: &[u8], version: Version) -> Result<Meaning, BadResponse> {
+    match name.len() {
+        7 if is_name(name, b"upgrade") => facts.look_at_upgrade(value),
+        10 if is_name(name, b"connection") => facts.look_at_connection(value),
+        14 if is_name(name, b"content-length") => {
+            let length = content_length(value).ok_or(BadResponse("a malformed Content-Length"))?;
+            if facts.length.replace(length).is_some() {
+                return Err(BadResponse("two Content-Length fields"));
+            }
+        }
+        17 if is_name(name, b"transfer-encoding") => {
+            if version == Version::Http10 {
+                return Err(BadResponse("Transfer-Encoding in HTTP/1.0"));
+            }
+            if facts.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                return Err(BadResponse("a Transfer-Encoding other than chunked"));
+            }
+            facts.chunked = true;
+        }
+        _ => return Ok(meaning(name)),
+    }
+    // All of them belong to framing, or to this connection.
+    Ok(Meaning::Hop)
 }
 
-impl Facts {
-    fn look_at(&mut self, name: &[u8], value: &[u8], version: Version) -> Result<Meaning, BadResponse> {
-        match name.len() {
-            7 if is_name(name, b"upgrade") => self.upgrade = true,
-            10 if is_name(name, b"connection") => match value {
-                // What nearly every server says.
-                b"keep-alive" => self.keep_alive = true,
-                b"close" => self.close = true,
-                _ => {
-                    for token in tokens(value) {
-                        self.close |= token.eq_ignore_ascii_case(b"close");
-                        self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
-                    }
-                }
-            },
-            14 if is_name(name, b"content-length") => {
-                let length = content_length(value).ok_or(BadResponse("a malformed Content-Length"))?;
-                if self.length.replace(length).is_some() {
-                    return Err(BadResponse("two Content-Length fields"));
-                }
-            }
-            17 if is_name(name, b"transfer-encoding") => {
-                if version == Version::Http10 {
-                    return Err(BadResponse("Transfer-Encoding in HTTP/1.0"));
-                }
-                if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
-                    return Err(BadResponse("a Transfer-Encoding other than chunked"));
-                }
-                self.chunked = true;
-            }
-            _ => return Ok(meaning(name)),
-        }
-        // All of them belong to framing, or to this connection.
-        Ok(Meaning::Hop)
+fn decide(facts: Facts, status: u16, version: Version, method: &str) -> Result<ResponseHead, BadResponse> {
+    if facts.chunked && facts.length.is_some() {
+        return Err(BadResponse("both Transfer-Encoding and Content-Length"));
     }
-
-    fn decide(self, status: u16, version: Version, method: &str) -> Result<ResponseHead, BadResponse> {
-        if self.chunked && self.length.is_some() {
-            return Err(BadResponse("both Transfer-Encoding and Content-Length"));
-        }
-        let bodiless = method == "HEAD" || matches!(status, 100..=199 | 204 | 304);
-        let framing = match (bodiless, self.chunked, self.length) {
-            (true, _, _) | (false, false, Some(0)) => Framing::None,
-            (false, true, _) => Framing::Chunked,
-            (false, false, Some(length)) => Framing::Length(length),
-            (false, false, None) => Framing::UntilClose,
-        };
-        let switching = status == 101;
-        if switching && !self.upgrade {
-            return Err(BadResponse("101 without Upgrade"));
-        }
-        Ok(ResponseHead {
-            framing,
-            announced: self.length,
-            keep_alive: !self.close
-                && framing != Framing::UntilClose
-                && (version == Version::Http11 || self.keep_alive),
-            interim: status < 200 && !switching,
-            switching,
-        })
+    let bodiless = method == "HEAD" || matches!(status, 100..=199 | 204 | 304);
+    let framing = match (bodiless, facts.chunked, facts.length) {
+        (true, _, _) | (false, false, Some(0)) => Framing::None,
+        (false, true, _) => Framing::Chunked,
+        (false, false, Some(length)) => Framing::Length(length),
+        (false, false, None) => Framing::UntilClose,
+    };
+    let switching = status == 101;
+    if switching && !facts.upgrade {
+        return Err(BadResponse("101 without Upgrade"));
     }
+    Ok(ResponseHead {
+        framing,
+        announced: facts.length,
+        keep_alive: !facts.close
+            && framing != Framing::UntilClose
+            && (version == Version::Http11 || facts.keep_alive),
+        interim: status < 200 && !switching,
+        switching,
+    })
 }

@@ -2,6 +2,7 @@
 
 mod compare;
 mod parse;
+mod pattern;
 
 use serde_json::Value;
 

@@ -6,6 +6,7 @@
 pub mod algorithm;
 pub mod claims;
 pub mod jwks;
+pub mod key;
 pub mod provider;
 pub mod token;
 pub mod verifier;

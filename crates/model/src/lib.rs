@@ -6,6 +6,7 @@
 
 pub mod certificate;
 pub mod change;
+pub mod chat_files;
 pub mod compat;
 pub mod diff;
 pub mod document;

@@ -3,12 +3,16 @@
 //! The same document gives the same objects each time, all with one label, so that importing a newer one changes what is new in it and takes away what
 //! isn't in it any more. What somebody has added to such an object since (plugins, timeouts, labels) stays.
 
+mod door;
+mod name;
 mod path;
 mod server;
 
 use serde_json::{Map, Value, json};
 
 use crate::kind::{Key, Kind};
+
+pub use name::operation_name;
 
 /// The label of everything that comes from a document; its value is the service's id.
 pub const LABEL: &str = "openapi";
@@ -30,6 +34,11 @@ pub struct Publish {
     pub server: Option<String>,
     /// The hosts that it is published under. Default: any.
     pub hosts: Vec<String>,
+    /// Whether what chats need to use the API is served beside it, by a route of its own.
+    pub chat: bool,
+    /// The header in which callers of the API show a key to the gateway, for those files; `Authorization` means a bearer token. Default: what the document
+    /// says.
+    pub chat_key: Option<String>,
 }
 
 /// What a document becomes.
@@ -107,7 +116,7 @@ pub fn objects(document: &Value, wish: &Publish) -> Result<Published, OpenApiErr
         service.insert("hosts".to_owned(), json!(wish.hosts));
     }
     let mut objects = vec![(Key::new(Kind::Service, id.clone()), Value::Object(service))];
-    let mut taken: Vec<String> = Vec::new();
+    let mut taken: Vec<String> = vec![door::route_id(&id)];
     let (mut warnings, mut operations) = (Vec::new(), 0);
     for (template, item) in paths {
         if !template.starts_with('/') {
@@ -151,7 +160,18 @@ pub fn objects(document: &Value, wish: &Publish) -> Result<Published, OpenApiErr
             "no path of the document has an operation, so there is nothing to publish",
         ));
     }
+    if wish.chat || wish.chat_key.is_some() {
+        let (door, left_out) = door::route(document, &id, &prefix, wish)?;
+        objects.push(door);
+        warnings.extend(left_out);
+    }
     Ok(Published { id, title, objects, operations, warnings })
+}
+
+/// The route that serves what chats need to use a published API.
+#[must_use]
+pub fn chat_route(id: &str) -> Key {
+    Key::new(Kind::Route, door::route_id(id))
 }
 
 /// An object as it is to be stored: what the document says in the place of what it said before, and what somebody has added since left as it is.
@@ -168,7 +188,10 @@ pub fn merged(stored: &Value, wanted: &Value) -> Value {
     }
     for (name, value) in wanted {
         match (name.as_str(), into.get_mut(name).and_then(Value::as_object_mut), value.as_object()) {
-            ("labels" | "plugins", Some(known), Some(more)) => {
+            ("plugins", Some(known), Some(more)) => {
+                more.iter().for_each(|(name, value)| door::plugin_merged(known, name, value));
+            }
+            ("labels", Some(known), Some(more)) => {
                 more.iter().for_each(|(name, value)| drop(known.insert(name.clone(), value.clone())));
             }
             ("upstream", Some(known), Some(more)) => {

@@ -19,6 +19,11 @@ use crate::registry::Registry;
 pub trait Target: Any + Send + Sync {
     /// For the proxy, to get its own type back.
     fn as_any(&self) -> &dyn Any;
+
+    /// Whether health checks find any of its nodes well, which are probed from the first question on. Always where it has no checks.
+    fn is_well(&self) -> bool {
+        true
+    }
 }
 
 /// Makes upstreams of their JSON; the proxy's part of building a plugin.

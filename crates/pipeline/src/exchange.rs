@@ -16,6 +16,7 @@ use crate::body::{Body, BodyError};
 use crate::cause::Cause;
 use crate::consumer::{Consumer, Directory, Found, Identity};
 use crate::env::Target;
+use crate::fallback::Fallback;
 use crate::request::{Request, decode_path};
 use crate::secured::Secured;
 use crate::variables::body::{BodyVariables, MOST_BYTES};
@@ -43,6 +44,8 @@ pub struct Exchange {
     pub route: Option<Arc<RouteFacts>>,
     /// Where a plugin sends the request instead of the route's own upstream.
     pub choice: Option<Choice>,
+    /// What the plugin that chose knows of further upstreams, for answers that it doesn't take.
+    pub fallback: Option<Rc<dyn Fallback>>,
     /// What is known of the upstream's side.
     pub upstream: UpstreamFacts,
     /// When things happened, and how much was moved.
@@ -183,6 +186,7 @@ impl Exchange {
             secured: None,
             route: None,
             choice: None,
+            fallback: None,
             upstream: UpstreamFacts::default(),
             times: Times {
                 start,
@@ -215,6 +219,7 @@ impl Exchange {
         self.answered_by = AnsweredBy::Upstream;
         self.route = None;
         self.choice = None;
+        self.fallback = None;
         self.upstream.address = None;
         self.upstream.statuses.clear();
         self.upstream.scheme = "";

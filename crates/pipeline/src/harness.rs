@@ -348,19 +348,20 @@ impl Harness {
         exchange.request.body = if body.is_empty() { Body::Empty } else { Body::Full(body) };
 
         let mut seen = None;
-        let reply = self.way_in(&mut exchange).unwrap_or_else(|| {
-            let mut steps = BodySteps::default();
-            self.pipeline.request_body(&mut exchange, &mut steps);
-            if !steps.is_empty() {
-                let whole = whole(std::mem::take(&mut exchange.request.body), &mut steps);
-                exchange.request.body = Body::Full(whole);
-            }
-            seen = Some(Seen::of(&exchange));
-            let reply = (self.upstream)(&mut exchange);
-            exchange.answered_by = AnsweredBy::Upstream;
-            exchange.upstream.statuses.push(reply.head.status());
-            reply
-        });
+        let reply = match self.way_in(&mut exchange) {
+            Some(reply) => reply,
+            None => loop {
+                let (asked, reply) = self.ask_upstream(&mut exchange);
+                seen = Some(asked);
+                let status = reply.head.status();
+                exchange.answered_by = AnsweredBy::Upstream;
+                exchange.upstream.statuses.push(status);
+                let Some(fallback) = exchange.fallback.clone() else { break reply };
+                if !self.worker.wait(fallback.next(&mut exchange, status)) {
+                    break reply;
+                }
+            },
+        };
         let reply = if seen.is_none() {
             exchange.answered_by = AnsweredBy::Gateway;
             self.pipeline.exit(&mut exchange, reply)
@@ -383,6 +384,18 @@ impl Harness {
         self.pipeline.mask(&mut exchange);
         self.pipeline.log(&mut exchange);
         Outcome { head: exchange.answer.clone(), body, upstream: seen, exchange }
+    }
+
+    /// The request's body through its steps, then the upstream's answer.
+    fn ask_upstream(&mut self, exchange: &mut Exchange) -> (Seen, Reply) {
+        let mut steps = BodySteps::default();
+        self.pipeline.request_body(exchange, &mut steps);
+        if !steps.is_empty() {
+            let whole = whole(std::mem::take(&mut exchange.request.body), &mut steps);
+            exchange.request.body = Body::Full(whole);
+        }
+        let seen = Seen::of(exchange);
+        (seen, (self.upstream)(exchange))
     }
 
     fn way_in(&self, exchange: &mut Exchange) -> Option<Reply> {

@@ -13,6 +13,7 @@ pub mod compile;
 pub mod consumer;
 pub mod env;
 pub mod exchange;
+pub mod fallback;
 pub mod front;
 #[cfg(feature = "harness")]
 pub mod harness;

@@ -13,9 +13,11 @@ use serde_json::{Map, Value};
 use usher_model::variables::Variables;
 
 use crate::env::Env;
+use crate::exchange::Choice;
 use crate::meta::Meta;
 use crate::plugin::{BuildError, Plugin};
 use crate::secured::Secured;
+use crate::worker::Worker;
 
 /// One connection, or one client of a UDP port, from its first byte to its last.
 pub struct Session {
@@ -45,6 +47,10 @@ pub struct Session {
     pub lasted: Duration,
     /// What plugins have noted of it, each number with the plugin that it is of.
     pub notes: Vec<(usize, u64)>,
+    /// Where a plugin sends it instead of the route's own upstream.
+    pub choice: Option<Choice>,
+    /// The worker that serves it; `None` where nobody does, as in a test.
+    pub worker: Option<Rc<dyn Worker>>,
 }
 
 impl Session {

@@ -92,7 +92,12 @@ impl Exchange {
             "route_name" => self.route.as_ref()?.name.as_bytes().into(),
             "service_id" => self.route.as_ref()?.service_id.as_bytes().into(),
             "service_name" => self.route.as_ref()?.service_name.as_bytes().into(),
-            "request_type" => b"traditional_http".as_slice().into(),
+            // Plugins for models say another.
+            "request_type" => {
+                let mut all = self.set_variables().iter();
+                let said = all.find(|(known, _)| *known == name).map(|(_, value)| value.as_bytes());
+                said.unwrap_or(b"traditional_http").into()
+            }
             "realip_remote_addr" => self.peer.ip().to_canonical().to_string().into_bytes().into(),
             "realip_remote_port" => self.peer.port().to_string().into_bytes().into(),
             "binary_remote_addr" => match self.client.ip().to_canonical() {

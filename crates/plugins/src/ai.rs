@@ -5,6 +5,7 @@
 
 pub(crate) mod call;
 pub(crate) mod config;
+pub(crate) mod facts;
 pub(crate) mod instance;
 pub(crate) mod message;
 pub(crate) mod protocol;
@@ -14,20 +15,47 @@ pub(crate) mod usage;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use futures_util::future::LocalBoxFuture;
 use serde_json::{Map, Value};
 use usher_pipeline::body::{Body, BodyError};
 use usher_pipeline::exchange::Exchange;
 use usher_pipeline::reply::Reply;
 
+use facts::UnderWay;
 use usage::Usage;
 
 /// Whose place in a request it is: all plugins for models share it.
 static SHARED: u64 = 0;
 
+/// Says whether an instance has tokens left.
+pub(crate) trait Gate {
+    /// Whether this request may go to the instance. What that is bounded by is remembered for it.
+    fn admits<'a>(
+        self: Arc<Self>,
+        exchange: &'a mut Exchange,
+        instance: &'a Arc<str>,
+    ) -> LocalBoxFuture<'a, bool>;
+}
+
 /// What is known of a request to a model.
 #[derive(Clone, Default)]
 pub(crate) struct Asked {
+    /// Who bounds what instances may cost.
+    pub(crate) gates: Vec<Arc<dyn Gate>>,
+    /// When it was sent to the instance.
+    pub(crate) since: Option<Instant>,
+    /// `ai_chat`, or `ai_stream` for an answer that is asked for word by word.
+    pub(crate) request_type: &'static str,
+    /// The model that the client names.
+    pub(crate) request_model: Arc<str>,
+    /// The model that is asked for.
+    pub(crate) model: Arc<str>,
+    /// How long the answer's first word took, once it is there.
+    pub(crate) first_word: Rc<Cell<Option<Duration>>>,
+    /// Counts it among those that are under way.
+    pub(crate) under_way: Option<Rc<UnderWay>>,
     /// The instance that was chosen.
     pub(crate) instance: Option<Arc<str>>,
     /// What its answer cost, as far as it has come.

@@ -19,7 +19,7 @@ use usher_pipeline::spec::Spec;
 
 use crate::ai::call;
 use crate::ai::config::{Asking, Auth, Options, Override};
-use crate::ai::instance::Instance;
+use crate::ai::instance::{Described, Instance};
 use crate::ai::provider::Provider;
 
 /// `ai-proxy`.
@@ -53,7 +53,7 @@ impl Plugin for AiProxy {
     const PHASES: Phases<Self> = Phases {
         access: Some(Hook::Later(Self::ask)),
         body_filter: Some(Self::read),
-        log: Some(Self::tell),
+        mask: Some(Self::tell),
         ..Phases::NONE
     };
     type Config = Config;
@@ -62,7 +62,9 @@ impl Plugin for AiProxy {
         let Config { provider, auth, options, r#override, asking } = config;
         asking.check()?;
         let name = format!("ai-proxy-{}", provider.name());
-        let instance = Instance::build(&name, provider, &auth, &options, &r#override, &asking, env)?;
+        let (auth, options, over) = (&auth, &options, &r#override);
+        let described = Described { name: &name, provider, auth, options, over, probes: None };
+        let instance = Instance::build(described, &asking, env)?;
         Ok(Self { instance: Arc::new(instance), asking })
     }
 }

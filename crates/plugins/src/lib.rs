@@ -25,6 +25,7 @@ mod batch_requests;
 mod body_transformer;
 mod brotli;
 mod callee;
+mod chat_files;
 mod client_control;
 mod coded;
 mod consumer_restriction;
@@ -54,6 +55,7 @@ mod ip_restriction;
 mod jwe_decrypt;
 mod jwt_auth;
 mod kafka_logger;
+mod kept_document;
 mod key_auth;
 mod keyed;
 mod ldap_auth;
@@ -67,6 +69,7 @@ mod mocking;
 mod multi_auth;
 mod oas_validator;
 mod opa;
+mod openapi_to_mcp;
 mod openid_connect;
 mod opentelemetry;
 mod origins;
@@ -122,6 +125,7 @@ static ALL: &[&Spec] = &[
     &batch_requests::PLUGIN,
     &body_transformer::PLUGIN,
     &brotli::PLUGIN,
+    &chat_files::PLUGIN,
     &client_control::PLUGIN,
     &consumer_restriction::PLUGIN,
     &cors::PLUGIN,
@@ -154,6 +158,7 @@ static ALL: &[&Spec] = &[
     &multi_auth::PLUGIN,
     &oas_validator::PLUGIN,
     &opa::PLUGIN,
+    &openapi_to_mcp::PLUGIN,
     &openid_connect::PLUGIN,
     &opentelemetry::PLUGIN,
     &prometheus::PLUGIN,

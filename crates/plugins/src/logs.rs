@@ -7,6 +7,7 @@ mod batch;
 mod bodies;
 mod entry;
 mod settings;
+pub(crate) mod waiting;
 pub(crate) mod wire;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use usher_pipeline::body::BodyStep;
 use usher_pipeline::env::Env;
 use usher_pipeline::exchange::Exchange;
 use usher_pipeline::plugin::BuildError;
+use usher_pipeline::stream::Session;
 
 pub(crate) use batch::{Batch, Line, Sending, Sink, hand_over, together};
 pub(crate) use entry::hostname;
@@ -68,6 +70,13 @@ impl<S: Sink> Logger<S> {
         let worker = exchange.worker();
         let line = Line { text, at_ms: worker.unix_ms(), more };
         Batch::add(&self.batch, worker, line);
+    }
+
+    /// Writes a line of a finished connection of a stream route.
+    pub(crate) fn log_connection(&self, session: &Session) {
+        let Some(worker) = &session.worker else { return };
+        let text = self.format.write_connection(session, worker.unix_ms());
+        Batch::add(&self.batch, worker, Line { text, at_ms: worker.unix_ms(), more: None });
     }
 
     /// Writes a line that is the request as it came: one text in JSON.

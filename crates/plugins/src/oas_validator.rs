@@ -9,11 +9,11 @@ mod document;
 mod operation;
 mod parameter;
 mod path;
-mod schema;
+pub(crate) mod schema;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -29,21 +29,17 @@ use usher_pipeline::exchange::Exchange;
 use usher_pipeline::plugin::{BuildError, Flow, Hook, Phases, Plugin};
 use usher_pipeline::reply::Reply;
 use usher_pipeline::spec::Spec;
-use usher_pipeline::worker::Call;
 
 use crate::addresses;
+use crate::kept_document::KeptDocument;
 use crate::schema::{number, one_of_required, status, yes};
 use document::Document;
 
 /// `oas-validator`.
 pub(crate) static PLUGIN: Spec = Spec::of::<OasValidator>().metadata::<Metadata>();
 
-/// The largest document that is taken, in bytes.
-const MAX_SPEC_BYTES: usize = 4 << 20;
 /// The largest body that is judged, in bytes.
 const MAX_BODY_BYTES: u64 = 10 << 20;
-/// How long a document that could not be had isn't asked for again.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Lets only requests pass that an OpenAPI document knows. It stands here, or at a URL.
 #[derive(Deserialize, JsonSchema)]
@@ -116,23 +112,9 @@ struct OasValidator {
 
 enum Source {
     Written(Document),
-    Fetched {
-        url: String,
-        fields: Head,
-        verify: bool,
-        timeout: Duration,
-        keep: Duration,
-        kept: Arc<Mutex<Kept>>,
-    },
+    Fetched(KeptDocument<Document>),
     /// A reference that was not looked up.
     Unknown,
-}
-
-/// A fetched document, shared by all workers.
-#[derive(Default)]
-struct Kept {
-    document: Option<(Instant, Arc<Document>)>,
-    failed: Option<Instant>,
 }
 
 impl Plugin for OasValidator {
@@ -159,14 +141,14 @@ impl Plugin for OasValidator {
                 }
                 let metadata = env.metadata::<Metadata>()?;
                 let keep = metadata.map_or(3600, |metadata| metadata.spec_url_ttl.min(31_536_000));
-                Source::Fetched {
+                Source::Fetched(KeptDocument {
                     url: url.clone(),
                     fields,
                     verify: config.ssl_verify,
                     timeout: Duration::from_millis(config.timeout),
                     keep: Duration::from_secs(keep),
                     kept: env.keep(&env.own_key(), Mutex::default),
-                }
+                })
             }
             (None, None) => Source::Unknown,
         };
@@ -192,12 +174,12 @@ impl OasValidator {
             let document = match &self.source {
                 Source::Written(document) => document,
                 Source::Unknown => return unusable(),
-                Source::Fetched { .. } => match self.fetched(exchange).await {
-                    Some(document) => {
+                Source::Fetched(document) => match document.get(exchange, Document::parse).await {
+                    Ok(document) => {
                         fetched = document;
                         &*fetched
                     }
-                    None => return unusable(),
+                    Err(_) => return unusable(),
                 },
             };
             match self.judge(document, exchange).await {
@@ -228,54 +210,6 @@ impl OasValidator {
             exchange.request.body = Body::Full(written.into());
         }
         Ok(())
-    }
-
-    async fn fetched(&self, exchange: &Exchange) -> Option<Arc<Document>> {
-        let Source::Fetched { url, fields, verify, timeout, keep, kept } = &self.source else { return None };
-        let now = exchange.worker().now();
-        let look = || kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (old, failed) = {
-            let kept = look();
-            (kept.document.clone(), kept.failed)
-        };
-        let is_young = |since: Instant, limit: Duration| now.saturating_duration_since(since) < limit;
-        if let Some((since, document)) = &old
-            && is_young(*since, *keep)
-        {
-            return Some(Arc::clone(document));
-        }
-        let old = old.map(|(_, document)| document);
-        if failed.is_some_and(|at| is_young(at, PAUSE)) {
-            return old;
-        }
-        let call = Call {
-            method: "GET".to_owned(),
-            url: url.clone(),
-            fields: fields.clone(),
-            body: Bytes::new(),
-            timeout: *timeout,
-            verify: *verify,
-            max_answer_bytes: MAX_SPEC_BYTES as u64,
-        };
-        let answer = exchange.worker().fetch(call).await.map_err(|error| error.to_string());
-        let read = answer.and_then(|answer| match answer.head.status() {
-            200 => Document::parse(&answer.body),
-            status => Err(format!("its server answered {status}")),
-        });
-        match read {
-            Ok(document) => {
-                let document = Arc::new(document);
-                let mut kept = look();
-                kept.document = Some((now, Arc::clone(&document)));
-                kept.failed = None;
-                Some(document)
-            }
-            Err(error) => {
-                tracing::error!(error, "an OpenAPI document can't be used");
-                look().failed = Some(now);
-                old
-            }
-        }
     }
 }
 

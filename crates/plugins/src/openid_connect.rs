@@ -6,6 +6,7 @@
 //! Example: `{"client_id": "shop", "discovery": "http://127.0.0.1:8080/realms/shop/.well-known/openid-configuration", "bearer_only": true, "use_jwks": true}`
 //! Example: `{"client_id": "shop", "client_secret": "a secret of the client", "discovery": "https://login.example/.well-known/openid-configuration", "redirect_uri": "/callback", "use_pkce": true, "session": {"secret": "at least sixteen characters"}}`
 
+mod assertion;
 mod bearer;
 mod config;
 mod cookie;
@@ -38,6 +39,7 @@ use crate::form;
 use crate::request_validation::rules::Rules;
 use crate::spoofed::drop_copies;
 use crate::stranger::quoted;
+use assertion::Assertions;
 use bearer::{Brought, Claims, Judged, brought};
 use config::{Config, UnauthAction};
 use cookie::Cookies;
@@ -60,6 +62,7 @@ struct OpenidConnect {
     /// A public key is needed and isn't known here: nobody is let in by it.
     lacks_key: bool,
     cookies: Option<Cookies>,
+    assertions: Assertions,
     claim_schema: Option<Rules>,
     judged: Arc<Cache<[u8; 32], Arc<Judged>>>,
     /// States of logins that were ended.
@@ -119,6 +122,7 @@ impl Plugin for OpenidConnect {
             lacks_key: config.public_key.is_some() && public_key.is_none(),
             public_key,
             cookies,
+            assertions: Assertions::new(&config)?,
             claim_schema: claim_schema.transpose()?,
             judged: env.keep(&format!("openid-connect judged\n{}", env.own_key()), || {
                 Cache::builder().max_capacity(MAX_REMEMBERED).time_to_live(Duration::from_secs(86400)).build()
@@ -174,7 +178,7 @@ impl OpenidConnect {
         let judged = if self.lacks_key {
             Err("the provider's key is not known".to_owned())
         } else {
-            self.judge_bearer(&worker, token).await
+            self.judge_bearer(exchange, &worker, token).await
         };
         let claims = match judged {
             Ok(claims) => claims,
@@ -331,8 +335,13 @@ impl OpenidConnect {
 
     /// Ends the session here and at the provider.
     async fn log_out(&self, exchange: &Exchange, cookies: &Cookies, session: Option<Session>) -> Reply {
-        let end = self.provider.metadata(exchange.worker()).await.ok();
-        let end = end.and_then(|metadata| metadata.end_session_endpoint.clone());
+        let metadata = self.provider.metadata(exchange.worker()).await.ok();
+        if let (Some(metadata), Some(session), true) =
+            (&metadata, &session, self.config.revoke_tokens_on_logout)
+        {
+            self.revoke(exchange, metadata, session).await;
+        }
+        let end = metadata.and_then(|metadata| metadata.end_session_endpoint.clone());
         let after = self.config.post_logout_redirect_uri.as_deref();
         let location = match end {
             Some(endpoint) => {

@@ -1,7 +1,8 @@
 //! `prometheus` counts requests, latencies and bytes per route, service, consumer and node, by APISIX's metric names.
 //!
 //! Each worker adds to numbers of its own, found by one look-up without an allocation, and a scrape adds the workers' numbers up. Label values
-//! come from the configuration and never from a client; the number of label sets has a bound, and what is beyond it is counted as `other`.
+//! come from the configuration and never from a client; the number of label sets has a bound, and what is beyond it is counted as `other`. So is a
+//! model that only a client names and that no provider has answered for.
 //!
 //! Example: `{"prefer_name": true}`
 
@@ -9,6 +10,7 @@ mod cells;
 mod front;
 mod labels;
 mod metrics;
+mod models;
 mod render;
 mod series;
 mod settings;
@@ -49,7 +51,8 @@ struct Config {
 /// What all uses of the plugin share.
 #[derive(Default, Deserialize, JsonSchema)]
 struct Metadata {
-    /// Labels whose values are left empty, by metric (`http_status`, `http_latency`, `bandwidth`), to have fewer series.
+    /// Labels whose values are left empty, by metric (`http_status`, `http_latency`, `bandwidth`, `llm_latency`, `llm_prompt_tokens`,
+    /// `llm_completion_tokens`), to have fewer series.
     #[serde(default)]
     disabled_labels: BTreeMap<String, Vec<String>>,
 }
@@ -119,5 +122,7 @@ impl Prometheus {
     }
 }
 
+#[cfg(test)]
+mod model_tests;
 #[cfg(test)]
 mod tests;

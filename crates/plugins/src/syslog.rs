@@ -1,5 +1,7 @@
 //! `syslog` sends a line of each request to a syslog server, in the format of RFC 5424.
 //!
+//! On stream routes it sends a line of each connection, when it has ended: the usual one, or what `log_format` says by variables of connections.
+//!
 //! Example: `{"host": "127.0.0.1", "port": 514, "sock_type": "udp"}`
 
 use std::fmt::Write as _;
@@ -14,6 +16,7 @@ use usher_pipeline::env::Env;
 use usher_pipeline::exchange::Exchange;
 use usher_pipeline::plugin::{BuildError, Phases, Plugin};
 use usher_pipeline::spec::Spec;
+use usher_pipeline::stream::{Finished, OnConnections, Session};
 use usher_pipeline::worker::{Peer, PeerTls, Worker};
 
 use crate::addresses;
@@ -21,7 +24,7 @@ use crate::logs::{self, BatchSettings, Content, Line, Logger, Metadata, Sending,
 use crate::schema::number;
 
 /// `syslog`.
-pub(crate) static PLUGIN: Spec = Spec::of::<Syslog>().metadata::<Metadata>();
+pub(crate) static PLUGIN: Spec = Spec::of::<Syslog>().metadata::<Metadata>().on_connections::<Syslog>();
 
 /// Sends lines to a syslog server.
 #[derive(Deserialize, JsonSchema)]
@@ -106,6 +109,16 @@ impl Plugin for Syslog {
 impl Syslog {
     fn log(&self, exchange: &mut Exchange) {
         self.logger.log(exchange, None);
+    }
+}
+
+impl OnConnections for Syslog {
+    const LOG: Option<Finished<Self>> = Some(Self::log_connection);
+}
+
+impl Syslog {
+    fn log_connection(&self, session: &Session) {
+        self.logger.log_connection(session);
     }
 }
 

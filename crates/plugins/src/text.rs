@@ -30,6 +30,11 @@ impl Text {
         }
     }
 
+    /// Whether it is the same for every request.
+    pub(crate) const fn is_constant(&self) -> bool {
+        matches!(self, Self::Constant(_))
+    }
+
     /// The text for this request.
     pub(crate) fn render(&self, variables: &dyn Variables) -> Cow<'_, [u8]> {
         match self {

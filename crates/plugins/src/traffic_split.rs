@@ -3,6 +3,8 @@
 //! Turns are taken in common by all workers, so that a split of 1 to 9 is one request of ten whoever serves it, and they follow the plugin's
 //! body: an edit elsewhere in the route goes on where it was.
 //!
+//! On stream routes it spreads connections; rules then go by variables of connections, such as `remote_addr` and `server_port`.
+//!
 //! Example: `{"rules": [{"match": [{"vars": [["http_x_beta", "==", "yes"]]}], "weighted_upstreams": [{"upstream": {"type": "roundrobin", "nodes": {"127.0.0.1:1981": 1}}, "weight": 1}, {"weight": 9}]}]}`
 
 mod config;
@@ -12,17 +14,19 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use usher_model::expr::Expr;
+use usher_model::variables::Variables;
 use usher_pipeline::env::{Env, Target};
 use usher_pipeline::exchange::{Choice, Exchange};
 use usher_pipeline::plugin::{BuildError, Flow, Hook, Phases, Plugin};
 use usher_pipeline::reply::Reply;
 use usher_pipeline::spec::Spec;
+use usher_pipeline::stream::{OnConnections, Preread, Session, Verdict};
 
 use config::{Config, Weighted};
 use wheel::Wheel;
 
 /// `traffic-split`.
-pub(crate) static PLUGIN: Spec = Spec::of::<TrafficSplit>();
+pub(crate) static PLUGIN: Spec = Spec::of::<TrafficSplit>().on_connections::<TrafficSplit>();
 
 struct TrafficSplit(Arc<Kept>);
 
@@ -92,8 +96,17 @@ impl Rule {
         Ok(Self { matches, destinations, wheel })
     }
 
-    fn holds(&self, exchange: &Exchange) -> bool {
-        self.matches.is_empty() || self.matches.iter().any(|vars| vars.eval(exchange))
+    fn holds(&self, variables: &dyn Variables) -> bool {
+        self.matches.is_empty() || self.matches.iter().any(|vars| vars.eval(variables))
+    }
+
+    /// Whose turn it is; `None` where that is the route's own upstream.
+    fn turn(&self) -> Option<Choice> {
+        match self.destinations.get(self.wheel.turn())? {
+            Destination::Id(id) => Some(Choice::Id(Arc::clone(id))),
+            Destination::Target(target) => Some(Choice::Target(Arc::clone(target))),
+            Destination::Own => None,
+        }
     }
 }
 
@@ -123,13 +136,21 @@ impl TrafficSplit {
                 return Reply::text(500, "text/plain; charset=utf-8", message).into();
             }
         }
-        exchange.choice = match rule.destinations.get(rule.wheel.turn()) {
-            Some(Destination::Id(id)) => Some(Choice::Id(Arc::clone(id))),
-            Some(Destination::Target(target)) => Some(Choice::Target(Arc::clone(target))),
-            Some(Destination::Own) | None => None,
-        };
+        exchange.choice = rule.turn();
         Flow::Continue
     }
+
+    /// A connection whose upstream isn't there finds no node, and is told of in the log.
+    fn choose_for_connection(&self, session: &mut Session) -> Verdict {
+        if let Some(rule) = self.0.0.rules.iter().find(|rule| rule.holds(session)) {
+            session.choice = rule.turn();
+        }
+        Verdict::Continue
+    }
+}
+
+impl OnConnections for TrafficSplit {
+    const PREREAD: Option<Preread<Self>> = Some(Self::choose_for_connection);
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ use usher_pipeline::registry::Registry;
 use usher_pipeline::spec::Spec;
 
 /// Files of the folder that hold no plugin, with what they are for.
-const SHARED: [&str; 26] = [
+const SHARED: [&str; 27] = [
     "addresses",
     "ai",
     "alike",
@@ -63,6 +63,7 @@ const SHARED: [&str; 26] = [
     "grpc_frames",
     "held",
     "jose",
+    "kept_document",
     "keyed",
     "lib",
     "limit_key",

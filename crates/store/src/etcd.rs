@@ -2,7 +2,7 @@
 //!
 //! Resources are mirrored: they are read from memory, also while etcd is away, and a snapshot on the disk lets a gateway start without it.
 //! Two watches keep the mirrors up to date, one for the resources and one for Usher's own keys. Of those, only what requests wait for is kept
-//! with its value (`/usher/head`, and what lies below `/usher/agents/`, `/usher/ends/`, `/usher/tokens/`, `/usher/users/`); the others are known by name, and read from etcd when they are asked for.
+//! with its value (`/usher/head`, and what lies below `/usher/agents/`, `/usher/chat/`, `/usher/ends/`, `/usher/tokens/`, `/usher/users/`); the others are known by name, and read from etcd when they are asked for.
 //! Writes go to etcd in one transaction each, and return once the mirrors show them.
 //!
 //! What is known is never given up for silence. It is read anew where etcd's history isn't the known one any more, and where that would take

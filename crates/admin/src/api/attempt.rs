@@ -13,7 +13,6 @@ use http_body_util::Full;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use usher_model::change::Role;
-use usher_model::kind::{Key, Kind};
 use usher_model::live::{Sketch, Watched};
 
 use super::answer::Answer;
@@ -150,12 +149,7 @@ async fn within(call: &Call, attempt: &Attempt) -> Result<(), Refusal> {
         headers: attempt.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         client: None,
     };
-    let route = call.service.live().explain(&sketch).route;
-    let sees = match route {
-        Some(route) => call.service.get(&call.who, &Key::new(Kind::Route, route.id)).await?.is_some(),
-        None => false,
-    };
-    if sees {
+    if call.service.explain(&call.who, &sketch).await?.route.is_some() {
         return Ok(());
     }
     Err(Refusal::forbidden("no route of your scope takes this request").at("/target"))

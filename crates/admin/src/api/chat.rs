@@ -57,6 +57,7 @@ pub(super) async fn say(call: Call, _: Nothing, said: Sentence) -> Result<Answer
         match error {
             TalkError::Unknown(_) => Refusal::not_found(message).at("/conversation"),
             TalkError::Busy => Refusal::new(StatusCode::CONFLICT, "conflict", message),
+            TalkError::NoModel(_) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no_model", message),
             TalkError::TooMany => {
                 Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too_many", message).retry_after(60)
             }
@@ -84,7 +85,7 @@ pub(super) async fn answer(call: Call, _: Nothing, answered: Answered) -> Result
         .next("say the sentence again"))
 }
 
-fn off() -> Refusal {
+pub(super) fn off() -> Refusal {
     Refusal::not_found("the built-in chat isn't served here").next("use `usher chat`")
 }
 

@@ -5,8 +5,7 @@ use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use usher_model::kind::{Key, Kind};
-use usher_model::live::{Explanation, RouteName, Sketch};
+use usher_model::live::{RouteName, Sketch};
 
 use super::answer::Answer;
 use super::curl::{self, Described};
@@ -143,8 +142,7 @@ pub(super) async fn explain(
     };
     let Described { method, host, target, headers, notes } = described;
     let sketch = Sketch { method, host, target, headers, client };
-    let found = call.service.live().explain(&sketch);
-    let seen = within(&call, found).await?;
+    let seen = call.service.explain(&call.who, &sketch).await?;
     let shape = |route: RouteName| RouteShape { id: route.id, name: route.name, uri: route.uri };
     Ok(Answer::ok(Explained {
         request,
@@ -193,48 +191,6 @@ fn described(request: ExplainRequest) -> Result<Described, Refusal> {
         headers: headers.into_iter().collect(),
         notes: Vec::new(),
     })
-}
-
-/// What a principal may see of an explanation: routes outside of its scope are not told of.
-async fn within(call: &Call, mut found: Explanation) -> Result<Explanation, Refusal> {
-    if call.who.scope.is_all() {
-        return Ok(found);
-    }
-    let mut near = Vec::new();
-    for passed in std::mem::take(&mut found.passed_over) {
-        if may_see(call, &passed.route).await? {
-            near.push(passed);
-        }
-    }
-    found.passed_over = near;
-    if let Some(upstream) = &mut found.upstream
-        && let Some(id) = &upstream.id
-        && !is_there(call, &Key::new(Kind::Upstream, id.as_str())).await?
-    {
-        // The route names it; where it leads is somebody else's.
-        upstream.nodes.clear();
-        upstream.next = None;
-    }
-    match &found.route {
-        Some(route) if !may_see(call, route).await? => Ok(Explanation {
-            answer: Some("a route outside of your scope takes it".to_owned()),
-            passed_over: found.passed_over,
-            ..Explanation::default()
-        }),
-        _ => Ok(found),
-    }
-}
-
-async fn may_see(call: &Call, route: &RouteName) -> Result<bool, Refusal> {
-    is_there(call, &Key::new(Kind::Route, route.id.as_str())).await
-}
-
-async fn is_there(call: &Call, key: &Key) -> Result<bool, Refusal> {
-    match call.service.get(&call.who, key).await {
-        Ok(found) => Ok(found.is_some()),
-        Err(crate::service::ServiceError::Forbidden(_)) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }
 
 impl PluginShape {

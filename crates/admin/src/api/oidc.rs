@@ -113,7 +113,7 @@ async fn refused(visit: &Visit, oidc: &Oidc, trouble: &Trouble) -> Refusal {
         _ => "",
     };
     visit.service.login_refused(name, &trouble.to_string()).await;
-    if matches!(trouble, Trouble::NotBegun | Trouble::AnotherLogin | Trouble::UsedState | Trouble::Token(_)) {
+    if trouble.is_guess() {
         visit.doorkeeper.count_wrong(visit.peer);
     }
     refusal(oidc, trouble)

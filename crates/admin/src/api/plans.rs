@@ -69,6 +69,12 @@ struct OpenApiRequest {
     /// The hosts that it is published under. Default: any.
     #[serde(default)]
     hosts: Vec<String>,
+    /// Serves what chats need to use the API beside it, by a route of its own. Default false; once it is there, it stays.
+    #[serde(default)]
+    chat: bool,
+    /// With `chat`: the header in which callers show a key to the gateway; `Authorization` means a bearer token. Default: what the document says.
+    #[serde(default)]
+    chat_key: Option<String>,
 }
 
 /// One wanted change.
@@ -310,7 +316,14 @@ async fn of_openapi(call: &Call, request: PlanRequest) -> Result<Plan, Refusal> 
         })?,
         other => other,
     };
-    let wish = Publish { prefix: asked.prefix, id: asked.id, server: asked.server, hosts: asked.hosts };
+    let wish = Publish {
+        prefix: asked.prefix,
+        id: asked.id,
+        server: asked.server,
+        hosts: asked.hosts,
+        chat: asked.chat,
+        chat_key: asked.chat_key,
+    };
     let (plan, _) = call.service.plan_openapi(&call.who, &document, &wish, intent).await?;
     Ok(plan)
 }

@@ -33,6 +33,8 @@ pub(super) struct Status {
     sides: Vec<SideShape>,
     /// Objects that couldn't be used, whose last good version serves, and those of other programs that break a rule. The first hundred.
     problems: Vec<ProblemShape>,
+    /// The name of the model that leads the built-in chat; null: it understands plain sentences.
+    chat_model: Option<String>,
     /// Plans whose steps were not all applied.
     unfinished: Vec<UnfinishedShape>,
 }
@@ -119,7 +121,7 @@ struct UnfinishedShape {
 
 /// `GET /status`.
 pub(super) async fn read(call: Call, _: Nothing, _: Nothing) -> Result<Answer<Status>, Refusal> {
-    let Call { service, who, .. } = call;
+    let Call { service, who, talk, .. } = call;
     let (about, can) = (service.describe(), service.capabilities());
     let unfinished = service.unfinished(&who).await;
     // Behind that, which may be what first finds the store away.
@@ -185,6 +187,7 @@ pub(super) async fn read(call: Call, _: Nothing, _: Nothing) -> Result<Answer<St
         } else {
             Vec::new()
         },
+        chat_model: talk.and_then(|talk| talk.leads()),
         unfinished: unfinished.collect(),
         you: You {
             name: who.name,

@@ -6,8 +6,8 @@ use super::answer::Told;
 use super::endpoint::Endpoint;
 use super::entrance::Right::{Administers, Changes, Reads};
 use super::{
-    agents, approvals, attempt, audit, backup, calls, chat, explain, export, health, history, keyring,
-    manual, objects, oidc, openapi, plans, requests, session, status, tokens, traffic, users,
+    agents, approvals, attempt, audit, backup, calls, chat, chat_model, explain, export, health, history,
+    keyring, manual, objects, oidc, openapi, plans, requests, session, status, tokens, traffic, users,
 };
 
 /// The table.
@@ -250,6 +250,38 @@ pub(super) fn all() -> Vec<Endpoint> {
             Reads,
             "Answers a question that the chat has asked by the event question",
             chat::answer,
+        ),
+        Endpoint::new(
+            Method::GET,
+            "/chat/model",
+            "chat_model",
+            Administers,
+            "Which model leads the built-in chat; its key is shown as a mask alone",
+            chat_model::read,
+        ),
+        Endpoint::new(
+            Method::PUT,
+            "/chat/model",
+            "choose_model",
+            Administers,
+            "Chooses the model that leads the built-in chat, on every gateway of this store; its key is kept sealed and never shown",
+            chat_model::choose,
+        ),
+        Endpoint::new(
+            Method::DELETE,
+            "/chat/model",
+            "forget_model",
+            Administers,
+            "Takes that choice back: the chat understands plain sentences again",
+            chat_model::forget,
+        ),
+        Endpoint::new(
+            Method::POST,
+            "/chat/model/try",
+            "try_model",
+            Administers,
+            "Asks a model one small thing, and says what came back; nothing is stored",
+            chat_model::attempt,
         ),
         Endpoint::new(
             Method::GET,

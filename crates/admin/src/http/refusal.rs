@@ -46,7 +46,9 @@ impl From<ServiceError> for Answer {
                 // No invitation to try again: that might be a second write.
                 return Self::error(
                     StatusCode::SERVICE_UNAVAILABLE,
-                    format!("the write may or may not have happened: read before you repeat it ({reason})"),
+                    format!(
+                        "it is not known whether this was written ({reason}): GET it, or look at `usher history`, before you repeat it"
+                    ),
                 );
             }
             ServiceError::Invalid { .. }
@@ -79,6 +81,7 @@ impl From<ServiceError> for Answer {
 
 #[cfg(test)]
 mod tests {
+    use axum::response::IntoResponse as _;
     use usher_model::kind::{Key, Kind};
     use usher_model::live::NotInForce;
     use usher_store::StoreError;
@@ -117,6 +120,18 @@ mod tests {
         ] {
             let told = error.to_string();
             assert_eq!(Answer::from(error).status(), status, "{told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_outcome_that_is_not_known_is_said_with_how_to_find_out() {
+        let error = ServiceError::Store(StoreError::Unknown("the answer was lost".to_owned()));
+        let answer = Answer::from(error).into_response();
+        assert!(answer.headers().get("retry-after").is_none(), "nobody is invited to a second write");
+        let body = axum::body::to_bytes(answer.into_body(), 4096).await.unwrap();
+        let told = String::from_utf8(body.to_vec()).unwrap();
+        for part in ["it is not known whether this was written", "the answer was lost", "usher history"] {
+            assert!(told.contains(part), "{told}");
         }
     }
 }

@@ -55,6 +55,11 @@ impl Trouble {
         })
     }
 
+    /// Whether it may be somebody's guess.
+    pub(crate) const fn is_guess(&self) -> bool {
+        matches!(self, Self::NotBegun | Self::AnotherLogin | Self::UsedState | Self::Token(_))
+    }
+
     /// What to do next.
     pub(crate) fn next(&self) -> String {
         match self {

@@ -83,6 +83,11 @@ impl Service {
     /// Whether this principal may plan and apply at the moment.
     pub(super) fn may_change(&self, who: &Principal) -> Result<(), ServiceError> {
         consent::may_change(who)?;
+        self.agents_may_act(who)
+    }
+
+    /// Whether this principal is no agent, or agents may do more than look.
+    pub(super) fn agents_may_act(&self, who: &Principal) -> Result<(), ServiceError> {
         if !is_agent(who) {
             return Ok(());
         }

@@ -26,6 +26,12 @@ impl Service {
         self.parts.rules.console_url.as_ref().map(|url| format!("{url}/ui/approve/{plan}"))
     }
 
+    /// A page of the console, such as `objects/routes/speaker`; `None` where it isn't known where that is.
+    #[must_use]
+    pub fn console_place(&self, page: &str) -> Option<String> {
+        self.parts.rules.console_url.as_ref().map(|url| format!("{url}/ui/{page}"))
+    }
+
     /// The plans of others that need a person, oldest first.
     ///
     /// # Errors

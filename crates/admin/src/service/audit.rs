@@ -60,6 +60,12 @@ pub enum AuditEvent {
     AgentsOn,
     /// Agents may only look.
     AgentsOff,
+    /// A model was chosen to lead the chat.
+    ModelChosen,
+    /// That choice was taken back.
+    ModelForgotten,
+    /// A model was asked something, to see whether it answers.
+    ModelTried,
     /// Somebody logged in at the console.
     LoggedIn,
     /// Somebody whom a provider sent wasn't let in at the console.
@@ -266,7 +272,7 @@ impl Service {
     }
 
     /// Writes a record of its own, where that can be done: what it tells of has happened anyway.
-    async fn note(&self, who: &Principal, event: Event) {
+    pub(super) async fn note(&self, who: &Principal, event: Event) {
         if let Err(error) = self.told_with(who, event, Transaction::default()).await {
             tracing::warn!(principal = %who.name, door = %who.door, %error, "the audit could not be told of what happened");
         }

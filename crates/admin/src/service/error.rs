@@ -84,3 +84,11 @@ pub enum ServiceError {
     #[error(transparent)]
     NotInForce(#[from] NotInForce),
 }
+
+impl ServiceError {
+    /// Whether it isn't known if the change was written: who repeats it unseen may write it twice.
+    #[must_use]
+    pub const fn is_unknown_outcome(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Unknown(_)))
+    }
+}

@@ -22,11 +22,18 @@ impl Service {
         wish: &Publish,
         intent: Option<String>,
     ) -> Result<(Plan, Published), ServiceError> {
-        let mut published = openapi::objects(document, wish).map_err(|error| ServiceError::Invalid {
-            sentence: error.to_string(),
-            key: None,
-            pointer: error.at,
-        })?;
+        let made = |wish: &Publish| {
+            openapi::objects(document, wish).map_err(|error| ServiceError::Invalid {
+                sentence: error.to_string(),
+                key: None,
+                pointer: error.at,
+            })
+        };
+        let mut published = made(wish)?;
+        // What chats were given once isn't taken away from them by a newer document.
+        if !wish.chat && self.get(who, &openapi::chat_route(&published.id)).await?.is_some() {
+            published = made(&Publish { chat: true, ..wish.clone() })?;
+        }
         for (key, value) in &mut published.objects {
             let Some(stored) = self.get(who, key).await? else { continue };
             let label =

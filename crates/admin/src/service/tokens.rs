@@ -19,7 +19,7 @@ use super::audit::{AuditEvent, Event};
 use super::escape::{plain, shortened};
 use super::{Service, ServiceError, consent, encoded, new_id, random, unix_ms};
 
-pub use grants::{Granted, NewGrant};
+pub use grants::{Granted, GrantedBy, NewGrant};
 
 use grants::Grant;
 

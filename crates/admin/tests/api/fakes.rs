@@ -40,6 +40,8 @@ pub(crate) const AWAY: u8 = 2;
 pub(crate) const READ_ONLY: u8 = 3;
 /// It is gone, and a read of what isn't at hand is what finds that out.
 pub(crate) const LOST: u8 = 4;
+/// It takes the change, and can't say so.
+pub(crate) const UNSURE: u8 = 5;
 
 /// A store in memory that can be told to fail.
 pub(crate) struct Moody {
@@ -74,6 +76,13 @@ impl Store for Moody {
             FULL => StoreError::Full,
             AWAY => StoreError::Unavailable("it sleeps".to_owned()),
             READ_ONLY => StoreError::ReadOnly("apisix.yaml is written by hand".to_owned()),
+            UNSURE => {
+                return async move {
+                    self.memory.commit(transaction).await?;
+                    Err(StoreError::Unknown("the answer was lost".to_owned()))
+                }
+                .boxed();
+            }
             _ => return self.memory.commit(transaction),
         };
         async move { Err(refused) }.boxed()
@@ -99,8 +108,12 @@ impl Store for Moody {
     }
 
     fn health(&self) -> Health {
-        let away = self.moods.store.load(Ordering::SeqCst) == AWAY;
-        Health { away: away.then(|| "it sleeps".to_owned()), ..Health::default() }
+        let mood = self.moods.store.load(Ordering::SeqCst);
+        Health {
+            away: (mood == AWAY).then(|| "it sleeps".to_owned()),
+            writes_fail: (mood == FULL).then(|| "no space left on the device".to_owned()),
+            ..Health::default()
+        }
     }
 }
 

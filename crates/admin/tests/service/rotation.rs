@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use usher_admin::service::{Approval, AuditEvent, Extent, Resealed, Rules, ServiceError, Wanted};
+use usher_admin::service::{Approval, AuditEvent, Extent, NewModel, Resealed, Rules, ServiceError, Wanted};
 use usher_model::change::{Door, Principal, Role};
 use usher_model::scope::Scope;
 use usher_model::seal::Keyring;
+use usher_model::secret::Secret;
 use usher_store::memory::Memory;
 use usher_store::{Capabilities, Store};
 
@@ -101,4 +102,24 @@ async fn an_unfinished_plan_and_who_may_not_are_in_the_way() {
     }
     bench.service.seal_anew(&admin()).await.unwrap();
     assert!(bench.service.older_seals(&admin()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_key_of_the_chats_model_is_sealed_anew_with_the_rest() {
+    let (old, new) = two_keys();
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let bench = started(&store, &[&old]).await;
+    let key = Some(Secret::new("sk-canary".to_owned()));
+    let model = NewModel { url: "https://models.test/v1".to_owned(), name: "m".to_owned(), api: None, key };
+    bench.service.choose_model(&admin(), model).await.unwrap();
+    let bench = started(&store, &[&new, &old]).await;
+    assert_eq!(bench.service.older_seals(&admin()).await.unwrap(), ["/usher/chat/model"]);
+    assert_eq!(bench.service.seal_anew(&admin()).await.unwrap(), 1);
+    let bench = started(&store, &[&new]).await;
+    let chosen = bench.service.chosen_model().unwrap().unwrap();
+    assert_eq!(chosen.key.unwrap().expose(), "sk-canary");
+    // Without the key that sealed it, it can't be asked, and the sentence says what to do.
+    let bench = started(&store, &[&old]).await;
+    let refused = bench.service.chosen_model().unwrap_err().to_string();
+    assert!(refused.contains("give it anew at Chat model"), "{refused}");
 }

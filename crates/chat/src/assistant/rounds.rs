@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
+use super::budget::{Meter, estimated};
 use super::turn::{Plan, Settled, Turn};
 use super::{ChatError, Outcome};
 use crate::client::ClientError;
@@ -51,7 +52,13 @@ struct Course {
 }
 
 /// Works on one sentence with a model.
-pub(super) async fn hold(model: &Client, turn: &mut Turn<'_>, sentence: &str) -> Result<Outcome, ChatError> {
+pub(super) async fn hold(
+    model: &Client,
+    turn: &mut Turn<'_>,
+    meter: &Meter,
+    sentence: &str,
+) -> Result<Outcome, ChatError> {
+    meter.check()?;
     let functions = Functions::new(turn.connection.tools().await?);
     let mut said = vec![json!({ "role": "user", "content": sentence })];
     let mut course = Course::default();
@@ -61,11 +68,16 @@ pub(super) async fn hold(model: &Client, turn: &mut Turn<'_>, sentence: &str) ->
         messages.extend(turn.memory.messages().cloned());
         messages.extend(said.iter().cloned());
         let began = Instant::now();
+        meter.check()?;
         let answer =
             tokio::time::timeout(THINKING.saturating_sub(thought), model.complete(&messages, &functions))
                 .await
                 .map_err(|_| endless(format!("{} minutes", THINKING.as_secs() / 60)))??;
         thought += began.elapsed();
+        meter.asked(answer.tokens.unwrap_or_else(|| {
+            let asked: usize = messages.iter().map(|message| message.to_string().len()).sum();
+            estimated(asked + functions.length() + answer.message().to_string().len())
+        }));
         speak(turn, &answer);
         said.push(answer.message());
         if answer.calls.is_empty() {
@@ -84,6 +96,8 @@ pub(super) async fn hold(model: &Client, turn: &mut Turn<'_>, sentence: &str) ->
             if course.calls > CALLS {
                 return Err(endless(format!("{CALLS} calls")).into());
             }
+            meter.check()?;
+            meter.called();
             let content = course.answer(turn, &functions, call).await?;
             said.push(json!({ "role": "tool", "tool_call_id": call.id, "content": content }));
         }

@@ -161,3 +161,28 @@ pub(super) fn probe() -> Value {
         ("body", or_null(&text())),
     ])
 }
+
+pub(super) fn search() -> Value {
+    object([("query", text())])
+}
+
+pub(super) fn fetch() -> Value {
+    object([("id", text())])
+}
+
+pub(super) fn certificates() -> Value {
+    object([("within_days", or_null(&whole()))])
+}
+
+pub(super) fn export() -> Value {
+    let format = json!({ "type": "string", "enum": ["usher", "apisix"] });
+    object([("format", format), ("kinds", or_null(&list(&text()))), ("label", or_null(&text()))])
+}
+
+pub(super) fn models() -> Value {
+    object([])
+}
+
+pub(super) fn raw_get() -> Value {
+    object([("path", text()), ("cursor", or_null(&text()))])
+}

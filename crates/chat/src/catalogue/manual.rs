@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{INSTRUCTIONS, Tool, all};
+use super::{INSTRUCTIONS, Tool, Toolset, all, optional};
 
 /// The page on the tools, in Markdown.
 #[must_use]
@@ -28,12 +28,32 @@ change is planned, agreed to and undone: [changes.md](changes.md).\n\nWhat a cli
 name that several objects have is asked back. An error says what failed, where, what is allowed, and which call comes next.\n",
     );
     for tool in all() {
-        page.push_str(&format!("\n## {}\n\n{}\n\nArguments:\n\n", tool.name, tool.description));
-        members(&mut page, &tool.input);
-        page.push_str("\nAnswers with:\n\n");
-        members(&mut page, &tool.output);
+        described(&mut page, tool);
+    }
+    page.push_str(
+        "\n## Toolsets\n\nThese are off, because every tool costs tokens in every conversation; `chat.toolsets: [search]` in `config.yaml` switches a set \
+on. All of them only read, as far as the caller's scope reaches, with secrets masked. The chat beside the console's pages has the tools above.\n\n\
+| toolset | tools |\n|---|---|\n",
+    );
+    for (name, set) in Toolset::ALL {
+        let tools: Vec<String> = optional()
+            .iter()
+            .filter(|tool| tool.set == Some(set))
+            .map(|tool| format!("[`{}`](#{})", tool.name, tool.name))
+            .collect();
+        page.push_str(&format!("| `{name}` | {} |\n", tools.join(", ")));
+    }
+    for tool in optional() {
+        described(&mut page, tool);
     }
     page
+}
+
+fn described(page: &mut String, tool: &Tool) {
+    page.push_str(&format!("\n## {}\n\n{}\n\nArguments:\n\n", tool.name, tool.description));
+    members(page, &tool.input);
+    page.push_str("\nAnswers with:\n\n");
+    members(page, &tool.output);
 }
 
 fn effect(tool: &Tool) -> &'static str {

@@ -127,3 +127,37 @@ pub(super) fn probe() -> Value {
         ("route", or_null(&text())),
     ])
 }
+
+pub(super) fn search() -> Value {
+    let result = object([("id", text()), ("title", text()), ("url", text())]);
+    object([("results", list(&result))])
+}
+
+pub(super) fn fetch() -> Value {
+    object([("id", text()), ("title", text()), ("text", text()), ("url", text()), ("metadata", open())])
+}
+
+pub(super) fn certificates() -> Value {
+    let item = object([
+        ("id", text()),
+        ("names", texts()),
+        ("until", or_null(&text())),
+        ("days_left", or_null(&whole())),
+        ("in_use", yes_or_no()),
+        ("fingerprint", or_null(&text())),
+    ]);
+    object([("total", whole()), ("items", list(&item))])
+}
+
+pub(super) fn export() -> Value {
+    object([("format", text()), ("objects", whole()), ("document", text())])
+}
+
+pub(super) fn models() -> Value {
+    let item = object([("kind", text()), ("id", text()), ("plugins", open())]);
+    object([("total", whole()), ("items", list(&item))])
+}
+
+pub(super) fn raw_get() -> Value {
+    object([("total", whole()), ("list", list(&open())), ("next", or_null(&text()))])
+}

@@ -8,7 +8,7 @@ use rmcp::model::{
 use serde_json::{Map, Value, json};
 use usher_model::change::Principal;
 
-use super::TOOLS_FRESH_MS;
+use super::{TOOLS_FRESH_MS, apps};
 use crate::skills::{self, SKILLS, Skill};
 use crate::tools::{Agreement, CameBy, Tools, clean};
 
@@ -59,7 +59,7 @@ pub(super) fn prompt(request: &GetPromptRequestParams) -> Result<GetPromptResult
         .with_description(skill.description))
 }
 
-/// The recipes as resources. Objects aren't listed: `gateway_find` looks for them.
+/// The recipes and the pages as resources. Objects aren't listed: `gateway_find` looks for them.
 pub(super) fn resources() -> ListResourcesResult {
     let resource = |skill: &Skill| {
         Resource::new(format!("{SKILL}{}/SKILL.md", skill.name), skill.name)
@@ -67,7 +67,8 @@ pub(super) fn resources() -> ListResourcesResult {
             .with_description(skill.description)
             .with_mime_type("text/markdown")
     };
-    let mut result = ListResourcesResult::with_all_items(SKILLS.iter().map(resource).collect());
+    let mut result =
+        ListResourcesResult::with_all_items(SKILLS.iter().map(resource).chain(apps::resources()).collect());
     result.ttl_ms = Some(TOOLS_FRESH_MS);
     result.cache_scope = Some(CacheScope::Public);
     result
@@ -110,6 +111,12 @@ pub(super) async fn read(
         let skill = path.strip_suffix("/SKILL.md").and_then(skills::find).ok_or_else(missing)?;
         let contents = ResourceContents::text(skill.document(), uri).with_mime_type("text/markdown");
         let mut result = ReadResourceResult::new(vec![contents]).with_ttl_ms(TOOLS_FRESH_MS);
+        result.cache_scope = Some(CacheScope::Public);
+        return Ok(result);
+    }
+    if uri.starts_with(apps::SCHEME) {
+        let mut result =
+            ReadResourceResult::new(vec![apps::read(uri).ok_or_else(missing)?]).with_ttl_ms(TOOLS_FRESH_MS);
         result.cache_scope = Some(CacheScope::Public);
         return Ok(result);
     }

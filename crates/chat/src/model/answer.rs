@@ -16,6 +16,8 @@ pub(crate) struct Answer {
     pub(crate) calls: Vec<Call>,
     /// Whether it was cut at the server's limit of length.
     pub(crate) is_cut: bool,
+    /// The tokens of question and answer together, where the server counts them.
+    pub(crate) tokens: Option<u64>,
 }
 
 /// A call of a function.
@@ -84,7 +86,19 @@ pub(super) fn read(body: &[u8]) -> Result<Answer, Problem> {
     let said = text(message.get("content"));
     let said = if said.is_empty() { text(message.get("refusal")) } else { said };
     let is_cut = choice.get("finish_reason").and_then(Value::as_str) == Some("length");
-    Ok(Answer { text: said, calls, is_cut }.with_ids())
+    Ok(Answer { text: said, calls, is_cut, tokens: usage(&value) }.with_ids())
+}
+
+/// The tokens that a server counted: all of them, or those of question and answer, which have other names elsewhere.
+pub(super) fn usage(value: &Value) -> Option<u64> {
+    let usage = value.get("usage")?;
+    let number = |name: &str| usage.get(name).and_then(Value::as_u64);
+    let asked = ["prompt_tokens", "input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"];
+    let answered = ["completion_tokens", "output_tokens"];
+    number("total_tokens").or_else(|| {
+        let parts: Vec<u64> = asked.into_iter().chain(answered).filter_map(number).collect();
+        (!parts.is_empty()).then(|| parts.iter().fold(0_u64, |sum, part| sum.saturating_add(*part)))
+    })
 }
 
 /// A body as JSON, unless it says that something failed.
@@ -188,7 +202,7 @@ mod tests {
             ),
         ];
         for (body, text, calls, is_cut) in cases {
-            let wanted = Answer { text: text.to_owned(), calls, is_cut };
+            let wanted = Answer { text: text.to_owned(), calls, is_cut, tokens: None };
             assert_eq!(read(body.to_string().as_bytes()), Ok(wanted), "{body}");
         }
     }

@@ -6,9 +6,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// The address can't be one.
-    #[error(
-        "{url:?} is no address of a model: {reason}; name one such as https://api.openai.com/v1 with --model-url"
-    )]
+    #[error("{url:?} is no address of a model: {reason}; name one such as https://api.openai.com/v1")]
     Address {
         /// As it was given, without user and password.
         url: String,
@@ -17,7 +15,7 @@ pub enum ModelError {
     },
     /// Nobody answers there.
     #[error(
-        "could not reach the model at {url}: {reason}; without --model-url plain sentences are understood"
+        "could not reach the model at {url}: {reason}; without --model-url, or a model that was chosen, plain sentences are understood"
     )]
     Unreachable {
         /// Where.
@@ -36,7 +34,7 @@ pub enum ModelError {
         said: String,
     },
     /// It stays busy.
-    #[error("the model at {url} answered {status}{}; try again later", waits(*wait))]
+    #[error("the model at {url} answered {status}{}{}; try again later", in_words(said), waits(*wait))]
     Busy {
         /// Where.
         url: String,
@@ -44,6 +42,8 @@ pub enum ModelError {
         status: u16,
         /// How long it asks to wait, if it does.
         wait: Option<Duration>,
+        /// Its words, cut, without the key; empty where it says nothing.
+        said: String,
     },
     /// No answer in time.
     #[error("the model at {url} did not answer within {} s; try again, or a faster model with --model", within.as_secs())]
@@ -71,7 +71,7 @@ pub enum ModelError {
     },
     /// The key can't be sent.
     #[error(
-        "the key for the model can't be sent: it has a line end or another character that no header takes; set USHER_MODEL_KEY anew"
+        "the key for the model can't be sent: it has a line end or another character that no header takes; give it anew"
     )]
     Key,
     /// Its answer makes no sense.
@@ -90,6 +90,12 @@ pub enum ModelError {
         /// The bound that it met.
         bound: String,
     },
+    /// Its budget is spent.
+    #[error("{said}")]
+    Spent {
+        /// Which bound is reached, and what to do.
+        said: String,
+    },
     /// It makes the same failing call again and again.
     #[error("the model made the same failing call of {tool} {times} times: {said}")]
     Stuck {
@@ -102,14 +108,20 @@ pub enum ModelError {
     },
 }
 
+/// What a server says, behind what is said of it.
+fn in_words(said: &str) -> String {
+    let said = said.trim();
+    if said.is_empty() { String::new() } else { format!(" ({said})") }
+}
+
 fn waits(wait: Option<Duration>) -> String {
     wait.map(|wait| format!(" and asks to wait {} s", wait.as_secs())).unwrap_or_default()
 }
 
 const fn next_step(status: u16) -> &'static str {
     match status {
-        401 | 403 => "; see whether USHER_MODEL_KEY holds a key for it",
-        404 => "; see whether --model and --model-url name what is there",
+        401 | 403 => "; see whether its key is one for it (USHER_MODEL_KEY, or what was given at Chat model)",
+        404 => "; see whether the model's name and address are those of what is there",
         _ => "",
     }
 }

@@ -34,6 +34,11 @@ impl Functions {
         self.tools.iter()
     }
 
+    /// How long they are in a question, in characters.
+    pub(crate) fn length(&self) -> usize {
+        self.offered(false).to_string().len()
+    }
+
     pub(crate) fn has(&self, name: &str) -> bool {
         self.tools.iter().any(|tool| tool.name == name)
     }

@@ -7,7 +7,7 @@ use futures_util::Stream;
 use serde_json::{Map, Value, json};
 
 use super::Functions;
-use super::answer::{Answer, Call, Problem, failure, text};
+use super::answer::{Answer, Call, Problem, failure, text, usage};
 use super::stream::events;
 use crate::assistant::ModelOptions;
 
@@ -83,6 +83,7 @@ pub(super) fn read(value: &Value) -> Result<Answer, Problem> {
             _ => {}
         }
     }
+    answer.tokens = usage(value);
     answer.is_cut = value.get("stop_reason").and_then(Value::as_str) == Some("max_tokens");
     Ok(answer.with_ids())
 }
@@ -100,6 +101,8 @@ pub(super) async fn read_stream(
     let mut answer = Answer::default();
     // Where the call of each block stands in the answer.
     let mut places: Vec<(u64, usize)> = Vec::new();
+    // The question is counted when the message begins, and the answer so far with each change of it.
+    let (mut asked, mut answered) = (None, None);
     let ended = events(chunks, |event| {
         let index = event.get("index").and_then(Value::as_u64).unwrap_or_default();
         match event.get("type").and_then(Value::as_str) {
@@ -120,7 +123,13 @@ pub(super) async fn read_stream(
                     call.arguments.push_str(&text(delta.get("partial_json")));
                 }
             }
+            Some("message_start") => {
+                let question = event.pointer("/message").and_then(usage);
+                let begun = event.pointer("/message/usage/output_tokens").and_then(Value::as_u64);
+                asked = question.map(|all| all.saturating_sub(begun.unwrap_or_default()));
+            }
             Some("message_delta") => {
+                answered = event.pointer("/usage/output_tokens").and_then(Value::as_u64).or(answered);
                 let reason = event.pointer("/delta/stop_reason").and_then(Value::as_str);
                 answer.is_cut |= reason == Some("max_tokens");
             }
@@ -133,6 +142,7 @@ pub(super) async fn read_stream(
     if !ended {
         return Err(Problem::Cut("the stream ends without an end".to_owned()));
     }
+    answer.tokens = asked.map(|asked| asked + answered.unwrap_or_default());
     Ok(answer.with_ids())
 }
 
@@ -179,7 +189,10 @@ mod tests {
         let call =
             |id: &str, arguments: &str| Call { id: id.into(), name: "f".into(), arguments: arguments.into() };
         Answer {
-            text: "Looking ü".into(), calls: vec![call("a", "{\"x\":1}"), call("b", "")], is_cut: false
+            text: "Looking ü".into(),
+            calls: vec![call("a", "{\"x\":1}"), call("b", "")],
+            is_cut: false,
+            tokens: Some(25),
         }
     }
 
@@ -190,7 +203,7 @@ mod tests {
             { "type": "text", "text": "Looking ü" },
             { "type": "tool_use", "id": "a", "name": "f", "input": { "x": 1 } },
             { "type": "tool_use", "id": "b", "name": "f", "input": {} },
-        ], "stop_reason": "tool_use" });
+        ], "stop_reason": "tool_use", "usage": { "input_tokens": 10, "cache_read_input_tokens": 8, "output_tokens": 7 } });
         assert_eq!(read(&answer), Ok(wanted()));
         let cut = read(&json!({ "content": [], "stop_reason": "max_tokens" })).unwrap();
         assert!(cut.is_cut);
@@ -200,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn pieces_of_blocks_are_put_together() {
         let events = [
-            r#"{"type":"message_start","message":{"content":[]}}"#,
+            r#"{"type":"message_start","message":{"content":[],"usage":{"input_tokens":10,"cache_read_input_tokens":8,"output_tokens":1}}}"#,
             r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
             r#"{"type":"ping"}"#,
             r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Looking ü"}}"#,
@@ -209,7 +222,7 @@ mod tests {
             r#"{"type":"content_block_start","index":2,"content_block":{"type":"tool_use","id":"b","name":"f","input":{}}}"#,
             r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"x\""}}"#,
             r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":":1}"}}"#,
-            r#"{"type":"message_delta","delta":{"stop_reason":"tool_use"}}"#,
+            r#"{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":7}}"#,
             r#"{"type":"message_stop"}"#,
         ];
         let text: String = events.iter().map(|data| format!("event: x\ndata: {data}\n\n")).collect();

@@ -7,7 +7,7 @@ use futures_util::Stream;
 use serde_json::{Value, json};
 
 use super::Functions;
-use super::answer::{Answer, Call, Problem, arguments, failure, text};
+use super::answer::{Answer, Call, Problem, arguments, failure, text, usage};
 use super::stream::events;
 use crate::assistant::ModelOptions;
 
@@ -57,7 +57,7 @@ pub(super) fn read(value: &Value) -> Result<Answer, Problem> {
     }
     let items = value.get("output").and_then(Value::as_array);
     let items = items.ok_or_else(|| Problem::Nonsense("it has no output".to_owned()))?;
-    let mut answer = Answer { is_cut: status == "incomplete", ..Answer::default() };
+    let mut answer = Answer { is_cut: status == "incomplete", tokens: usage(value), ..Answer::default() };
     for item in items {
         let word = |name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         match item.get("type").and_then(Value::as_str) {
@@ -142,7 +142,7 @@ mod tests {
     }
 
     fn answer() -> serde_json::Value {
-        json!({ "status": "completed", "output": [
+        json!({ "status": "completed", "usage": { "input_tokens": 20, "output_tokens": 5, "total_tokens": 25 }, "output": [
             { "type": "reasoning", "summary": [] },
             { "type": "message", "role": "assistant", "content": [{ "type": "output_text", "text": "Looking" }] },
             { "type": "function_call", "call_id": "a", "name": "f", "arguments": "{\"x\":1}" },
@@ -151,7 +151,7 @@ mod tests {
 
     fn wanted() -> Answer {
         let call = Call { id: "a".into(), name: "f".into(), arguments: "{\"x\":1}".into() };
-        Answer { text: "Looking".into(), calls: vec![call], is_cut: false }
+        Answer { text: "Looking".into(), calls: vec![call], tokens: Some(25), ..Answer::default() }
     }
 
     #[test]

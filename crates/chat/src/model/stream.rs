@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt as _};
 use serde_json::Value;
 use sse_stream::SseStream;
 
-use super::answer::{Answer, Call, Problem, arguments, failure, text};
+use super::answer::{Answer, Call, Problem, arguments, failure, text, usage};
 
 /// Calls that are put together at the same time.
 const MOST_CALLS: usize = 64;
@@ -64,6 +64,7 @@ impl Pieces {
         if event.get("error").is_some_and(|error| !error.is_null()) {
             return Err(failure(event));
         }
+        self.answer.tokens = usage(event).or(self.answer.tokens);
         // The last event of some servers has no choices but numbers about tokens.
         let Some(choice) = event.pointer("/choices/0") else { return Ok(false) };
         if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str) {
@@ -157,6 +158,7 @@ mod tests {
             text: "Looking ü".to_owned(),
             calls: vec![call("a", "f", "{\"x\":1}"), call("b", "g", "{}")],
             is_cut: false,
+            tokens: Some(3),
         };
         for size in [1, 7, 64, 100_000] {
             assert_eq!(streamed(&text, size).await, Ok(wanted.clone()), "chunks of {size}");

@@ -15,6 +15,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use usher_admin::keys::Guess;
+use usher_admin::oidc::Oidc;
+use usher_admin::service::GrantedBy;
 use usher_model::change::{Door, Role};
 use usher_model::secret::Secret;
 
@@ -34,14 +36,14 @@ const COOKIE_NAME: &str = "usher_consent";
 const LONGEST_STATE: usize = 2_000;
 
 /// A request that was found good.
-struct Asked {
-    client: Client,
-    redirect: String,
-    state: Option<String>,
-    challenge: String,
-    role: Role,
-    audience: String,
-    issuer: String,
+pub(super) struct Asked {
+    pub(super) client: Client,
+    pub(super) redirect: String,
+    pub(super) state: Option<String>,
+    pub(super) challenge: String,
+    pub(super) role: Role,
+    pub(super) audience: String,
+    pub(super) issuer: String,
 }
 
 /// Why a request isn't good.
@@ -78,7 +80,7 @@ pub(super) async fn ask(
     let Some(nonce) = cookie(&headers).map(str::to_owned).or_else(random) else {
         return page::refused(StatusCode::INTERNAL_SERVER_ERROR, "the system gives no random numbers");
     };
-    let Some(sealed) = server.sealed(&asked, &nonce) else {
+    let Some(sealed) = server.sealed(PURPOSE, &asked, &nonce) else {
         return page::refused(
             StatusCode::INTERNAL_SERVER_ERROR,
             "the request can't be sealed; look at the log of Usher",
@@ -89,6 +91,7 @@ pub(super) async fn ask(
         redirect: &asked.redirect,
         role: asked.role,
         sealed: &sealed,
+        provider: server.oidc.as_deref().map(Oidc::called),
         wrong: None,
     };
     let mut response = page::question(&question);
@@ -117,15 +120,19 @@ pub(super) async fn answer(State(server): State<Arc<Server>>, request: Request) 
     let Ok(form) = Form::read(&String::from_utf8_lossy(&body)) else {
         return refused("the form can't be read");
     };
-    let opened =
-        form.get("request").zip(cookie(&headers)).and_then(|(sealed, nonce)| server.opened(sealed, nonce));
+    let opened = form
+        .get("request")
+        .zip(cookie(&headers))
+        .and_then(|(sealed, nonce)| server.opened(PURPOSE, sealed, nonce));
     let Some(asked) = opened.filter(|asked| asked.issuer == issuer) else {
         return refused("this form is too old, or was not shown in this browser");
     };
     let state = asked.state.as_deref();
-    match form.get("answer") {
-        Some("allow") => {}
-        Some("deny") => {
+    let wanted = if form.get("role") == Some("chat") { Role::Chat } else { Role::Viewer };
+    match (form.get("answer"), server.oidc.clone()) {
+        (Some("allow"), _) => {}
+        (Some("provider"), Some(oidc)) => return server.leave(&oidc, asked, wanted).await,
+        (Some("deny"), _) => {
             let error = [("error", "access_denied"), ("error_description", "the person said no")];
             return sent(&asked.redirect, &error, state, &issuer);
         }
@@ -138,6 +145,7 @@ pub(super) async fn answer(State(server): State<Arc<Server>>, request: Request) 
             redirect: &asked.redirect,
             role: asked.role,
             sealed,
+            provider: server.oidc.as_deref().map(Oidc::called),
             wrong: Some(wrong),
         })
     };
@@ -153,13 +161,12 @@ pub(super) async fn answer(State(server): State<Arc<Server>>, request: Request) 
     };
     let found = server.service.check_user(user, &Secret::new(password.to_owned()), Door::Console).await;
     let known = found.and_then(|user| Some((server.service.user_changed(&user.name)?, user)));
-    let Some((user_changed_unix_ms, user)) = known else {
+    let Some((changed_unix_ms, user)) = known else {
         if matches!(server.guesses.wrong(peer), Guess::Burst { .. }) {
             tracing::warn!(%peer, "many wrong passwords came to the page that lets programs in");
         }
         return again("no user has this name and this password");
     };
-    let wanted = if form.get("role") == Some("chat") { Role::Chat } else { Role::Viewer };
     let yes = Yes {
         client: asked.client.id.clone(),
         client_name: asked.client.name.clone(),
@@ -168,7 +175,7 @@ pub(super) async fn answer(State(server): State<Arc<Server>>, request: Request) 
         audience: asked.audience.clone(),
         role: wanted.min(asked.role).min(user.role),
         user,
-        user_changed_unix_ms,
+        by: GrantedBy::Password { changed_unix_ms },
     };
     tracing::info!(user = %yes.user.name, client = %yes.client_name, role = %yes.role, "a user let a program in");
     match server.codes.give(yes) {
@@ -233,18 +240,20 @@ impl Server {
         Ok(Asked { client, redirect, state, challenge, role, audience, issuer })
     }
 
-    fn sealed(&self, asked: &Asked, nonce: &str) -> Option<String> {
+    /// A request as a browser keeps it; `nonce` is what only that browser has beside.
+    pub(super) fn sealed(&self, purpose: &str, asked: &Asked, nonce: &str) -> Option<String> {
         let ends = now()?.saturating_add(THINKING.as_secs());
         let told = json!({
             "id": asked.client.id, "name": asked.client.name, "by": asked.client.vouched_by, "redirect": asked.redirect, "state": asked.state,
             "challenge": asked.challenge, "role": super::scope_of(asked.role), "audience": asked.audience, "issuer": asked.issuer,
             "ends": ends, "nonce": hashed(nonce),
         });
-        self.service.seal_note(PURPOSE, &told.to_string())
+        self.service.seal_note(purpose, &told.to_string())
     }
 
-    fn opened(&self, sealed: &str, nonce: &str) -> Option<Asked> {
-        let told: Value = serde_json::from_str(&self.service.open_note(PURPOSE, sealed)?).ok()?;
+    /// What a browser kept; `None` where it is another's, or too old.
+    pub(super) fn opened(&self, purpose: &str, sealed: &str, nonce: &str) -> Option<Asked> {
+        let told: Value = serde_json::from_str(&self.service.open_note(purpose, sealed)?).ok()?;
         let text = |name: &str| told.get(name).and_then(Value::as_str).map(str::to_owned);
         let is_good = told.get("ends").and_then(Value::as_u64)? > now()? && text("nonce")? == hashed(nonce);
         let client =
@@ -274,17 +283,23 @@ fn is_own_page(headers: &HeaderMap) -> bool {
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let is_nonce = |value: &str| {
+    let is_nonce = |value: &&str| {
         value.len() == 43
             && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
-    let found = pairs.find(|(name, _)| name.trim_start_matches("__Secure-") == COOKIE_NAME);
-    found.map(|(_, value)| value).filter(|value| is_nonce(value))
+    cookie_of(headers, COOKIE_NAME).filter(is_nonce)
 }
 
-fn sent(redirect: &str, answer: &[(&str, &str)], state: Option<&str>, issuer: &str) -> Response {
+/// The value of a cookie, whether it travels over TLS alone or not.
+pub(super) fn cookie_of<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
+    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let found = pairs.find(|(name, _)| name.trim_start_matches("__Secure-") == wanted);
+    found.map(|(_, value)| value)
+}
+
+/// Sends a browser back to the program that it came from.
+pub(super) fn sent(redirect: &str, answer: &[(&str, &str)], state: Option<&str>, issuer: &str) -> Response {
     let mut all = answer.to_vec();
     all.extend(state.map(|state| ("state", state)));
     all.push(("iss", issuer));

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use usher_admin::service::GrantedBy;
 use usher_model::change::{Principal, Role};
 
 use super::{hashed, random};
@@ -30,7 +31,7 @@ pub(super) struct Yes {
     pub(super) audience: String,
     pub(super) role: Role,
     pub(super) user: Principal,
-    pub(super) user_changed_unix_ms: u64,
+    pub(super) by: GrantedBy,
 }
 
 /// What comes of a code.
@@ -93,6 +94,7 @@ impl Codes {
 
 #[cfg(test)]
 mod tests {
+    use usher_admin::service::GrantedBy;
     use usher_model::change::{Door, Principal, Role};
 
     use super::{Codes, GOOD, MOST, Redeemed, Yes};
@@ -106,7 +108,7 @@ mod tests {
             audience: "http://localhost".to_owned(),
             role: Role::Chat,
             user: Principal::new("jack", Role::Admin, Door::Console),
-            user_changed_unix_ms: 1,
+            by: GrantedBy::Password { changed_unix_ms: 1 },
         }
     }
 

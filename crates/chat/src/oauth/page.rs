@@ -27,13 +27,15 @@ pub(super) struct Question<'a> {
     pub(super) role: Role,
     /// The sealed request, which comes back with the answer.
     pub(super) sealed: &'a str,
+    /// What the provider is called that people may log in by, where there is one.
+    pub(super) provider: Option<&'a str>,
     /// What went wrong with the last try.
     pub(super) wrong: Option<&'a str>,
 }
 
 /// The question, as a form.
 pub(super) fn question(question: &Question<'_>) -> Response {
-    let Question { client, redirect, role, sealed, wrong } = question;
+    let Question { client, redirect, role, sealed, provider, wrong } = question;
     let (name, to) = (escaped(&client.name), escaped(&clean(&where_to(redirect), 200)));
     let vouched = match &client.vouched_by {
         Some(host) => format!("<p>Its description lies at <code>{}</code>.</p>", escaped(&clean(host, 200))),
@@ -50,19 +52,43 @@ pub(super) fn question(question: &Question<'_>) -> Response {
 a person's yes each time, and every change can be undone.</label>\
 <label><input type=\"radio\" name=\"role\" value=\"viewer\"> It may only <b>look</b>.</label>"
     };
+    let by_provider = provider
+        .map(|called| {
+            let called = escaped(&clean(called, 64));
+            format!(
+                "<p><button name=\"answer\" value=\"provider\">Log in with {called} and allow</button></p><p>Or with a password of this gateway's own:</p>"
+            )
+        })
+        .unwrap_or_default();
+    let until = if provider.is_some() {
+        " One that was let in by way of the provider ends with what the settings call a session, and then asks anew."
+    } else {
+        ""
+    };
     let content = format!(
         "<h1>Let {name} in?</h1><p>A program that calls itself <b>{name}</b> asks to work with this API gateway in your name.</p>{vouched}\
 <p>The answer goes to <code>{to}</code>.</p>{wrong}<form method=\"post\" action=\"/oauth/authorize\" autocomplete=\"off\">\
-<input type=\"hidden\" name=\"request\" value=\"{}\">{choice}\
+<input type=\"hidden\" name=\"request\" value=\"{}\">{choice}{by_provider}\
 <label>User of the console<input type=\"text\" name=\"user\" autocomplete=\"username\" maxlength=\"64\"></label>\
 <label>Password<input type=\"password\" name=\"password\" autocomplete=\"current-password\" maxlength=\"256\"></label>\
 <button name=\"answer\" value=\"allow\">Sign in and allow</button><button name=\"answer\" value=\"deny\" formnovalidate>Deny</button></form>\
 <p>The token is listed by <code>usher token list</code>, and ended by <code>usher token revoke</code>, by another password of yours, and by itself \
-when it isn't used for 30 days.</p>",
+when it isn't used for 30 days.{until}</p>",
         escaped(sealed),
     );
     let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::FORBIDDEN };
     page(status, "Let a program in?", &content, Some(&origin(redirect)))
+}
+
+/// Sends a person to the provider. A form's own redirects would have to be named in the policy, every one of a provider's hosts; a page that goes on by itself
+/// hasn't.
+pub(super) fn leaving(provider: &str, to: &str) -> Response {
+    let (provider, to) = (escaped(&clean(provider, 64)), escaped(to));
+    let content = format!(
+        "<h1>To {provider}</h1><p>It says who you are; then the program is let in.</p><p><a href=\"{to}\">Go on to {provider}</a></p>\
+<meta http-equiv=\"refresh\" content=\"0;url={to}\">"
+    );
+    page(StatusCode::OK, "On your way", &content, None)
 }
 
 /// What went wrong where the client can't be told.
@@ -132,6 +158,7 @@ mod tests {
             redirect: "http://127.0.0.1:9/cb?secret=1",
             role: Role::Chat,
             sealed: "s\"><b>",
+            provider: None,
             wrong: None,
         });
         let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();

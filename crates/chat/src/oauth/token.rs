@@ -81,8 +81,8 @@ impl Server {
         {
             return Err(("invalid_target", "resource is another one than that of the code".to_owned()));
         }
-        let Yes { client, client_name, audience, role, user, user_changed_unix_ms, .. } = yes;
-        let wanted = NewGrant { user, user_changed_unix_ms, client, client_name, role, audience };
+        let Yes { client, client_name, audience, role, user, by, .. } = yes;
+        let wanted = NewGrant { user, by, client, client_name, role, audience };
         let granted = self.service.grant(wanted).await.map_err(|error| stored(&error))?;
         self.codes.made(code, &granted.id);
         Ok(granted)

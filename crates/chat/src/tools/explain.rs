@@ -19,7 +19,8 @@ const MOST_LIKE: usize = 5;
 impl Call<'_> {
     pub(super) async fn explain(&self, arguments: &Arguments) -> Result<Answer, Refusal> {
         let sketch = sketch(arguments)?;
-        let mut explanation = self.service.live().explain(&sketch);
+        let found = self.service.explain(self.who, &sketch).await;
+        let mut explanation = found.map_err(|error| self.refuse(error))?;
         if explanation.route.is_none() {
             let path = sketch.target.split('?').next().unwrap_or_default();
             let routes = self.all(Kind::Route).await?;

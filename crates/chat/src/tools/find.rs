@@ -76,7 +76,7 @@ fn answer(kind: Kind, found: &[Stored], there_are: usize, total: usize, next: Op
 }
 
 /// Whether a word stands in what identifies an object.
-fn mentions(kind: Kind, stored: &Stored, text: &str) -> bool {
+pub(super) fn mentions(kind: Kind, stored: &Stored, text: &str) -> bool {
     let has = |part: &str| part.to_lowercase().contains(text);
     let member = |name: &str| stored.value.get(name).and_then(Value::as_str).is_some_and(has);
     has(&stored.key.id)
@@ -105,7 +105,7 @@ fn has_deep(value: &Value, has: &impl Fn(&str) -> bool) -> bool {
 }
 
 /// `key`, or `key:value`.
-fn is_labelled(stored: &Stored, label: &str) -> bool {
+pub(super) fn is_labelled(stored: &Stored, label: &str) -> bool {
     let Some(labels) = stored.value.get("labels").and_then(Value::as_object) else { return false };
     let exact = labels.get(label).is_some();
     exact

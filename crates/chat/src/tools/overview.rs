@@ -1,7 +1,9 @@
 //! `gateway_overview`: where things stand, in one call.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
-use usher_model::kind::Kind;
+use usher_model::kind::{Key, Kind};
 
 use super::refusal::Refusal;
 use super::text::clean;
@@ -13,13 +15,23 @@ const NAMED: usize = 5;
 impl Call<'_> {
     pub(super) async fn overview(&self) -> Result<Answer, Refusal> {
         let mut counts = Map::new();
+        // What somebody with a scope sees: all else isn't told of.
+        let mut seen = (!self.who.scope.is_all()).then(HashSet::new);
         for kind in Kind::ALL {
-            counts.insert(kind.schema_name().to_owned(), self.all(kind).await?.len().into());
+            let all = self.all(kind).await?;
+            counts.insert(kind.schema_name().to_owned(), all.len().into());
+            if let Some(seen) = &mut seen {
+                seen.extend(all.into_iter().map(|stored| stored.key.path()));
+            }
         }
+        let sees = |path: &str| seen.as_ref().is_none_or(|seen| seen.contains(path));
         let live = self.service.live();
         let listeners: Vec<String> = live.listeners().iter().map(ToString::to_string).collect();
-        let problems = self.service.problems();
-        let busiest = live.traffic(NAMED);
+        let mut problems = self.service.problems();
+        problems.retain(|problem| sees(&problem.key));
+        let mut busiest = live.traffic(if seen.is_some() { usize::MAX } else { NAMED });
+        busiest.retain(|row| sees(&Key::new(Kind::Route, row.route.as_str()).path()));
+        busiest.truncate(NAMED);
         let revision = self.service.revision();
         let mut text = format!("Usher {}, revision {revision}", env!("CARGO_PKG_VERSION"));
         if live.revision() < revision {
@@ -42,7 +54,7 @@ impl Call<'_> {
             text.push_str(&format!("\n{} more problems", problems.len() - NAMED));
         }
         let health = live.health();
-        let unwell = health.iter().flat_map(|upstream| {
+        let unwell = health.iter().filter(|upstream| sees(&upstream.name)).flat_map(|upstream| {
             upstream.nodes.iter().filter(|node| !node.is_up()).map(move |node| (upstream, node))
         });
         for (upstream, node) in unwell.take(NAMED) {

@@ -92,7 +92,7 @@ impl Call<'_> {
         let text =
             |name: &str| arguments.text_or_null(name).filter(|text| !text.is_empty()).map(str::to_owned);
         let wish =
-            Publish { prefix: text("prefix"), id: text("id"), server: text("server"), hosts: Vec::new() };
+            Publish { prefix: text("prefix"), id: text("id"), server: text("server"), ..Publish::default() };
         let made = self.service.plan_openapi(self.who, &document, &wish, intent(arguments)).await;
         let (plan, published) = made.map_err(|error| self.refuse(error))?;
         told(&plan).map_err(|refusal| {

@@ -37,7 +37,14 @@ impl Call<'_> {
             );
         };
         let request = request(arguments, &sketch.target, address)?;
-        let route = self.service.live().explain(&sketch).route;
+        self.service.may_send(self.who, request.method().as_str()).map_err(|error| self.refuse(error))?;
+        let explained = self.service.explain(self.who, &sketch).await;
+        let route = explained.map_err(|error| self.refuse(error))?.route;
+        if route.is_none() && !self.who.scope.is_all() {
+            return Err(Refusal::new("no route of your scope takes this request, so that nothing was sent")
+                .at("/path")
+                .next("gateway_find {\"kind\":\"route\"} lists the routes that you may see"));
+        }
         let sent = probe::send(&**live, address, request, MOST_READ).await;
         let seen = sent.map_err(|error| match error {
             ProbeError::Late => Refusal::new(error.to_string())

@@ -103,6 +103,11 @@ impl Refusal {
                 .next("gateway_history shows what was applied"),
             ServiceError::NotInForce(_) => Self::new(sentence)
                 .next("the change is stored; gateway_overview lists problems, gateway_undo takes it back"),
+            error if error.is_unknown_outcome() => Self::new(sentence)
+                .next("gateway_history shows whether it was written; don't repeat the change before you have looked"),
+            ServiceError::Store(_) => {
+                Self::new(sentence).next("gateway_overview says how the store is; plan again once it takes changes")
+            }
             _ => Self::new(sentence),
         }
     }
@@ -197,4 +202,24 @@ pub(super) fn unknown_kind(word: &str, pointer: &str) -> Refusal {
         .at(pointer)
         .meant(meant.or_else(|| usher_model::nearest::nearest(word, names())))
         .allowed(names().collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use usher_admin::service::ServiceError;
+    use usher_pipeline::registry::Registry;
+    use usher_store::StoreError;
+
+    use super::Refusal;
+
+    #[test]
+    fn a_store_that_fails_is_told_with_how_to_find_out_what_it_wrote() {
+        for (error, sentence, next) in [
+            (StoreError::Unknown("lost".to_owned()), "not known whether", "gateway_history shows whether"),
+            (StoreError::Full, "the disk of the store is full", "gateway_overview says how the store is"),
+        ] {
+            let told = Refusal::of(ServiceError::Store(error), &Registry::new(&[])).to_string();
+            assert!(told.contains(sentence) && told.contains(&format!("\nnext: {next}")), "{told}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ use rmcp::model::{
 };
 use rmcp::service::{ClientLifecycleMode, ClientServiceExt as _, RequestContext, RoleClient, RunningService};
 use rmcp::transport::StreamableHttpClientTransport;
+use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::{ClientHandler, ErrorData, ServiceExt as _};
 use serde_json::{Value, json};
 
@@ -106,6 +107,17 @@ impl Client {
                     .unwrap()
             }
         };
+        Self { service, questions }
+    }
+
+    /// The same with a token.
+    pub(crate) async fn with_token(side: &Side, token: &str) -> Self {
+        let questions = Arc::new(Mutex::default());
+        let handler =
+            Handler { person: Person::Nobody, name: "test-client", questions: Arc::clone(&questions) };
+        let config =
+            StreamableHttpClientTransportConfig::with_uri(format!("{}/mcp", side.url())).auth_header(token);
+        let service = handler.serve(StreamableHttpClientTransport::from_config(config)).await.unwrap();
         Self { service, questions }
     }
 

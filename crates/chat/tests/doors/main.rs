@@ -4,6 +4,7 @@
 #![expect(clippy::panic, reason = "tests fail by panicking")]
 #![expect(clippy::indexing_slicing, reason = "tests fail by panicking")]
 
+mod apps;
 mod bridge;
 mod budget;
 mod client;
@@ -20,4 +21,5 @@ mod seeing;
 mod stale;
 mod support;
 mod tools;
+mod toolsets;
 mod ways;

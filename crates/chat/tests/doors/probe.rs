@@ -9,6 +9,10 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use usher_admin::service::NewToken;
+use usher_model::change::{Door, Principal, Role};
+use usher_model::kind::Kind;
+use usher_model::scope::Scope;
 
 use crate::client::{Client, Era, Person, text};
 use crate::support::Side;
@@ -131,4 +135,64 @@ async fn a_gateway_that_is_gone_is_a_plain_error() {
     let client = Client::open(&side, Era::Stateless, Person::Nobody).await;
     let refused = client.refusal("gateway_probe", json!({ "method": "GET", "path": "/" })).await;
     assert!(refused.contains(&gone.to_string()), "{refused}");
+}
+
+/// Somebody with a token for the part that has this label.
+async fn of_team(side: &Side, name: &str) -> Client {
+    let admin = Principal::new("setup", Role::Admin, Door::AdminApi);
+    let scope = Scope { labels: vec![format!("team={name}")], ..Scope::ALL };
+    let wanted = NewToken { name: name.to_owned(), role: Role::Chat, scope, expires_in_secs: None };
+    let (_, token) = side.service.create_token(&admin, wanted).await.unwrap();
+    Client::with_token(side, token.expose()).await
+}
+
+#[tokio::test]
+async fn a_scope_binds_what_is_explained_probed_and_seen_at_a_glance() {
+    let side = Side::start().await;
+    let (address, seen) = gateway().await;
+    side.live.listeners.lock().unwrap().push(address);
+    let nodes = json!({ "type": "roundrobin", "nodes": { "127.0.0.1:3000": 1 } });
+    let route = json!({ "uri": "/speaker/*", "labels": { "team": "theirs" }, "upstream": nodes });
+    side.put(Kind::Route, "speaker", route).await;
+    let request = json!({ "method": "DELETE", "path": "/speaker/1" });
+    let (others, theirs) = (of_team(&side, "others").await, of_team(&side, "theirs").await);
+
+    let told = text(&others.result("gateway_explain_request", request.clone()).await);
+    assert!(told.contains("outside of your scope") && !told.contains("3000"), "{told}");
+    let told = text(
+        &others.result("gateway_explain_request", json!({ "method": "GET", "path": "/Speaker/1" })).await,
+    );
+    assert!(!told.contains("speaker/*"), "{told}");
+    let told = text(&others.result("gateway_probe", request.clone()).await);
+    assert!(told.contains("no route of your scope takes this request"), "{told}");
+    assert!(seen.lock().unwrap().is_empty(), "nothing was sent");
+    let told = text(&others.result("gateway_overview", json!({})).await);
+    assert!(!told.contains("speaker"), "{told}");
+
+    let told = text(&theirs.result("gateway_explain_request", request.clone()).await);
+    assert!(told.contains("route speaker"), "{told}");
+    assert!(!told.contains("3000"), "its upstream lies outside of the scope: {told}");
+    assert_eq!(theirs.call("gateway_probe", request).await["route"], "speaker");
+    let told = text(&theirs.result("gateway_overview", json!({})).await);
+    assert!(told.contains("speaker: 7 requests"), "{told}");
+    assert_eq!(seen.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn agents_that_may_only_look_send_nothing_that_could_change_something() {
+    let side = Side::start().await;
+    let (address, seen) = gateway().await;
+    side.live.listeners.lock().unwrap().push(address);
+    let client = Client::open(&side, Era::Stateless, Person::Nobody).await;
+    let admin = Principal::new("ada", Role::Admin, Door::AdminApi);
+    side.service.switch_agents(&admin, false, None).await.unwrap();
+    for method in ["POST", "PUT", "PATCH", "DELETE"] {
+        let told = text(&client.result("gateway_probe", json!({ "method": method, "path": "/x" })).await);
+        assert!(told.contains("agents may only look: ada has switched them off"), "{method}: {told}");
+    }
+    assert!(seen.lock().unwrap().is_empty());
+    client.call("gateway_probe", json!({ "method": "GET", "path": "/x" })).await;
+    side.service.switch_agents(&admin, true, None).await.unwrap();
+    client.call("gateway_probe", json!({ "method": "DELETE", "path": "/x" })).await;
+    assert_eq!(seen.lock().unwrap().len(), 2);
 }

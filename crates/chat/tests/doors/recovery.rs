@@ -7,7 +7,7 @@ use crate::client::{Client, Era, Person};
 use crate::support::Side;
 
 /// Tokens of an error at most.
-const MOST: usize = 330;
+const MOST: usize = 200;
 
 fn tokens(text: &str) -> usize {
     tiktoken_rs::o200k_base_singleton().encode_ordinary(text).len()
@@ -142,6 +142,14 @@ async fn each_of_forty_errors_holds_the_place_the_choice_and_the_next_call() {
         if !missing.is_empty() || size > MOST {
             poor.push(format!("{tool} {arguments}: {size} tokens, lacks {missing:?}: {refused}"));
         }
+    }
+    // What only a person can agree to, where there is none.
+    let plan =
+        client.plan(json!([{ "op": "delete", "kind": "route", "id": "speaker", "body_json": null }])).await;
+    let refused = client.refusal("gateway_apply", json!({ "plan_id": plan["plan_id"] })).await;
+    let size = tokens(&refused);
+    if size > MOST || !refused.contains("\nnext: ") {
+        poor.push(format!("a plan of high risk: {size} tokens: {refused}"));
     }
     assert!(poor.is_empty(), "{} errors are poor:\n{}", poor.len(), poor.join("\n\n"));
     assert_eq!(side.revision(), before);

@@ -196,7 +196,8 @@ async fn recipes_are_prompts_and_resources_and_objects_are_read_by_address() {
         assert!(lacking.unwrap_err().to_string().contains("needs the argument route"));
 
         let listed = client.service.list_resources(None).await.unwrap().resources;
-        assert_eq!(listed.len(), names.len());
+        let recipes = listed.iter().filter(|one| one.uri.starts_with("skill://")).count();
+        assert_eq!((recipes, listed.len()), (names.len(), names.len() + 2), "beside them the pages of tools");
         let read = async |uri: &str| client.service.read_resource(ReadResourceRequestParams::new(uri)).await;
         let skill = format!("{:?}", read("skill://publish-an-api/SKILL.md").await.unwrap());
         assert!(skill.contains("gateway_import_openapi"), "{skill}");

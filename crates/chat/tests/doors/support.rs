@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use usher_admin::http::{Form, admin_paths};
 use usher_admin::keys::ephemeral_keyring;
 use usher_admin::service::{Parts, Rules, Service, Wanted};
-use usher_chat::{ChatParts, router};
+use usher_chat::{ChatParts, Toolset, router};
 use usher_model::change::{Door, Edit, Principal, Role};
 use usher_model::compat::Compat;
 use usher_model::kind::{Key, Kind};
@@ -52,6 +52,15 @@ impl Side {
     }
 
     pub(crate) async fn with(rules: Rules) -> Self {
+        Self::made(rules, Registry::new(&[&LIMIT, &KEY]), Vec::new()).await
+    }
+
+    /// One with every plugin there is, and with these sets of tools.
+    pub(crate) async fn with_toolsets(toolsets: Vec<Toolset>) -> Self {
+        Self::made(Rules::default(), Registry::new(usher_plugins::all()), toolsets).await
+    }
+
+    async fn made(rules: Rules, registry: Registry, toolsets: Vec<Toolset>) -> Self {
         install_crypto();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -60,7 +69,7 @@ impl Side {
         let parts = Parts {
             store: store.clone(),
             live: live.clone(),
-            registry: Arc::new(Registry::new(&[&LIMIT, &KEY])),
+            registry: Arc::new(registry),
             process: Arc::new(Process::new(Map::new(), Compat::NONE, Box::new(AnyTarget))),
             keyring: Arc::new(ephemeral_keyring().unwrap()),
             rules,
@@ -76,7 +85,9 @@ impl Side {
             verification_tokens: Vec::new(),
             console: axum::Router::new(),
             oauth: None,
+            oidc: None,
             limits: usher_chat::Limits::default(),
+            toolsets,
         });
         let task = tokio::spawn(async move { axum::serve(listener, chat).await.unwrap() });
         Self { address, service, live, store, task }

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use usher_admin::keys::ephemeral_keyring;
 use usher_admin::service::{Parts, Rules, Service, Wanted};
-use usher_chat::assistant::{Assistant, ChatError, Event, ModelOptions};
+use usher_chat::assistant::{Assistant, ChatError, Event, ModelOptions, Purse};
 use usher_chat::client::{Connection, Person};
 use usher_chat::{ChatParts, router};
 use usher_model::change::{Door, Edit, Principal, Role};
@@ -80,7 +80,9 @@ impl Side {
             verification_tokens: Vec::new(),
             console: Router::new(),
             oauth: None,
+            oidc: None,
             limits: usher_chat::Limits::default(),
+            toolsets: Vec::new(),
         });
         tasks.push(tokio::spawn(async move { axum::serve(listener, chat).await.unwrap() }));
         let side = Self { address, gateway, person: Arc::new(Told::default()), service, tasks };
@@ -132,6 +134,21 @@ impl Side {
     /// A conversation without a model.
     pub(crate) async fn talk(&self) -> Talk {
         Talk(Assistant::plain(self.connect().await))
+    }
+
+    /// The same with what it may spend.
+    pub(crate) async fn talk_within(
+        &self,
+        options: ModelOptions,
+        purse: &Arc<Purse>,
+        user: &str,
+        tells_all: bool,
+    ) -> Talk {
+        Talk(Assistant::with_model(self.connect().await, options).with_purse(
+            Arc::clone(purse),
+            user,
+            tells_all,
+        ))
     }
 
     /// A conversation with one.

@@ -3,6 +3,7 @@
 import { attempt } from './attempt.mjs';
 import { consumers } from './consumers.mjs';
 import { equal, holds, need, open, violations, Walks, watched } from './harness.mjs';
+import { model } from './model.mjs';
 import { pictures } from './pictures.mjs';
 import { publish } from './publish.mjs';
 import { resources } from './resources.mjs';
@@ -292,6 +293,7 @@ await publish(world);
 await consumers(world);
 await resources(world);
 await attempt(world);
+await model(world);
 
 await walks.walk('switched off agents only look', async () => {
   await page.goto(`${ADMIN}/ui/agents`);
@@ -389,7 +391,7 @@ await walks.walk('ten thousand routes are a page at a time', async () => {
   await page.getByText('50 of 1,000').waitFor();
 });
 
-const PAGES = ['/', '/objects/routes', '/objects/routes/speakers', '/objects/consumers/jack', '/new/upstreams', '/objects/ssls', '/history', '/approvals', '/requests', '/explain', '/plugins', '/plugins/limit-count', '/import', '/import?of=openapi', '/agents', '/users', '/audit'];
+const PAGES = ['/', '/objects/routes', '/objects/routes/speakers', '/objects/consumers/jack', '/new/upstreams', '/objects/ssls', '/history', '/approvals', '/requests', '/explain', '/plugins', '/plugins/limit-count', '/import', '/import?of=openapi', '/agents', '/users', '/model', '/audit'];
 // The colours of these stand for those of all.
 const DARK = ['/', '/objects/routes', '/objects/routes/speakers', '/history', '/requests', '/plugins/limit-count', '/agents'];
 for (const [scheme, pages] of [['light', PAGES], ['dark', DARK]]) {

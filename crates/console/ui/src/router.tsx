@@ -102,6 +102,7 @@ const explain = createRoute({
   }),
 });
 const agents = page('/agents', () => import('./pages/Agents'), 'Agents');
+const model = page('/model', () => import('./pages/Model'), 'Model');
 const users = page('/users', () => import('./pages/Users'), 'Users');
 const plugins = page('/plugins', () => import('./pages/Plugins'), 'Plugins');
 const plugin = page('/plugins/$name', () => import('./pages/Plugins'), 'OnePlugin');
@@ -138,7 +139,7 @@ const tree = root.addChildren([
   login,
   back,
   inside.addChildren([
-    overview, history, approvals, approve, audit, requests, explain, agents, users, plugins, plugin, document, list, object, fresh,
+    overview, history, approvals, approve, audit, requests, explain, agents, users, model, plugins, plugin, document, list, object, fresh,
   ]),
 ]);
 

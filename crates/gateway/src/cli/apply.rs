@@ -70,6 +70,12 @@ pub(crate) struct Import {
     /// With --openapi: a host that it is published under; may repeat
     #[arg(long = "host", value_name = "HOST", requires = "openapi")]
     hosts: Vec<String>,
+    /// With --openapi: serve what chats need to use the API beside it: a plugin manifest, the document, and one for GPT Actions
+    #[arg(long, requires = "openapi")]
+    chat: bool,
+    /// With --openapi: the same, and these files say that callers show a key in this header; Authorization means a bearer token
+    #[arg(long, value_name = "HEADER", requires = "openapi")]
+    chat_key: Option<String>,
     #[command(flatten)]
     consent: Consent,
     #[command(flatten)]
@@ -154,7 +160,10 @@ impl Import {
     async fn publish(&self, client: &Client) -> anyhow::Result<()> {
         let text = files::text(&self.file)?;
         let wanted = json!({
-            "openapi": { "document": text, "prefix": self.prefix, "id": self.id, "server": self.server, "hosts": self.hosts },
+            "openapi": {
+                "document": text, "prefix": self.prefix, "id": self.id, "server": self.server, "hosts": self.hosts,
+                "chat": self.chat || self.chat_key.is_some(), "chat_key": self.chat_key,
+            },
             "intent": format!("publish the API of {}", self.file.display()),
         });
         match client.try_post(&["plans"], &wanted).await? {

@@ -1,5 +1,7 @@
 //! `usher chat`: a conversation with a running Usher, in plain sentences or through a model.
 
+mod served;
+
 use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -10,10 +12,11 @@ use anyhow::Context as _;
 use clap::Args;
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
-use usher_chat::assistant::{Assistant, Event, ModelApi, ModelOptions};
+use usher_chat::assistant::{Assistant, Bounds, Budget, Event, ModelApi, ModelOptions, Purse};
 use usher_chat::client::{Connection, Person};
 use usher_model::secret::Secret;
 
+use self::served::Served;
 use super::ask;
 use crate::terminal::{Style, say};
 
@@ -29,7 +32,7 @@ pub(crate) struct Chat {
     /// Agree to every plan without being asked: for scripts
     #[arg(long)]
     pub(crate) yes: bool,
-    /// Where a model answers, such as `https://api.openai.com/v1` or `https://api.anthropic.com`; without it plain sentences are understood
+    /// Where a model answers, such as `https://api.openai.com/v1` or `https://api.anthropic.com`; without it the model that the gateway has leads, or plain sentences are understood
     #[arg(long, value_name = "URL", env = "USHER_MODEL_URL")]
     pub(crate) model_url: Option<String>,
     /// The model's name there
@@ -38,12 +41,21 @@ pub(crate) struct Chat {
     /// How it is asked: completions, responses (OpenAI's) or messages (Anthropic's); what the address says where it isn't given
     #[arg(long, value_name = "API", env = "USHER_MODEL_API")]
     pub(crate) model_api: Option<ModelApi>,
+    /// Understand plain sentences, also where the gateway has a model
+    #[arg(long, conflicts_with = "model_url")]
+    pub(crate) plain: bool,
     /// Write the conversation into this file, as Markdown, behind what it holds already
     #[arg(long, value_name = "FILE")]
     pub(crate) transcript: Option<PathBuf>,
     /// Ask for whole answers instead of streams
     #[arg(long)]
     pub(crate) no_stream: bool,
+    /// Tokens that the model may cost in this conversation
+    #[arg(long, value_name = "TOKENS", env = "USHER_MODEL_BUDGET", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) budget: Option<u64>,
+    /// Tell after each answer what it cost; otherwise that is told where the budget is nearly spent
+    #[arg(long, short = 'v')]
+    pub(crate) verbose: bool,
 }
 
 impl Chat {
@@ -52,17 +64,33 @@ impl Chat {
         let style = Style::detect();
         let transcript = Transcript::open(self.transcript.as_deref())?;
         let person: Arc<dyn Person> = Arc::new(Asked { yes: self.yes, style });
-        let connection = Connection::open(&self.url, person).await?;
-        let assistant = match &self.model_url {
-            None => Assistant::plain(connection),
-            Some(base_url) => Assistant::with_model(connection, self.model_options(base_url)),
-        };
+        let partner = self.partner(person, style).await?;
         if !self.sentence.is_empty() {
-            let understood = hear(&assistant, &self.sentence.join(" "), style, &transcript).await?;
+            let understood = hear(&partner, &self.sentence.join(" "), style, &transcript).await?;
             anyhow::ensure!(understood, "not done; see above");
             return Ok(());
         }
-        converse(&assistant, style, &transcript).await
+        converse(&partner, style, &transcript).await
+    }
+
+    async fn partner(&self, person: Arc<dyn Person>, style: Style) -> anyhow::Result<Partner> {
+        if let Some(base_url) = &self.model_url {
+            let connection = Connection::open(&self.url, person).await?;
+            let conversation = Bounds { tokens: self.budget, calls: None };
+            let purse = Arc::new(Purse::new(Budget { conversation, ..Budget::default() }));
+            let assistant = Assistant::with_model(connection, self.model_options(base_url));
+            return Ok(Partner::Own(assistant.with_purse(purse, "", self.verbose)));
+        }
+        if !self.plain
+            && let Some(served) = Served::find(&self.url, Arc::clone(&person)).await
+        {
+            say(&style.dim(&format!(
+                "{} leads, the model that this gateway has; --plain understands plain sentences",
+                served.model
+            )))?;
+            return Ok(Partner::Served(served));
+        }
+        Ok(Partner::Own(Assistant::plain(Connection::open(&self.url, person).await?)))
     }
 
     fn model_options(&self, base_url: &str) -> ModelOptions {
@@ -80,6 +108,27 @@ impl Chat {
         // The key is no option: command lines are visible to every user of the machine.
         let key = std::env::var("USHER_MODEL_KEY").or_else(|_| std::env::var(theirs));
         ModelOptions { api_key: key.ok().map(Secret::new), ..options }
+    }
+}
+
+/// Who one talks with.
+enum Partner {
+    /// What understands here.
+    Own(Assistant),
+    /// The running Usher's own chat, with its model.
+    Served(Served),
+}
+
+impl Partner {
+    async fn say(
+        &self,
+        sentence: &str,
+        hear: &mut (dyn FnMut(Event<'_>) + Send + Sync),
+    ) -> anyhow::Result<bool> {
+        match self {
+            Self::Own(assistant) => Ok(assistant.say(sentence, hear).await?.done),
+            Self::Served(served) => served.say(sentence, hear).await,
+        }
     }
 }
 
@@ -107,13 +156,13 @@ impl Transcript {
 
 /// Says one sentence and prints what comes back. `false` when it was not understood or refused.
 async fn hear(
-    assistant: &Assistant,
+    partner: &Partner,
     sentence: &str,
     style: Style,
     transcript: &Transcript,
 ) -> anyhow::Result<bool> {
     transcript.note("you", sentence);
-    let outcome = assistant
+    partner
         .say(sentence, &mut |event| {
             let shown = match event {
                 Event::Say(text) => {
@@ -137,11 +186,10 @@ async fn hear(
             // The next line that can't be printed ends the conversation.
             let _ = say(&shown);
         })
-        .await?;
-    Ok(outcome.done)
+        .await
 }
 
-async fn converse(assistant: &Assistant, style: Style, transcript: &Transcript) -> anyhow::Result<()> {
+async fn converse(partner: &Partner, style: Style, transcript: &Transcript) -> anyhow::Result<()> {
     let terminal = std::io::stdin().is_terminal();
     if terminal {
         say(
@@ -153,7 +201,7 @@ async fn converse(assistant: &Assistant, style: Style, transcript: &Transcript) 
             .await
             .context("the line reader stopped")??;
         let Some(line) = line.filter(|line| !is_goodbye(line)) else { return Ok(()) };
-        if let Err(error) = hear(assistant, line.trim(), style, transcript).await {
+        if let Err(error) = hear(partner, line.trim(), style, transcript).await {
             transcript.note("error", &format!("{error:#}"));
             say(&format!("{error:#}"))?;
         }

@@ -24,6 +24,8 @@ const USUAL_KEY: &str = "usher-data/admin.key";
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// How long one answer may take: a plan of a hundred thousand objects is checked whole.
 const ANSWER_WITHIN: Duration = Duration::from_secs(600);
+/// How long a conversation may go on about one sentence: a model thinks for minutes, and so does a person.
+const EVENTS_WITHIN: Duration = Duration::from_secs(3600);
 
 /// Which Usher is asked, and with which key. The key itself is no option: command lines are visible to every user of the machine.
 #[derive(Args, Clone, Debug)]
@@ -50,6 +52,12 @@ pub(crate) struct Client {
 }
 
 impl Remote {
+    /// The Admin port where it usually is, or where `USHER_ADMIN_URL` says: for what looks whether there is one, and goes on without.
+    pub(crate) fn usual() -> Self {
+        let url = std::env::var("USHER_ADMIN_URL").ok().filter(|url| !url.is_empty());
+        Self { url: Some(url.unwrap_or_else(|| USUAL.to_owned())), key_file: None, ca: None, cert: None }
+    }
+
     /// A client for the running Usher. Nothing is sent yet.
     ///
     /// # Errors
@@ -221,6 +229,41 @@ impl Client {
         if status.is_success() { Ok(Ok(value)) } else { Ok(Err((refusal(status, &body), value))) }
     }
 
+    /// Sends a body to a path below `/usher/v1` that answers with events as long as it has some; `take` is given each one's data.
+    ///
+    /// # Errors
+    /// As for [`Client::get`], what `take` says, and an answer that was cut off.
+    pub(crate) async fn events<F>(
+        &self,
+        path: &[&str],
+        body: &Value,
+        mut take: impl FnMut(Value) -> F,
+    ) -> anyhow::Result<()>
+    where
+        F: Future<Output = anyhow::Result<()>>,
+    {
+        let request = self.request(Method::POST, self.url(path, &[]), Some(body)).timeout(EVENTS_WITHIN);
+        let mut response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        if !status.is_success() {
+            let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+            return Err(refusal(status, &body).into());
+        }
+        let mut text = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
+            text.extend_from_slice(&piece);
+            while let Some(end) = text.windows(2).position(|two| two == b"\n\n") {
+                let event: Vec<u8> = text.drain(..end + 2).collect();
+                let data = String::from_utf8_lossy(&event);
+                let data = data.lines().find_map(|line| line.strip_prefix("data: "));
+                if let Some(data) = data.and_then(|data| serde_json::from_str(data).ok()) {
+                    take(data).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Puts a body at a path below `/usher/v1`.
     ///
     /// # Errors
@@ -259,12 +302,7 @@ impl Client {
         url
     }
 
-    async fn response(
-        &self,
-        method: Method,
-        url: Url,
-        body: Option<&Value>,
-    ) -> anyhow::Result<reqwest::Response> {
+    fn request(&self, method: Method, url: Url, body: Option<&Value>) -> reqwest::RequestBuilder {
         let mut request = self.http.request(method, url);
         if let Some(key) = &self.key {
             request = request.header("X-API-KEY", key.expose());
@@ -272,6 +310,16 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
+        request
+    }
+
+    async fn response(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<&Value>,
+    ) -> anyhow::Result<reqwest::Response> {
+        let request = self.request(method, url, body);
         Ok(request.send().await.map_err(|error| self.unreachable(&error))?)
     }
 

@@ -13,6 +13,7 @@ use axum::response::IntoResponse as _;
 use axum::routing::get;
 use tokio_util::task::TaskTracker;
 use usher_admin::http::Form;
+use usher_admin::oidc::Oidc;
 use usher_admin::service::Service;
 use usher_chat::ChatParts;
 use usher_model::change::{Door, Principal, Role};
@@ -105,6 +106,7 @@ pub(super) fn chat_router(
     service: &Arc<Service>,
     addresses: &Addresses,
     console: Router,
+    oidc: Option<Arc<Oidc>>,
 ) -> Router {
     let principal = Principal::new("local-plugin", Role::Chat, Door::Plugin);
     let admin_paths = usher_admin::http::admin_paths(Arc::clone(service), principal, chat_form(settings));
@@ -118,7 +120,9 @@ pub(super) fn chat_router(
         token_required: settings.chat_token_required,
         verification_tokens: settings.verification_tokens.clone(),
         oauth: settings.oauth,
+        oidc,
         limits: settings.chat_limits,
+        toolsets: settings.chat_toolsets.clone(),
         console,
     })
 }

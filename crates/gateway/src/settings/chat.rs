@@ -1,8 +1,10 @@
 //! `chat`: who may come in at the chat side, under which address, and how often one caller may call.
 
-use usher_chat::Limits;
+use serde_json::Value;
+use usher_chat::{Limits, Toolset};
+use usher_model::nearest::nearest;
 
-use super::read::{Document, address};
+use super::read::{Document, address, texts};
 use super::{Settings, model};
 
 /// Reads all of it.
@@ -23,7 +25,27 @@ pub(super) fn read(file: &Document<'_>, settings: &mut Settings) -> Result<(), S
         settings.verification_tokens = vec![("openai".to_owned(), token.to_owned())];
     }
     settings.chat_limits = read_limits(file)?;
+    settings.chat_toolsets = read_toolsets(file)?;
     Ok(())
+}
+
+fn read_toolsets(file: &Document<'_>) -> Result<Vec<Toolset>, String> {
+    let words = match file.at("chat.toolsets") {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(value) => texts("chat.toolsets", value)?,
+    };
+    let set = |word: &String| {
+        Toolset::named(word).ok_or_else(|| {
+            let names: Vec<&str> = Toolset::ALL.iter().map(|(name, _)| *name).collect();
+            let meant = nearest(word, names.iter().copied()).map(|name| format!(" (did you mean {name}?)"));
+            format!(
+                "chat.toolsets: there is no toolset {word:?}{}; write some of {}",
+                meant.unwrap_or_default(),
+                names.join(", ")
+            )
+        })
+    };
+    words.iter().map(set).collect()
 }
 
 fn read_limits(file: &Document<'_>) -> Result<Limits, String> {

@@ -36,6 +36,7 @@ pub(super) const SUPPORTED: &[&str] = &[
     "chat.public_url",
     "chat.published_on_loopback",
     "chat.token_required",
+    "chat.toolsets",
     "chat.verification_tokens.openai",
     "apisix.data_encryption.enable_encrypt_fields",
     "apisix.data_encryption.keyring",

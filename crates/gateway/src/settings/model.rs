@@ -1,6 +1,7 @@
 //! `chat.model`: the model that leads the chat beside the console's pages.
 
-use usher_chat::assistant::{ModelApi, ModelOptions};
+use usher_chat::assistant::{Bounds, Budget, ModelApi, ModelOptions};
+use usher_chat::talk::Fixed;
 use usher_model::secret::Secret;
 
 use super::Settings;
@@ -29,7 +30,12 @@ pub(crate) struct Model {
 /// The setting, its value and what is allowed.
 pub(super) fn read(file: &Document<'_>, settings: &mut Settings) -> Result<(), String> {
     let Some(section) = file.at("chat.model").filter(|section| !section.is_null()) else { return Ok(()) };
-    only_members("chat.model", section, &["url", "name", "key", "key_file", "api"])?;
+    only_members("chat.model", section, &["url", "name", "key", "key_file", "api", "budget"])?;
+    settings.chat_budget = read_budget(file)?;
+    // The environment may name the model.
+    if section.as_object().is_some_and(|members| members.keys().all(|name| name == "budget")) {
+        return Ok(());
+    }
     let url = file.text("chat.model.url")?.unwrap_or_default();
     if !url.starts_with("https://") && !url.starts_with("http://") {
         return Err(format!(
@@ -46,15 +52,40 @@ pub(super) fn read(file: &Document<'_>, settings: &mut Settings) -> Result<(), S
     Ok(())
 }
 
+fn read_budget(file: &Document<'_>) -> Result<Budget, String> {
+    let Some(section) = file.at("chat.model.budget").filter(|section| !section.is_null()) else {
+        return Ok(Budget::default());
+    };
+    only_members("chat.model.budget", section, &["conversation", "day"])?;
+    let bounds = |span: &str| -> Result<Bounds, String> {
+        let place = format!("chat.model.budget.{span}");
+        let Some(section) = file.at(&place).filter(|section| !section.is_null()) else {
+            return Ok(Bounds::default());
+        };
+        only_members(&place, section, &["tokens", "calls"])?;
+        let bound = |name: &str| {
+            let place = format!("{place}.{name}");
+            match file.whole(&place)? {
+                Some(0) => Err(format!(
+                    "{place}: 0 lets nobody talk; write a number from 1 on, or leave it out for no bound"
+                )),
+                bound => Ok(bound),
+            }
+        };
+        Ok(Bounds { tokens: bound("tokens")?, calls: bound("calls")? })
+    };
+    Ok(Budget { conversation: bounds("conversation")?, day: bounds("day")? })
+}
+
 impl Settings {
-    /// The model that leads the chat, by the environment or else by the file; plain sentences are understood without one.
+    /// The model that leads the chat, by the environment or else by the file. Where neither names one, an admin may choose it at runtime.
     ///
     /// # Errors
     /// Its key can't be read.
-    pub(crate) fn model(&self) -> Result<Option<ModelOptions>, String> {
+    pub(crate) fn model(&self) -> Result<Option<Fixed>, String> {
         let of = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
         if let Some(base_url) = of("USHER_MODEL_URL") {
-            return Ok(Some(ModelOptions {
+            let options = ModelOptions {
                 base_url,
                 api_key: of("USHER_MODEL_KEY").map(Secret::new),
                 model: of("USHER_MODEL").unwrap_or_else(|| USUAL.to_owned()),
@@ -63,22 +94,47 @@ impl Settings {
                     .map(|name| name.parse())
                     .transpose()
                     .map_err(|error: String| format!("USHER_MODEL_API: {error}"))?,
-            }));
+            };
+            return Ok(Some(Fixed { options, by: "USHER_MODEL_URL of the environment" }));
         }
         let Some(model) = &self.model else { return Ok(None) };
-        Ok(Some(ModelOptions {
+        let options = ModelOptions {
             base_url: model.url.clone(),
             api_key: model.key.as_ref().map(Kept::secret).transpose()?,
             model: model.name.clone(),
             stream: true,
             api: model.api,
-        }))
+        };
+        Ok(Some(Fixed { options, by: "chat.model of the settings" }))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::read::parsed;
+
+    #[test]
+    fn a_budget_has_bounds_for_a_conversation_and_for_a_day() {
+        let of = |budget: &str| parsed(&format!("chat: {{model: {{budget: {budget}}}}}"));
+        let settings = of("{conversation: {tokens: 5000}, day: {tokens: 90000, calls: 300}}").unwrap();
+        assert!(settings.model.is_none());
+        assert_eq!(
+            (settings.chat_budget.conversation.tokens, settings.chat_budget.conversation.calls),
+            (Some(5000), None)
+        );
+        assert_eq!(
+            (settings.chat_budget.day.tokens, settings.chat_budget.day.calls),
+            (Some(90_000), Some(300))
+        );
+        for (budget, said) in [
+            ("{hour: {}}", "chat.model.budget"),
+            ("{day: {tokens: 0}}", "chat.model.budget.day.tokens: 0 lets nobody talk"),
+            ("{day: {token: 5}}", "chat.model.budget.day"),
+        ] {
+            let error = of(budget).unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
+    }
 
     #[test]
     fn a_model_has_an_address_a_name_and_perhaps_a_key() {

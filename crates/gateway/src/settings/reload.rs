@@ -29,7 +29,7 @@ impl Settings {
     pub(crate) fn needing_restart(&self, newer: &Self) -> Vec<&'static str> {
         /// A setting's value as a text that can be compared; secrets are never shown by it.
         type Shown = fn(&Settings) -> String;
-        let all: [(&'static str, Shown); 37] = [
+        let all: [(&'static str, Shown); 38] = [
             ("data", |s| format!("{:?}", s.data)),
             ("keyring_file", |s| format!("{:?}", s.keyring_file)),
             ("store", |s| format!("{:?} {:?} {:?}", s.store, s.store_file, s.store_verify)),
@@ -45,7 +45,8 @@ impl Settings {
             ("chat.published_on_loopback", |s| s.published_on_loopback.to_string()),
             ("chat.public_url", |s| format!("{:?}", s.public_url)),
             ("chat.limits", |s| format!("{:?}", s.chat_limits)),
-            ("chat.model", |s| format!("{:?}", s.model)),
+            ("chat.toolsets", |s| format!("{:?}", s.chat_toolsets)),
+            ("chat.model", |s| format!("{:?} {:?}", s.model, s.chat_budget)),
             ("chat.console", |s| format!("{:?}", s.chat_console)),
             ("chat.oauth", |s| format!("{:?}", s.oauth)),
             ("consent", |s| s.consent_all.to_string()),

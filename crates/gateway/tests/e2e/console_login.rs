@@ -1,6 +1,7 @@
 //! Logging in to the console by an OpenID Connect provider: who gets in and as whom, and everything that gets nobody in.
 
 mod browser;
+mod programs;
 mod provider;
 
 use std::process::Command;
@@ -418,4 +419,63 @@ fn a_browser_logs_in_at_the_page_of_the_provider() {
     assert!(walked.status.success(), "{told}\n{}", String::from_utf8_lossy(&walked.stderr));
     assert!(told.contains("ok    somebody logs in at the provider"), "{told}");
     println!("{told}");
+}
+
+#[test]
+fn a_provider_of_a_private_authority_is_trusted_by_its_file_alone() {
+    let (provider, authority) = Provider::start_over_tls(Algorithm::Es256);
+    let (_, another) = Provider::start_over_tls(Algorithm::Es256);
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text, is_trusted) in
+        [("own.pem", Some(&authority), true), ("another.pem", Some(&another), false), ("none", None, false)]
+    {
+        let file = folder.path().join(name);
+        let setting = text.map_or_else(String::new, |pem| {
+            std::fs::write(&file, pem).unwrap();
+            format!("    ca_file: {}\n", file.display())
+        });
+        let usher = start(&provider, &setting);
+        let mut ann = Browser::new(&usher);
+        if is_trusted {
+            let inside = ann.logs_in(&provider, "ann");
+            assert_eq!(
+                inside.json()["you"]["name"],
+                json!("oidc:ann@conf.test"),
+                "{name}: {}",
+                inside.text()
+            );
+            continue;
+        }
+        let (status, code, sentence) = refusal(&ann.send("POST", "/session/oidc", &json!({})));
+        assert_eq!((status, code.as_str()), (502, "provider_away"), "{name}: {sentence}");
+        assert!(sentence.contains("certificate"), "{name}: {sentence}");
+    }
+    // A file without one is found at the start.
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(&empty, "nothing\n").unwrap();
+    let config = folder.path().join("config.yaml");
+    let text = format!(
+        "console: {{oidc: {{issuer: '{}', client_id: u, client_secret: s, default_role: viewer, ca_file: '{}'}}}}\n",
+        provider.issuer(),
+        empty.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let data = folder.path().join("data");
+    let failed = crate::support::run(&[
+        "serve",
+        "--config",
+        config.to_str().unwrap(),
+        "--data",
+        data.to_str().unwrap(),
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--chat-listen",
+        "127.0.0.1:0",
+        "--proxy-listen",
+        "127.0.0.1:0",
+        "--metrics-listen",
+        "127.0.0.1:0",
+    ]);
+    let told = String::from_utf8_lossy(&failed.stderr);
+    assert!(!failed.status.success() && told.contains("holds no certificate in PEM"), "{told}");
 }

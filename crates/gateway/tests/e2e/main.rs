@@ -3,11 +3,13 @@
 
 mod acme;
 mod admin;
+mod api_as_tools;
 mod apisix_store;
 mod attempt;
 mod batch;
 mod bench;
 mod chat;
+mod chat_model;
 mod cli;
 mod conformance;
 mod console;
@@ -30,6 +32,7 @@ mod keyring;
 mod limits;
 mod merging;
 mod models;
+mod models_many;
 mod oauth;
 mod openapi;
 mod openid_connect;
@@ -40,6 +43,7 @@ mod roles;
 mod serve;
 #[path = "../../../plugins/tests/every_plugin/counterparts.rs"]
 mod stated;
+mod stream_plugins;
 mod support;
 mod surface;
 mod tls;

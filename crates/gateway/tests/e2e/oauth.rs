@@ -41,13 +41,13 @@ fn encoded(pairs: &[(&str, &str)]) -> String {
     pairs.iter().map(pair).collect::<Vec<_>>().join("&")
 }
 
-fn form(to: SocketAddr, path: &str, fields: &[(&str, &str)], pairs: &[(&str, &str)]) -> Answer {
+pub(crate) fn form(to: SocketAddr, path: &str, fields: &[(&str, &str)], pairs: &[(&str, &str)]) -> Answer {
     let mut all = vec![("Content-Type", "application/x-www-form-urlencoded")];
     all.extend_from_slice(fields);
     request(to, "POST", path, &all, encoded(pairs).as_bytes())
 }
 
-fn register(to: SocketAddr) -> String {
+pub(crate) fn register(to: SocketAddr) -> String {
     let wanted = json!({ "client_name": "Test <Client>", "redirect_uris": ["http://127.0.0.1/callback", "https://app.example.com/cb"],
         "token_endpoint_auth_method": "none" });
     let answer = request(
@@ -66,7 +66,7 @@ fn challenge() -> String {
 }
 
 /// What a client sends a person to.
-fn asked(usher: &Usher, client: &str, change: &[(&str, &str)]) -> Answer {
+pub(crate) fn asked(usher: &Usher, client: &str, change: &[(&str, &str)]) -> Answer {
     let (challenge, resource) = (challenge(), format!("http://{}/mcp", usher.address("chat")));
     let mut all = vec![
         ("response_type", "code"),
@@ -86,7 +86,7 @@ fn asked(usher: &Usher, client: &str, change: &[(&str, &str)]) -> Answer {
 }
 
 /// The form that a page holds, and the cookie that it came with.
-fn held(page: &Answer) -> (String, String) {
+pub(crate) fn held(page: &Answer) -> (String, String) {
     assert_eq!(page.status, 200, "{}", page.text());
     let text = page.text();
     let sealed =
@@ -96,7 +96,7 @@ fn held(page: &Answer) -> (String, String) {
 }
 
 /// The parameters of an answer that the browser is sent back with.
-fn sent_back(answer: &Answer) -> Vec<(String, String)> {
+pub(crate) fn sent_back(answer: &Answer) -> Vec<(String, String)> {
     assert_eq!(answer.status, 303, "{}", answer.text());
     let location = answer.field("location").unwrap();
     assert!(location.starts_with(&format!("{REDIRECT}?")), "{location}");
@@ -109,7 +109,7 @@ fn sent_back(answer: &Answer) -> Vec<(String, String)> {
         .collect()
 }
 
-fn value<'a>(pairs: &'a [(String, String)], name: &str) -> &'a str {
+pub(crate) fn value<'a>(pairs: &'a [(String, String)], name: &str) -> &'a str {
     pairs.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
 }
 
@@ -130,7 +130,7 @@ fn agreed(usher: &Usher, client: &str, user: &str, change: &[(&str, &str)], role
     value(&back, "code").to_owned()
 }
 
-fn redeemed(usher: &Usher, client: &str, code: &str, change: &[(&str, &str)]) -> Answer {
+pub(crate) fn redeemed(usher: &Usher, client: &str, code: &str, change: &[(&str, &str)]) -> Answer {
     let mut all = vec![
         ("grant_type", "authorization_code"),
         ("code", code),
@@ -145,13 +145,13 @@ fn redeemed(usher: &Usher, client: &str, code: &str, change: &[(&str, &str)]) ->
     form(usher.address("chat"), "/oauth/token", &[], &all)
 }
 
-fn renewed(usher: &Usher, client: &str, renewal: &str) -> Answer {
+pub(crate) fn renewed(usher: &Usher, client: &str, renewal: &str) -> Answer {
     let pairs = [("grant_type", "refresh_token"), ("refresh_token", renewal), ("client_id", client)];
     form(usher.address("chat"), "/oauth/token", &[], &pairs)
 }
 
 /// The tools that a token sees; the status where it sees none.
-fn tools(usher: &Usher, token: &str) -> Result<usize, u16> {
+pub(crate) fn tools(usher: &Usher, token: &str) -> Result<usize, u16> {
     let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": { "_meta": {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": { "name": "raw", "version": "1" },

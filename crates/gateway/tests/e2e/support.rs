@@ -1,6 +1,6 @@
 //! Starts the binary and speaks plain HTTP with it, without a library that could hide a mistake on the wire.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -28,6 +28,7 @@ pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_usher"));
     for name in [
         "USHER_ADMIN_KEY",
+        "USHER_ADMIN_URL",
         "USHER_WORKERS",
         "USHER_URL",
         "USHER_MODEL_URL",
@@ -275,7 +276,7 @@ fn answer_all(stream: TcpStream, name: &str, counted: &AtomicUsize) {
 }
 
 /// One request as it arrives: its head (trailers behind it), and its body without chunks. `None` at the end of the stream.
-pub(crate) fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
+pub(crate) fn read_request(reader: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
     let mut head = read_lines(reader)?;
     let lower = head.to_ascii_lowercase();
     let mut body = Vec::new();
@@ -300,7 +301,7 @@ pub(crate) fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(String,
 }
 
 /// Lines to the next empty one.
-fn read_lines(reader: &mut BufReader<TcpStream>) -> Option<String> {
+fn read_lines(reader: &mut impl BufRead) -> Option<String> {
     let mut lines = Vec::new();
     loop {
         let start = lines.len();

@@ -23,7 +23,7 @@ enum Door {
 use Door::{AsksItself, Closed, Public};
 
 /// The file whose router has it, the path as it stands there, the side that serves it, a path that fits, and who may come in.
-const ROUTED: [(&str, &str, &str, &str, Door); 28] = [
+const ROUTED: [(&str, &str, &str, &str, Door); 29] = [
     ("admin/src/api.rs", "BASE", "admin", "/usher/v1", Closed),
     ("admin/src/api.rs", "/usher/v1/", "admin", "/usher/v1/", Closed),
     ("admin/src/api.rs", "/usher/v1/{*rest}", "admin", "/usher/v1/status", Closed),
@@ -71,6 +71,13 @@ const ROUTED: [(&str, &str, &str, &str, Door); 28] = [
         "chat",
         "/oauth/authorize",
         AsksItself("a person signs in there"),
+    ),
+    (
+        "chat/src/oauth.rs",
+        "provided::BACK",
+        "chat",
+        "/oauth/back",
+        AsksItself("a log-in at the provider that began in the same browser is asked for"),
     ),
     (
         "chat/src/oauth.rs",

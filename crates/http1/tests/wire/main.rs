@@ -3,6 +3,7 @@
 
 mod corpus;
 mod differential;
+mod familiar;
 mod heads;
 mod properties;
 mod replay;

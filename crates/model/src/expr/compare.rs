@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::BadExpr;
 use super::parse::bad;
+use super::pattern::Pattern;
 use crate::variables::Variables;
 
 /// What is wanted of a variable.
@@ -38,55 +39,6 @@ pub(super) enum Wanted {
     Number(f64),
 }
 
-/// A pattern, linear wherever it can be: look-around and back-references take the slower engine, with a bound.
-#[derive(Debug)]
-pub(super) enum Pattern {
-    Linear(regex::bytes::Regex),
-    Fancy(Box<fancy_regex::Regex>),
-}
-
-/// How large a compiled pattern may be, in bytes.
-const PATTERN_BYTES: usize = 1 << 20;
-
-/// How often the slower engine may step back before a pattern counts as not matching.
-const BACKTRACKS: usize = 100_000;
-
-impl Pattern {
-    fn new(text: &str, case_insensitive: bool) -> Result<Self, BadExpr> {
-        let linear = regex::bytes::RegexBuilder::new(text)
-            .case_insensitive(case_insensitive)
-            .size_limit(PATTERN_BYTES)
-            .build();
-        if let Ok(regex) = linear {
-            return Ok(Self::Linear(regex));
-        }
-        let fancy = fancy_regex::RegexBuilder::new(text)
-            .case_insensitive(case_insensitive)
-            .backtrack_limit(BACKTRACKS)
-            .delegate_size_limit(PATTERN_BYTES)
-            .build();
-        fancy
-            .map(|regex| Self::Fancy(Box::new(regex)))
-            .map_err(|error| bad(format!("invalid regex '{text}': {error}")))
-    }
-
-    fn is_match(&self, text: &[u8]) -> bool {
-        match self {
-            Self::Linear(regex) => regex.is_match(text),
-            Self::Fancy(regex) => {
-                std::str::from_utf8(text).is_ok_and(|text| regex.is_match(text).unwrap_or(false))
-            }
-        }
-    }
-
-    fn as_str(&self) -> &str {
-        match self {
-            Self::Linear(regex) => regex.as_str(),
-            Self::Fancy(regex) => regex.as_str(),
-        }
-    }
-}
-
 impl Test {
     pub(super) fn new(operator: &str, value: &Value) -> Result<Self, BadExpr> {
         let order = |order| match number(value) {
@@ -105,7 +57,7 @@ impl Test {
             "~~" | "~*" => {
                 let text =
                     value.as_str().ok_or_else(|| bad(format!("invalid regex {value}: expected a string")))?;
-                Ok(Self::Matches(Arc::new(Pattern::new(text, operator == "~*")?)))
+                Ok(Self::Matches(Pattern::shared(text, operator == "~*")?))
             }
             "in" => {
                 let items = value.as_array().ok_or_else(|| bad("the operator 'in' expects an array"))?;

@@ -24,6 +24,12 @@ pub struct Metadata {
     pub userinfo_endpoint: Option<String>,
     /// Where a browser logs out.
     pub end_session_endpoint: Option<String>,
+    /// Where a token is ended (RFC 8414, section 2).
+    #[serde(default)]
+    pub revocation_endpoint: Option<String>,
+    /// Where what a login asks for is left, before the browser goes there (RFC 9126, section 5).
+    #[serde(default)]
+    pub pushed_authorization_request_endpoint: Option<String>,
     /// Where the keys are published.
     pub jwks_uri: Option<String>,
     /// Whether it says who it is where it sends a browser back (RFC 9207, section 3).

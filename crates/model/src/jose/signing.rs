@@ -1,7 +1,7 @@
 //! Signs tokens for tests, with real keys of every algorithm.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what signs for tests fails by panicking")]
 
-use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{
@@ -121,6 +121,18 @@ impl Signer {
     /// The public key in PEM.
     pub fn public_pem(&self) -> String {
         pem(&self.spki())
+    }
+
+    /// The private key in PEM (PKCS #8); `None` of a secret.
+    pub fn private_pem(&self) -> Option<String> {
+        let der: Vec<u8> = match &self.key {
+            Key::Shared(_) => return None,
+            Key::Rsa(pair) => AsDer::<Pkcs8V1Der<'_>>::as_der(pair).unwrap().as_ref().to_vec(),
+            Key::Curve(pair) => pair.to_pkcs8v1().unwrap().as_ref().to_vec(),
+            Key::Edwards(pair) => pair.to_pkcs8v1().unwrap().as_ref().to_vec(),
+        };
+        let text = STANDARD.encode(der);
+        Some(format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n"))
     }
 
     /// The public key of an RSA pair that is too small to be taken.

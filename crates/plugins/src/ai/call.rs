@@ -11,7 +11,7 @@ use usher_pipeline::reply::Reply;
 use super::config::Asking;
 use super::instance::Instance;
 use super::protocol::Protocol;
-use super::usage::{Bounds, Meter};
+use super::usage::{Bounds, Meter, Telling};
 use super::{asked, object};
 
 /// What the client asks, and in which protocol.
@@ -48,7 +48,15 @@ pub(crate) fn send(
 ) -> Result<(), Box<Reply>> {
     let asked_for = instance.ask(exchange, body, protocol);
     asked_for.map_err(|sentence| Box::new(Reply::message(400, &sentence)))?;
-    asked(exchange).instance = Some(std::sync::Arc::clone(&instance.name));
+    let now = exchange.worker().now();
+    let known = asked(exchange);
+    known.instance = Some(std::sync::Arc::clone(&instance.name));
+    known.since = Some(now);
+    known.first_word = Rc::default();
+    // Whoever was asked before is no longer.
+    known.under_way = None;
+    let under_way = instance.models.begin(exchange);
+    asked(exchange).under_way = Some(Rc::new(under_way));
     Ok(())
 }
 
@@ -65,15 +73,22 @@ pub(crate) fn meter(exchange: &mut Exchange, asking: &Asking) -> Option<Box<dyn 
         bytes: asking.max_response_bytes,
         time: asking.max_stream_duration_ms.map(Duration::from_millis),
     };
-    let started = exchange.times.upstream_start.unwrap_or(exchange.times.start);
-    Some(Box::new(Meter::new(known.usage, Rc::clone(exchange.worker()), started, bounds, streams)))
+    let started = known.since.unwrap_or(exchange.times.start);
+    let told = Telling { usage: known.usage, first_word: known.first_word };
+    Some(Box::new(Meter::new(told, Rc::clone(exchange.worker()), started, bounds, streams)))
 }
 
-/// Tells loggers what the answer cost.
+/// Tells loggers what the answer cost, and that the request is over.
 pub(crate) fn tell(exchange: &mut Exchange) {
-    let usage = asked(exchange).usage.get();
+    let known = asked(exchange);
+    known.under_way = None;
+    let (usage, first_word) = (known.usage.get(), known.first_word.get());
+    if let Some(took) = first_word {
+        exchange.set_variable("llm_time_to_first_token", took.as_millis().to_string());
+    }
     if usage.known {
         exchange.set_variable("llm_prompt_tokens", usage.prompt.to_string());
         exchange.set_variable("llm_completion_tokens", usage.completion.to_string());
+        exchange.set_variable("llm_total_tokens", usage.total.to_string());
     }
 }

@@ -11,9 +11,10 @@ use usher_pipeline::exchange::{Choice, Exchange};
 use usher_pipeline::plugin::BuildError;
 
 use super::config::{Asking, Auth, Options, Override};
+use super::facts::Models;
 use super::protocol::{Protocol, streams};
 use super::provider::Provider;
-use super::put;
+use super::{asked, put};
 use crate::addresses::authority;
 use crate::callee::check_confidential;
 use crate::form;
@@ -40,6 +41,7 @@ const KEPT_HERE: [&str; 14] = [
 /// One model at one provider.
 pub(crate) struct Instance {
     pub(crate) name: Arc<str>,
+    pub(super) models: Arc<Models>,
     provider: Provider,
     target: Arc<dyn Target>,
     /// The path where it is asked, where that isn't the provider's usual one.
@@ -55,18 +57,26 @@ pub(crate) struct Instance {
     forces: bool,
 }
 
+/// What a user wrote of an instance.
+pub(crate) struct Described<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) provider: Provider,
+    pub(crate) auth: &'a Auth,
+    pub(crate) options: &'a Options,
+    pub(crate) over: &'a Override,
+    /// How it is probed.
+    pub(crate) probes: Option<&'a Map<String, Value>>,
+}
+
 impl Instance {
     /// # Errors
     /// What of it can't be used.
     pub(crate) fn build(
-        name: &str,
-        provider: Provider,
-        auth: &Auth,
-        options: &Options,
-        over: &Override,
+        described: Described<'_>,
         asking: &Asking,
         env: &Env<'_>,
     ) -> Result<Self, BuildError> {
+        let Described { name, provider, auth, options, over, probes } = described;
         provider.check()?;
         auth.check()?;
         let endpoint = match &over.endpoint {
@@ -98,11 +108,20 @@ impl Instance {
                 )));
             }
         }
+        let mut upstream = upstream(&host, port, is_https, asking);
+        if let (Some(probes), Some(upstream)) = (probes, upstream.as_object_mut()) {
+            let active = authorized(probes, auth, is_https);
+            upstream.insert("checks".to_owned(), json!({ "active": active }));
+        }
+        let models = Models::of(env.process());
+        if let Some(model) = &options.model {
+            models.know(model);
+        }
         Ok(Self {
             name: name.into(),
+            models,
             provider,
-            target: env
-                .target(&format!("{name}@{}", env.resource()), &upstream(&host, port, is_https, asking))?,
+            target: env.target(&format!("{name}@{}", env.resource()), &upstream)?,
             path: (!matches!(path, "" | "/")).then(|| path.to_owned()),
             query: query.to_owned(),
             header: Secret::new(header),
@@ -129,6 +148,13 @@ impl Instance {
         let asked_for = body.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
         self.change(&mut body, protocol);
         let model = body.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let request_type = if streams(&body) { "ai_stream" } else { "ai_chat" };
+        let known = asked(exchange);
+        known.request_type = request_type;
+        known.request_model = asked_for.as_str().into();
+        known.model = model.as_str().into();
+        exchange.set_variable("request_type", request_type);
+        exchange.set_variable("llm_stream", if request_type == "ai_stream" { "true" } else { "false" });
         exchange.set_variable("request_llm_model", asked_for);
         exchange.set_variable("llm_model", model);
         if self.provider.has_model_in_path() {
@@ -138,6 +164,23 @@ impl Instance {
         self.address(exchange, usual).map_err(|error| error.to_string())?;
         exchange.choice = Some(Choice::Target(Arc::clone(&self.target)));
         Ok(())
+    }
+
+    /// Whether it can be asked by this protocol.
+    pub(crate) fn speaks(&self, protocol: Protocol) -> bool {
+        self.provider.path(protocol).is_ok()
+    }
+
+    /// Whether probes find it well.
+    pub(crate) fn is_well(&self) -> bool {
+        self.target.is_well()
+    }
+
+    /// Takes out of a request what authorized it here: it goes to somebody else.
+    pub(crate) fn withdraw(&self, exchange: &mut Exchange) {
+        for (name, _) in self.header.expose().iter() {
+            exchange.request.head.remove(name);
+        }
     }
 
     fn address(&self, exchange: &mut Exchange, usual: &str) -> Result<(), BadField> {
@@ -197,6 +240,30 @@ fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>, forces: bool)
             (None, new) => drop(into.insert(name.clone(), new.clone())),
         }
     }
+}
+
+/// Probes that show what requests show. A plain probe of an endpoint of https shows nothing: whoever is on the way would see it.
+fn authorized(probes: &Map<String, Value>, auth: &Auth, is_https: bool) -> Map<String, Value> {
+    let mut probes = probes.clone();
+    if is_https && probes.get("type").and_then(Value::as_str) != Some("https") {
+        return probes;
+    }
+    let lines = auth.header.expose().iter().map(|(name, value)| Value::from(format!("{name}: {value}")));
+    let lines: Vec<Value> = lines.collect();
+    if let Some(written) = probes.entry("req_headers").or_insert_with(|| json!([])).as_array_mut() {
+        written.extend(lines);
+        if written.is_empty() {
+            probes.remove("req_headers");
+        }
+    }
+    let query = form::encode(auth.query.expose().iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    if !query.is_empty() {
+        let path = probes.get("http_path").and_then(Value::as_str).unwrap_or("/");
+        let mark = if path.contains('?') { '&' } else { '?' };
+        let path = format!("{path}{mark}{query}");
+        probes.insert("http_path".to_owned(), path.into());
+    }
+    probes
 }
 
 /// The upstream that a provider is.

@@ -52,9 +52,17 @@ pub(crate) struct Bounds {
     pub(crate) time: Option<Duration>,
 }
 
+/// Whom a meter tells.
+pub(crate) struct Telling {
+    /// What the answer cost.
+    pub(crate) usage: Rc<Cell<Usage>>,
+    /// How long its first word took; of an answer that comes as a whole, its last.
+    pub(crate) first_word: Rc<Cell<Option<Duration>>>,
+}
+
 /// Passes an answer on as it comes, and reads what it cost.
 pub(crate) struct Meter {
-    usage: Rc<Cell<Usage>>,
+    told: Telling,
     worker: Rc<dyn Worker>,
     started: Instant,
     bounds: Bounds,
@@ -68,13 +76,13 @@ pub(crate) struct Meter {
 
 impl Meter {
     pub(crate) fn new(
-        usage: Rc<Cell<Usage>>,
+        told: Telling,
         worker: Rc<dyn Worker>,
         started: Instant,
         bounds: Bounds,
         streams: bool,
     ) -> Self {
-        Self { usage, worker, started, bounds, passed: 0, held: Vec::new(), streams, gave_up: false }
+        Self { told, worker, started, bounds, passed: 0, held: Vec::new(), streams, gave_up: false }
     }
 
     fn learn(&self, text: &[u8]) {
@@ -83,9 +91,9 @@ impl Meter {
             return;
         }
         if let Ok(said) = serde_json::from_slice(text) {
-            let mut usage = self.usage.get();
+            let mut usage = self.told.usage.get();
             usage.learn(&said);
-            self.usage.set(usage);
+            self.told.usage.set(usage);
         }
     }
 
@@ -109,9 +117,12 @@ impl BodyStep for Meter {
         if let Some(limit) = self.bounds.bytes.filter(|limit| self.passed > *limit) {
             return Err(BodyError::TooLarge { limit });
         }
-        let late = |time: &Duration| self.worker.now().saturating_duration_since(self.started) > *time;
-        if self.streams && self.bounds.time.as_ref().is_some_and(late) {
-            return Err(BodyError::TimedOut);
+        let took = self.worker.now().saturating_duration_since(self.started);
+        if self.streams {
+            if self.bounds.time.is_some_and(|time| took > time) {
+                return Err(BodyError::TimedOut);
+            }
+            self.told.first_word.set(self.told.first_word.get().or(Some(took)));
         }
         if !self.gave_up {
             self.held.extend_from_slice(&bytes);
@@ -131,8 +142,11 @@ impl BodyStep for Meter {
         if self.streams {
             self.held.push(b'\n');
             self.read_lines();
-        } else if !self.gave_up {
-            self.learn(&self.held);
+        } else {
+            self.told.first_word.set(Some(self.worker.now().saturating_duration_since(self.started)));
+            if !self.gave_up {
+                self.learn(&self.held);
+            }
         }
         Ok(())
     }

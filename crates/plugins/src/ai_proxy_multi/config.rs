@@ -1,12 +1,14 @@
 //! What a user writes for `ai-proxy-multi`.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use usher_model::template::Template;
 use usher_pipeline::plugin::BuildError;
 
-use super::Key;
+use super::fleet::{Key, Rules};
 use crate::ai::config::{Asking, Auth, Options, Override};
 use crate::ai::provider::Provider;
 
@@ -19,12 +21,17 @@ pub(super) struct Config {
     /// How one of them is chosen.
     #[serde(default)]
     pub(super) balancer: Balancer,
-    /// Refused: whoever is chosen answers, whatever the answer is.
-    fallback_strategy: Option<Value>,
-    /// Refused, as `fallback_strategy` is.
+    /// What makes another instance be asked, of whichever priority, one after the other. `http_429`, `http_5xx`: such an answer; no answer at all counts as
+    /// 502, one that took too long as 504. `instance_health_and_rate_limiting`, in a list `rate_limiting`: it has no tokens left by `ai-rate-limiting`,
+    /// and isn't asked at all then. Health counts always. Without it, whoever is chosen answers.
+    fallback_strategy: Option<Strategies>,
+    /// Further statuses that do, 400 to 599, such as 401 and 402 for keys that ended.
+    #[schemars(length(min = 1), inner(range(min = 400, max = 599)))]
+    fallback_http_statuses: Option<Vec<u16>>,
+    /// How many more instances one request is sent to at most; all of them, each once, where it isn't given.
     #[schemars(range(min = 0))]
     max_retries: Option<u64>,
-    /// Refused, as `fallback_strategy` is.
+    /// A bad answer that took longer than this many milliseconds is the client's, so that nobody waits twice.
     #[schemars(range(min = 1))]
     retry_on_failure_within_ms: Option<u64>,
     #[serde(flatten)]
@@ -42,7 +49,7 @@ pub(super) struct Written {
     /// Its share of the requests; 0 gets none.
     #[schemars(range(min = 0))]
     pub(super) weight: u64,
-    /// Only instances of the highest priority are asked.
+    /// Instances of a lower priority are asked where none of a higher one is well, or as `fallback_strategy` says.
     #[serde(default)]
     pub(super) priority: i64,
     /// How the gateway is authorized there.
@@ -53,8 +60,48 @@ pub(super) struct Written {
     /// What is different from what the provider's name says.
     #[serde(default)]
     pub(super) r#override: Override,
-    /// Refused: instances are not probed.
-    checks: Option<Value>,
+    /// How it is looked whether the instance is well.
+    pub(super) checks: Option<Checks>,
+}
+
+/// How an instance is probed.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Checks {
+    /// As an upstream's `checks.active`: `type`, `http_path`, `port`, `healthy`, `unhealthy` and so on.
+    pub(super) active: Map<String, Value>,
+}
+
+/// When another instance is asked: one reason, or several.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(
+    untagged,
+    expecting = "expected instance_health_and_rate_limiting, http_429 or http_5xx, or a list of rate_limiting, http_429 and http_5xx"
+)]
+enum Strategies {
+    One(Strategy),
+    Several(Vec<Reason>),
+}
+
+/// One reason alone.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Strategy {
+    InstanceHealthAndRateLimiting,
+    #[serde(rename = "http_429")]
+    Http429,
+    #[serde(rename = "http_5xx")]
+    Http5xx,
+}
+
+/// One reason among others.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Reason {
+    RateLimiting,
+    #[serde(rename = "http_429")]
+    Http429,
+    #[serde(rename = "http_5xx")]
+    Http5xx,
 }
 
 /// How an instance is chosen.
@@ -62,10 +109,10 @@ pub(super) struct Written {
 pub(super) struct Balancer {
     /// `roundrobin` in turns by weight, `chash` the same one for the same key; `semantic` is refused.
     #[serde(default)]
-    pub(super) algorithm: Algorithm,
+    algorithm: Algorithm,
     /// What `chash` goes by.
     #[serde(default)]
-    pub(super) hash_on: HashOn,
+    hash_on: HashOn,
     /// The name of the variable, header or cookie, or a text of variables for `vars_combinations`.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
@@ -74,7 +121,7 @@ pub(super) struct Balancer {
 /// How an instance is chosen.
 #[derive(Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Algorithm {
+enum Algorithm {
     /// In turns.
     #[default]
     Roundrobin,
@@ -85,9 +132,9 @@ pub(super) enum Algorithm {
 }
 
 /// What a key is made of.
-#[derive(Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum HashOn {
+enum HashOn {
     /// A variable.
     #[default]
     Vars,
@@ -102,45 +149,58 @@ pub(super) enum HashOn {
 }
 
 impl Balancer {
-    /// What the key is made of.
+    /// What instances are chosen by; `None` where they take turns.
     ///
     /// # Errors
-    /// It has no name.
-    pub(super) fn key(&self, on: HashOn) -> Result<Key, BuildError> {
+    /// The key has no name, or it asks for what this version can't do.
+    pub(super) fn key(&self) -> Result<Option<Key>, BuildError> {
+        match self.algorithm {
+            Algorithm::Roundrobin => return Ok(None),
+            Algorithm::Chash if self.hash_on == HashOn::Consumer => return Ok(Some(Key::Consumer)),
+            Algorithm::Chash => {}
+            Algorithm::Semantic => {
+                return Err(BuildError::new(
+                    "balancer.algorithm semantic is not supported by this version of Usher; take roundrobin or chash",
+                ));
+            }
+        }
         let Some(key) = &self.key else {
             return Err(BuildError::new(
                 "balancer.key is required where balancer.algorithm is chash; name what hash_on goes by",
             ));
         };
-        Ok(match on {
+        Ok(Some(match self.hash_on {
             HashOn::Vars => Key::Variable(key.clone()),
             HashOn::Header => Key::Variable(format!("http_{}", key.to_ascii_lowercase().replace('-', "_"))),
             HashOn::Cookie => Key::Variable(format!("cookie_{key}")),
             HashOn::VarsCombinations => Key::Text(Template::parse(key)),
             HashOn::Consumer => Key::Consumer,
-        })
+        }))
     }
 }
 
 impl Config {
-    /// # Errors
-    /// It asks for what this version can't do.
-    pub(super) fn check(&self) -> Result<(), BuildError> {
-        self.asking.check()?;
-        let asked = [
-            (
-                "fallback_strategy",
-                self.fallback_strategy.as_ref().is_some_and(|given| *given != Value::Array(Vec::new())),
-            ),
-            ("max_retries", self.max_retries.is_some_and(|most| most > 0)),
-            ("retry_on_failure_within_ms", self.retry_on_failure_within_ms.is_some()),
-            ("instances[].checks", self.instances.iter().any(|instance| instance.checks.is_some())),
-        ];
-        match asked.into_iter().find(|(_, asked)| *asked) {
-            Some((name, _)) => Err(BuildError::new(format!(
-                "{name} is not supported by this version of Usher, which asks one instance once; leave it out"
-            ))),
-            None => Ok(()),
+    /// When another instance is asked.
+    pub(super) fn rules(&self) -> Rules {
+        let (out_of_tokens, http_429, http_5xx) = match &self.fallback_strategy {
+            None => (false, false, false),
+            Some(Strategies::One(one)) => match one {
+                Strategy::InstanceHealthAndRateLimiting => (true, false, false),
+                Strategy::Http429 => (false, true, false),
+                Strategy::Http5xx => (false, false, true),
+            },
+            Some(Strategies::Several(reasons)) => {
+                let has = |reason| reasons.contains(&reason);
+                (has(Reason::RateLimiting), has(Reason::Http429), has(Reason::Http5xx))
+            }
+        };
+        Rules {
+            out_of_tokens,
+            http_429,
+            http_5xx,
+            statuses: self.fallback_http_statuses.clone().unwrap_or_default(),
+            most: self.max_retries,
+            within: self.retry_on_failure_within_ms.map(Duration::from_millis),
         }
     }
 }

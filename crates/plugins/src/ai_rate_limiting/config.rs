@@ -6,8 +6,9 @@ use serde_json::json;
 use usher_http1::head::Head;
 use usher_pipeline::plugin::BuildError;
 
-use super::{Limit, Whose};
+use super::limits::{Limit, Whose};
 use crate::limit_key::{Amount, Number};
+use crate::redis_link::{Cluster, Redis, Sentinel, Single};
 use crate::schema::{status, yes};
 use crate::text::Text;
 
@@ -40,12 +41,19 @@ pub(super) struct Config {
     /// Whether answers say what is left.
     #[serde(default = "yes")]
     pub(super) show_limit_quota_header: bool,
-    /// Where tokens are counted: `local`, by this gateway; the others are refused.
+    /// Where tokens are counted. `local`: in this process, over all its workers. `redis`, `redis-cluster`, `redis-sentinel`: there, over all gateways that use
+    /// the same.
     #[serde(default)]
     policy: Policy,
-    /// Taken, and without a meaning: counters of this gateway are always there.
-    #[serde(default, rename = "allow_degradation")]
-    _allow_degradation: bool,
+    /// Lets requests pass whose counters can't be asked, instead of answering 500.
+    #[serde(default)]
+    pub(super) allow_degradation: bool,
+    #[serde(flatten)]
+    redis: Single,
+    #[serde(flatten)]
+    cluster: Cluster,
+    #[serde(flatten)]
+    sentinel: Sentinel,
 }
 
 fn one_way(schema: &mut Schema) {
@@ -102,14 +110,10 @@ pub(super) enum Strategy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Policy {
-    /// By this gateway.
     #[default]
     Local,
-    /// Refused.
     Redis,
-    /// Refused.
     RedisCluster,
-    /// Refused.
     RedisSentinel,
 }
 
@@ -117,17 +121,25 @@ impl Config {
     /// # Errors
     /// It asks for what this version can't do.
     pub(super) fn check(&self) -> Result<(), BuildError> {
-        if self.policy != Policy::Local {
-            return Err(BuildError::new(
-                "policy redis, redis-cluster and redis-sentinel are not supported by this version of Usher; set policy to local, or limit requests by limit-count",
-            ));
-        }
         if self.limit_strategy == Strategy::Expression || self.cost_expr.is_some() {
             return Err(BuildError::new(
                 "limit_strategy expression is not supported by this version of Usher; take total_tokens, prompt_tokens or completion_tokens",
             ));
         }
         Ok(())
+    }
+
+    /// Where tokens are counted; `None` where that is this process.
+    ///
+    /// # Errors
+    /// A member that is missing or can't be used.
+    pub(super) fn redis(&self) -> Result<Option<Redis>, BuildError> {
+        Ok(Some(match self.policy {
+            Policy::Local => return Ok(None),
+            Policy::Redis => self.redis.redis()?,
+            Policy::RedisCluster => self.redis.cluster(&self.cluster)?,
+            Policy::RedisSentinel => self.redis.sentinel(&self.sentinel)?,
+        }))
     }
 
     pub(super) fn limits(&self) -> Result<Vec<Limit>, BuildError> {

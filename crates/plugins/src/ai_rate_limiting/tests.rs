@@ -117,10 +117,6 @@ fn refuses_bodies_that_can_not_work() {
         (json!({ "limit": 0, "time_window": 1 }), "property \"limit\" validation failed"),
         (json!({ "limit": "x", "time_window": 1 }), "property \"limit\" validation failed"),
         (
-            json!({ "limit": 1, "time_window": 1, "policy": "redis" }),
-            "policy redis, redis-cluster and redis-sentinel are not supported",
-        ),
-        (
             json!({ "limit": 1, "time_window": 1, "limit_strategy": "expression" }),
             "limit_strategy expression is not supported",
         ),

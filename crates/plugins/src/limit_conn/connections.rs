@@ -149,6 +149,8 @@ mod tests {
             came: Instant::now(),
             lasted: Duration::ZERO,
             notes: Vec::new(),
+            choice: None,
+            worker: None,
         }
     }
 

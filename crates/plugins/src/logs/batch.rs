@@ -16,6 +16,7 @@ use usher_pipeline::env::Env;
 use usher_pipeline::worker::{Call, Worker};
 
 use super::settings::BatchSettings;
+use super::waiting::{Batches, Waiting};
 
 /// The outcome of sending a batch.
 pub(crate) type Sending<'a> = LocalBoxFuture<'a, Result<(), String>>;
@@ -104,7 +105,10 @@ struct State {
 impl<S: Sink> Batch<S> {
     /// The same batch after an edit of something else. `most` is how many lines may wait.
     pub(crate) fn kept(env: &Env<'_>, key: &str, sink: S, settings: BatchSettings, most: u64) -> Arc<Self> {
-        env.keep(key, || Self::new(sink, settings, most))
+        let name = settings.name.clone().unwrap_or_else(|| S::NAME.to_owned());
+        let batch = env.keep(key, || Self::new(sink, settings, most));
+        Batches::of(env.process()).add(&name, env.resource(), &batch);
+        batch
     }
 
     fn new(sink: S, settings: BatchSettings, most: u64) -> Self {
@@ -217,6 +221,12 @@ impl<S: Sink> Batch<S> {
             select(pause, worker.stopping()).await;
         }
         self.leave(lines.len(), lines.iter().map(|line| line.text.len()).sum());
+    }
+}
+
+impl<S: Sink> Waiting for Batch<S> {
+    fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 }
 

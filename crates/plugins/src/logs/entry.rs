@@ -11,6 +11,7 @@ use usher_model::template::Template;
 use usher_model::variables::Variables;
 use usher_pipeline::exchange::Exchange;
 use usher_pipeline::plugin::BuildError;
+use usher_pipeline::stream::Session;
 
 use super::bodies::Taken;
 use super::settings::{Content, Metadata};
@@ -68,6 +69,44 @@ impl Format {
             }
         }
         one_line(&Value::Object(line))
+    }
+}
+
+impl Format {
+    /// The line of a connection of a stream route, which ended at this time.
+    pub(super) fn write_connection(&self, session: &Session, now_ms: u64) -> String {
+        let mut line = match self {
+            Self::Usual { .. } => of_connection(session, now_ms),
+            Self::Own(_) => Map::new(),
+        };
+        let (Self::Usual { extra: members } | Self::Own(members)) = self;
+        for (name, node) in members {
+            line.insert(name.clone(), node.value(session));
+        }
+        line.insert("route_id".to_owned(), Value::from(&*session.route));
+        one_line(&Value::Object(line))
+    }
+}
+
+fn of_connection(session: &Session, now_ms: u64) -> Map<String, Value> {
+    let lasted = u64::try_from(session.lasted.as_millis()).unwrap_or(u64::MAX);
+    let line = json!({
+        "client_ip": session.client.ip().to_canonical().to_string(),
+        "client_port": session.client.port(),
+        "server_addr": session.server.ip().to_canonical().to_string(),
+        "server_port": session.server.port(),
+        "protocol": session.protocol,
+        "status": session.status,
+        "upstream": session.upstream.map_or_else(String::new, |address| address.to_string()),
+        "bytes_received": session.received,
+        "bytes_sent": session.sent,
+        "start_time": now_ms.saturating_sub(lasted),
+        "latency": session.lasted.as_micros() as f64 / 1000.0,
+        "server": { "hostname": hostname(), "version": env!("CARGO_PKG_VERSION") },
+    });
+    match line {
+        Value::Object(line) => line,
+        _ => Map::new(),
     }
 }
 

@@ -3,10 +3,11 @@
 use serde_json::{Map, Value};
 use usher_pipeline::request::Request;
 
+use super::Skipped;
 use super::operation::Operation;
 use super::path::Template;
 use super::schema::Compiler;
-use super::{MAX_SPEC_BYTES, Skipped};
+use crate::kept_document::MAX_BYTES;
 
 /// How many operations a document may have.
 const MAX_OPERATIONS: usize = 2000;
@@ -27,8 +28,8 @@ impl Document {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
-        if text.len() > MAX_SPEC_BYTES {
-            return Err(format!("the document is larger than {MAX_SPEC_BYTES} bytes"));
+        if text.len() > MAX_BYTES {
+            return Err(format!("the document is larger than {MAX_BYTES} bytes"));
         }
         let root: Value = serde_json::from_slice(text)
             .map_err(|error| format!("invalid JSON string provided, err: {error}"))?;

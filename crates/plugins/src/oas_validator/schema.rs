@@ -12,13 +12,14 @@ const MAX_HOPS: usize = 16;
 const MAX_DEPTH: usize = 100;
 
 /// Compiles the schemas of one document.
-pub(super) struct Compiler<'d> {
+pub(crate) struct Compiler<'d> {
     root: &'d Value,
     is_old: bool,
 }
 
 impl<'d> Compiler<'d> {
-    pub(super) const fn new(root: &'d Value, is_old: bool) -> Self {
+    /// For schemas of this document; an old one is of OpenAPI 3.0.
+    pub(crate) const fn new(root: &'d Value, is_old: bool) -> Self {
         Self { root, is_old }
     }
 
@@ -26,7 +27,7 @@ impl<'d> Compiler<'d> {
     ///
     /// # Errors
     /// The reference leads nowhere, or out of the document.
-    pub(super) fn resolve<'v>(&self, value: &'v Value) -> Result<&'v Value, String>
+    pub(crate) fn resolve<'v>(&self, value: &'v Value) -> Result<&'v Value, String>
     where
         'd: 'v,
     {
@@ -51,7 +52,7 @@ impl<'d> Compiler<'d> {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn compile(&self, schema: &Value) -> Result<Rules, String> {
+    pub(crate) fn compile(&self, schema: &Value) -> Result<Rules, String> {
         let mut whole = Map::new();
         let dialect = if self.is_old {
             "http://json-schema.org/draft-07/schema#"
@@ -73,8 +74,11 @@ impl<'d> Compiler<'d> {
         Rules::new("spec", whole).map_err(|error| error.message)
     }
 
-    /// The schema in words that JSON Schema knows.
-    fn modern(&self, schema: &Value, depth: usize) -> Result<Value, String> {
+    /// The schema in words that JSON Schema knows; `depth` says how deep it lies in another.
+    ///
+    /// # Errors
+    /// It is nested too deep.
+    pub(crate) fn modern(&self, schema: &Value, depth: usize) -> Result<Value, String> {
         if depth > MAX_DEPTH {
             return Err(format!("a schema is nested more than {MAX_DEPTH} levels deep"));
         }

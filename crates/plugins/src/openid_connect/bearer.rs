@@ -13,12 +13,18 @@ use usher_model::jose::algorithm::Family;
 use usher_model::jose::claims::{Times, date};
 use usher_model::jose::token::Token;
 use usher_model::jose::verifier::Verifier;
+use usher_pipeline::exchange::Exchange;
 use usher_pipeline::worker::Worker;
 
 use super::OpenidConnect;
+use super::assertion::KIND;
 use super::config::AuthMethod;
 use super::provider::Trouble;
 use crate::form;
+
+/// Headers of one message that mean nothing in another.
+const FRAMING: [&str; 6] =
+    ["host", "content-length", "transfer-encoding", "connection", "content-encoding", "expect"];
 
 /// What a token's claims come to.
 pub(super) type Claims = Map<String, Value>;
@@ -67,13 +73,14 @@ impl OpenidConnect {
     /// What is wrong with it, for client and log.
     pub(super) async fn judge_bearer(
         &self,
+        exchange: &Exchange,
         worker: &Rc<dyn Worker>,
         token: &str,
     ) -> Result<Arc<Claims>, String> {
         let claims = if self.public_key.is_some() || self.config.use_jwks {
             Arc::new(self.verify(worker, token).await?)
         } else {
-            self.introspect(worker, token).await?
+            self.introspect(exchange, worker, token).await?
         };
         Ok(claims)
     }
@@ -142,9 +149,23 @@ impl OpenidConnect {
     }
 
     /// Lets the provider judge a token (RFC 7662).
-    async fn introspect(&self, worker: &Rc<dyn Worker>, token: &str) -> Result<Arc<Claims>, String> {
+    async fn introspect(
+        &self,
+        exchange: &Exchange,
+        worker: &Rc<dyn Worker>,
+        token: &str,
+    ) -> Result<Arc<Claims>, String> {
         let now = worker.now();
-        let key: [u8; 32] = digest(&SHA256, token.as_bytes()).as_ref().try_into().unwrap_or_default();
+        let more = self.told_besides(&exchange.request.head);
+        // What a provider is told besides may change what it says.
+        let asked = more.iter().fold(token.as_bytes().to_vec(), |mut asked, (name, value)| {
+            for part in [name.as_bytes(), value] {
+                asked.push(0);
+                asked.extend_from_slice(part);
+            }
+            asked
+        });
+        let key: [u8; 32] = digest(&SHA256, &asked).as_ref().try_into().unwrap_or_default();
         if let Some(judged) = self.judged.get(&key).filter(|judged| now < judged.until) {
             return Ok(Arc::clone(&judged.claims));
         }
@@ -156,8 +177,8 @@ impl OpenidConnect {
             }
         };
         let form = [("token", token), ("token_type_hint", "access_token")];
-        let claims =
-            self.post(worker, &endpoint, &form, self.config.introspection_endpoint_auth_method).await;
+        let method = self.config.introspection_endpoint_auth_method;
+        let claims = self.post_with(worker, &endpoint, &form, method, &more).await;
         let claims = claims.map_err(told)?;
         if claims.get("active") != Some(&json!(true)) {
             return Err("the token is not active".to_owned());
@@ -167,7 +188,7 @@ impl OpenidConnect {
         let claims = Arc::new(claims);
         if self.config.introspection_interval > 0 {
             let left = claims
-                .get("exp")
+                .get(&self.config.introspection_expiry_claim)
                 .and_then(date)
                 .map_or(f64::MAX, |exp| exp - worker.unix_ms() as f64 / 1000.0);
             let seconds = left.clamp(0.0, self.config.introspection_interval as f64);
@@ -175,6 +196,21 @@ impl OpenidConnect {
             self.judged.insert(key, Arc::new(Judged { claims: Arc::clone(&claims), until }));
         }
         Ok(claims)
+    }
+
+    /// Headers of the client that the provider is told.
+    fn told_besides(&self, head: &Head) -> Head {
+        let mut more = Head::empty();
+        // How a message is framed is its own business.
+        let is_framing = |name: &str| FRAMING.iter().any(|known| known.eq_ignore_ascii_case(name));
+        for name in self.config.introspection_addon_headers.iter().flatten() {
+            if let Some(value) = head.get(name).filter(|_| !is_framing(name))
+                && let Err(error) = more.set(name, value)
+            {
+                tracing::debug!(%error, "a header can't be told to the provider");
+            }
+        }
+        more
     }
 
     /// Posts a form as this client.
@@ -185,22 +221,44 @@ impl OpenidConnect {
         form: &[(&str, &str)],
         method: AuthMethod,
     ) -> Result<Map<String, Value>, Trouble> {
+        self.post_with(worker, url, form, method, &Head::empty()).await
+    }
+
+    /// The same with further headers.
+    async fn post_with(
+        &self,
+        worker: &Rc<dyn Worker>,
+        url: &str,
+        form: &[(&str, &str)],
+        method: AuthMethod,
+        more: &Head,
+    ) -> Result<Map<String, Value>, Trouble> {
         let id = self.config.client_id.as_str();
         let mut form = form.to_vec();
-        match (&self.config.client_secret, method) {
-            (Some(secret), AuthMethod::ClientSecretBasic) => {
+        if matches!(method, AuthMethod::ClientSecretJwt | AuthMethod::PrivateKeyJwt) {
+            let now = worker.unix_ms() / 1000;
+            let assertion = self.assertions.sign(&self.config, method, url, now).map_err(Trouble)?;
+            form.extend([
+                ("client_id", id),
+                ("client_assertion_type", KIND),
+                ("client_assertion", assertion.as_str()),
+            ]);
+            return self.provider.post(worker, url, &form, None, more).await;
+        }
+        match &self.config.client_secret {
+            Some(secret) if method == AuthMethod::ClientSecretBasic => {
                 // RFC 6749, section 2.3.1: both are encoded as in a form first.
                 let login = format!("{}:{}", form::escaped(id), form::escaped(secret.expose()));
                 let authorization = format!("Basic {}", STANDARD.encode(login));
-                self.provider.post(worker, url, &form, Some(&authorization)).await
+                self.provider.post(worker, url, &form, Some(&authorization), more).await
             }
-            (Some(secret), AuthMethod::ClientSecretPost) => {
+            Some(secret) => {
                 form.extend([("client_id", id), ("client_secret", secret.expose())]);
-                self.provider.post(worker, url, &form, None).await
+                self.provider.post(worker, url, &form, None, more).await
             }
-            (None, _) => {
+            None => {
                 form.push(("client_id", id));
-                self.provider.post(worker, url, &form, None).await
+                self.provider.post(worker, url, &form, None, more).await
             }
         }
     }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use usher_http1::head::Head;
+use usher_model::jose::algorithm::Algorithm;
 use usher_model::secret::Secret;
 use usher_pipeline::env::Env;
 use usher_pipeline::plugin::BuildError;
@@ -61,7 +62,7 @@ pub(super) struct Config {
     pub(super) use_jwks: bool,
     /// The one algorithm that tokens may be signed with. By default any that the provider's public keys allow; `HS256` and its kin, which are verified by
     /// `client_secret`, only where they stand here.
-    pub(super) token_signing_alg_values_expected: Option<usher_model::jose::algorithm::Algorithm>,
+    pub(super) token_signing_alg_values_expected: Option<Algorithm>,
     /// Proves with PKCE (RFC 7636, S256) that who began a login also ends it.
     #[serde(default)]
     pub(super) use_pkce: bool,
@@ -128,14 +129,72 @@ pub(super) struct Config {
     /// Of Usher: allows plain http to a provider that isn't on this machine. Secrets and tokens are then sent in the clear.
     #[serde(default)]
     pub(super) allow_plain_http: bool,
+    /// Leaves what a login asks for with the provider before the browser goes there (RFC 9126).
+    #[serde(default)]
+    pub(super) par: Par,
+    /// The private key that assertions are signed with, as PEM, for `private_key_jwt`; of RSA, or of a curve where `client_jwt_assertion_alg` says so.
+    pub(super) client_rsa_private_key: Option<Secret<String>>,
+    /// The id by which the provider knows that key.
+    pub(super) client_rsa_private_key_id: Option<String>,
+    /// How assertions are signed: by default `RS256`, with `client_secret_jwt` `HS256`.
+    pub(super) client_jwt_assertion_alg: Option<Algorithm>,
+    /// Seconds for which an assertion is good, at least 1.
+    #[serde(default = "number::<60>")]
+    #[schemars(range(min = 1))]
+    pub(super) client_jwt_assertion_expires_in: u64,
+    /// For whom assertions are made; by default the endpoint that is asked.
+    pub(super) client_jwt_assertion_audience: Option<String>,
+    /// Ends tokens at the provider too when a session is ended (RFC 7009).
+    #[serde(default)]
+    pub(super) revoke_tokens_on_logout: bool,
+    /// Headers of the client that the provider is told where it judges a token.
+    #[schemars(length(min = 1), inner(regex(pattern = "^[^:]+$")))]
+    pub(super) introspection_addon_headers: Option<Vec<String>>,
+    /// The claim that says until when the provider's judgement may be believed.
+    #[serde(default = "exp")]
+    pub(super) introspection_expiry_claim: String,
+    /// Accepted for APISIX's sake: a signature is verified at every request.
+    #[serde(default)]
+    #[expect(dead_code, reason = "no verification is cached")]
+    jwt_verification_cache_ignore: bool,
+    /// Accepted for APISIX's sake: what is remembered is each use's own.
+    #[expect(dead_code, reason = "nothing is shared")]
+    cache_segment: Option<String>,
     /// Not supported by this version.
     proxy_opts: Option<Value>,
+    /// Not supported by this version, where it is enabled.
+    #[serde(default)]
+    dpop: Dpop,
     /// Not supported by this version.
-    par: Option<Value>,
+    refresh_session_interval: Option<u64>,
     /// Not supported by this version.
-    dpop: Option<Value>,
-    /// Not supported by this version.
-    client_rsa_private_key: Option<Secret<String>>,
+    #[serde(default)]
+    force_reauthorize: bool,
+}
+
+/// Where a login's arguments are left.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Par {
+    /// Whether they are.
+    #[serde(default)]
+    pub(super) enabled: bool,
+    /// Where; by default what discovery says.
+    pub(super) endpoint: Option<String>,
+    /// How the gateway names itself there; by default as where it gets tokens.
+    pub(super) endpoint_auth_method: Option<AuthMethod>,
+}
+
+/// Tokens that are bound to a key.
+#[derive(Default, Deserialize, JsonSchema)]
+struct Dpop {
+    /// Has to be false.
+    #[serde(default)]
+    enabled: bool,
+}
+
+fn exp() -> String {
+    "exp".to_owned()
 }
 
 fn openid() -> String {
@@ -167,6 +226,8 @@ pub(super) enum AuthMethod {
     #[default]
     ClientSecretBasic,
     ClientSecretPost,
+    ClientSecretJwt,
+    PrivateKeyJwt,
 }
 
 /// The browser's session: everything in one encrypted cookie.
@@ -275,6 +336,12 @@ fn aud() -> String {
 }
 
 impl Config {
+    /// How the gateway names itself, wherever it does.
+    pub(super) fn auth_methods(&self) -> impl Iterator<Item = AuthMethod> {
+        let token = [self.token_endpoint_auth_method, self.par.endpoint_auth_method].into_iter().flatten();
+        token.chain([self.introspection_endpoint_auth_method])
+    }
+
     /// Checks what a schema can't say.
     ///
     /// # Errors
@@ -283,9 +350,9 @@ impl Config {
         let refused = |sentence: &str| Err(BuildError::new(sentence));
         let gaps = [
             ("proxy_opts", self.proxy_opts.is_some()),
-            ("par", self.par.is_some()),
-            ("dpop", self.dpop.is_some()),
-            ("client_rsa_private_key", self.client_rsa_private_key.is_some()),
+            ("dpop.enabled", self.dpop.enabled),
+            ("refresh_session_interval", self.refresh_session_interval.is_some()),
+            ("force_reauthorize", self.force_reauthorize),
         ];
         if let Some((member, _)) = gaps.iter().find(|(_, there)| *there) {
             return Err(BuildError::new(format!(
@@ -298,7 +365,9 @@ impl Config {
             );
         }
         let verifies_alone = self.bearer_only && (self.public_key.is_some() || self.use_jwks);
-        if self.client_secret.is_none() && !verifies_alone && !self.use_pkce {
+        let signs = self.token_endpoint_auth_method == Some(AuthMethod::PrivateKeyJwt)
+            || (self.bearer_only && self.introspection_endpoint_auth_method == AuthMethod::PrivateKeyJwt);
+        if self.client_secret.is_none() && !verifies_alone && !self.use_pkce && !signs {
             return refused("property \"client_secret\" is required");
         }
         match &self.session {
@@ -315,6 +384,9 @@ impl Config {
         callee::check_confidential("discovery", &self.discovery, self.allow_plain_http, env)?;
         if let Some(endpoint) = &self.introspection_endpoint {
             callee::check_confidential("introspection_endpoint", endpoint, self.allow_plain_http, env)?;
+        }
+        if let Some(endpoint) = &self.par.endpoint {
+            callee::check_confidential("par.endpoint", endpoint, self.allow_plain_http, env)?;
         }
         let mut probe = Head::empty();
         let texts = [

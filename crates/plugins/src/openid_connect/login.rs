@@ -80,6 +80,11 @@ impl OpenidConnect {
         }
         let more = self.config.authorization_params.iter().flatten();
         arguments.extend(more.map(|(name, value)| (name.as_str(), value.as_str())));
+        let pushed;
+        if self.config.par.enabled {
+            pushed = self.push(exchange, &metadata, &arguments).await?;
+            arguments = vec![("client_id", &self.config.client_id), ("request_uri", &pushed)];
+        }
         let joint = if endpoint.contains('?') { '&' } else { '?' };
         let location = format!("{endpoint}{joint}{}", form::encode(arguments));
         let sealed =
@@ -186,14 +191,55 @@ impl OpenidConnect {
     ) -> Result<Map<String, Value>, Trouble> {
         let no_endpoint = || Trouble("the provider has no token_endpoint".to_owned());
         let endpoint = metadata.token_endpoint.as_deref().ok_or_else(no_endpoint)?;
-        let method = self.config.token_endpoint_auth_method.unwrap_or_else(|| {
+        self.post(exchange.worker(), endpoint, form, self.token_method(metadata)).await
+    }
+
+    /// How the gateway names itself where it gets tokens.
+    fn token_method(&self, metadata: &Metadata) -> AuthMethod {
+        self.config.token_endpoint_auth_method.unwrap_or_else(|| {
             if metadata.takes_secret_in_form() {
                 AuthMethod::ClientSecretPost
             } else {
                 AuthMethod::ClientSecretBasic
             }
-        });
-        self.post(exchange.worker(), endpoint, form, method).await
+        })
+    }
+
+    /// Leaves what a login asks for with the provider (RFC 9126); the name by which the browser takes it up.
+    async fn push(
+        &self,
+        exchange: &Exchange,
+        metadata: &Metadata,
+        arguments: &[(&str, &str)],
+    ) -> Result<String, Trouble> {
+        let par = &self.config.par;
+        let endpoint = par.endpoint.as_ref().or(metadata.pushed_authorization_request_endpoint.as_ref());
+        let no_endpoint = || Trouble("the provider has no pushed_authorization_request_endpoint".to_owned());
+        let endpoint = endpoint.ok_or_else(no_endpoint)?;
+        let method = par.endpoint_auth_method.unwrap_or_else(|| self.token_method(metadata));
+        // Whoever names the client by a form does so once.
+        let names_itself = self.config.client_secret.is_some() && method == AuthMethod::ClientSecretBasic;
+        let form: Vec<(&str, &str)> =
+            arguments.iter().copied().filter(|(name, _)| names_itself || *name != "client_id").collect();
+        let told = self.post(exchange.worker(), endpoint, &form, method).await?;
+        let uri = told.get("request_uri").and_then(Value::as_str).filter(|uri| !uri.is_empty());
+        uri.map(str::to_owned).ok_or_else(|| Trouble("the provider gave no request_uri".to_owned()))
+    }
+
+    /// Ends a session's tokens at the provider (RFC 7009). The session itself ends whatever comes of that.
+    pub(super) async fn revoke(&self, exchange: &Exchange, metadata: &Metadata, session: &Session) {
+        let Some(endpoint) = &metadata.revocation_endpoint else {
+            return tracing::warn!("the provider ends no tokens: it has no revocation_endpoint");
+        };
+        let tokens = [("refresh_token", &session.refresh_token), ("access_token", &session.access_token)];
+        for (hint, token) in tokens {
+            let Some(token) = token else { continue };
+            let form = [("token", token.as_str()), ("token_type_hint", hint)];
+            let method = self.token_method(metadata);
+            if let Err(trouble) = self.post(exchange.worker(), endpoint, &form, method).await {
+                tracing::warn!(error = %trouble.0, hint, "a token could not be ended at the provider");
+            }
+        }
     }
 
     /// Makes a session of the provider's tokens, once the id token proved to be made for this client and this login.

@@ -160,8 +160,10 @@ impl Provider {
         url: &str,
         form: &[(&str, &str)],
         authorization: Option<&str>,
+        more: &Head,
     ) -> Result<Map<String, Value>, Trouble> {
-        let mut fields = Head::empty();
+        // Our own come last, so that nothing stands in their place.
+        let mut fields = more.clone();
         let mut put = |name: &str, value: &str| {
             fields.set(name, value).map_err(|error| Trouble(format!("a header can't be sent: {error}")))
         };
@@ -172,6 +174,10 @@ impl Provider {
         }
         let body = Bytes::from(form::encode(form.iter().copied()));
         let text = self.call(worker, "POST", url, fields, body).await?;
+        if text.trim_ascii().is_empty() {
+            // A token that was ended is answered by nothing (RFC 7009, section 2.2).
+            return Ok(Map::new());
+        }
         serde_json::from_slice(&text)
             .map_err(|_| Trouble("the provider's answer is no JSON object".to_owned()))
     }
@@ -197,7 +203,8 @@ impl Provider {
             max_answer_bytes: MAX_ANSWER_BYTES,
         };
         let answer = worker.fetch(call).await.map_err(|error| Trouble(error.to_string()))?;
-        if answer.head.status() == 200 {
+        // 201: what was pushed is kept (RFC 9126, section 2.2).
+        if matches!(answer.head.status(), 200 | 201) {
             Ok(answer.body)
         } else {
             Err(Trouble(format!("{url} answered {}", answer.head.status())))

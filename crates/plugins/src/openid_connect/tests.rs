@@ -3,4 +3,5 @@
 
 mod bearer;
 mod login;
+mod proving;
 mod standin;

@@ -6,6 +6,7 @@ use usher_model::variables::Variables;
 use usher_pipeline::exchange::{AnsweredBy, Exchange};
 
 use super::text::push_label;
+use crate::ai::facts::Told;
 
 /// The metrics that have a label set per route, service, consumer and node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,11 +17,28 @@ pub(super) enum Family {
     Latency,
     /// How many bytes were moved.
     Bandwidth,
+    /// How long models took to their first word.
+    LlmLatency,
+    /// What models were asked, in tokens.
+    LlmPromptTokens,
+    /// What models answered, in tokens.
+    LlmCompletionTokens,
 }
+
+/// The labels of what models are asked.
+pub(super) const OF_MODELS: &[&str] =
+    &["le", "route_id", "service_id", "consumer", "node", "request_type", "request_llm_model", "llm_model"];
 
 impl Family {
     /// All of them.
-    pub(super) const ALL: [Self; 3] = [Self::Status, Self::Latency, Self::Bandwidth];
+    pub(super) const ALL: [Self; 6] = [
+        Self::Status,
+        Self::Latency,
+        Self::Bandwidth,
+        Self::LlmLatency,
+        Self::LlmPromptTokens,
+        Self::LlmCompletionTokens,
+    ];
 
     /// The metric's name without its prefix.
     pub(super) const fn name(self) -> &'static str {
@@ -28,7 +46,15 @@ impl Family {
             Self::Status => "http_status",
             Self::Latency => "http_latency",
             Self::Bandwidth => "bandwidth",
+            Self::LlmLatency => "llm_latency",
+            Self::LlmPromptTokens => "llm_prompt_tokens",
+            Self::LlmCompletionTokens => "llm_completion_tokens",
         }
+    }
+
+    /// Whether it is of requests to models alone.
+    pub(super) const fn is_of_models(self) -> bool {
+        matches!(self, Self::LlmLatency | Self::LlmPromptTokens | Self::LlmCompletionTokens)
     }
 
     /// Its labels in order, those that only some of its lines have included.
@@ -68,6 +94,7 @@ impl Family {
                 "request_llm_model",
                 "llm_model",
             ],
+            Self::LlmLatency | Self::LlmPromptTokens | Self::LlmCompletionTokens => OF_MODELS,
         }
     }
 }
@@ -173,15 +200,17 @@ pub(super) struct Facts<'a> {
     service: &'a str,
     consumer: &'a str,
     node: String,
+    instance: &'a str,
     request_type: &'static str,
-    llm: &'static str,
+    request_model: &'a str,
+    model: &'a str,
     source: &'static str,
     shown: Shown,
 }
 
 impl<'a> Facts<'a> {
-    /// Of this exchange.
-    pub(super) fn of(exchange: &'a Exchange, shown: Shown) -> Self {
+    /// Of this exchange, and of what a model was asked by it.
+    pub(super) fn of(exchange: &'a Exchange, shown: Shown, told: Option<&'a Told>) -> Self {
         let named = |name: &'a str, id: &'a str| if shown.by_name && !name.is_empty() { name } else { id };
         let route = exchange.route.as_deref();
         Self {
@@ -191,8 +220,10 @@ impl<'a> Facts<'a> {
             service: route.map_or("", |route| named(&route.service_name, &route.service_id)),
             consumer: exchange.consumer().map_or("", |consumer| &consumer.name),
             node: node_of(exchange).map(|node| node.to_string()).unwrap_or_default(),
-            request_type: "traditional_http",
-            llm: "",
+            instance: told.map_or("", |told| &told.node),
+            request_type: told.map_or("traditional_http", |told| told.request_type),
+            request_model: told.map_or("", |told| &told.request_model),
+            model: told.map_or("", |told| &told.model),
             source: Source::of(exchange).name(),
             shown,
         }
@@ -207,8 +238,10 @@ impl<'a> Facts<'a> {
             service: OTHER,
             consumer: OTHER,
             node: OTHER.to_owned(),
+            instance: OTHER,
             request_type: OTHER,
-            llm: OTHER,
+            request_model: OTHER,
+            model: OTHER,
             source: OTHER,
             shown: Shown::default(),
         }
@@ -223,17 +256,19 @@ impl<'a> Facts<'a> {
         if family == Family::Status {
             push("code", code);
         }
-        push("route", self.route);
+        let of_models = family.is_of_models();
+        push(if of_models { "route_id" } else { "route" }, self.route);
         if family == Family::Status {
             push("matched_uri", self.matched_uri);
             push("matched_host", self.matched_host);
         }
-        push("service", self.service);
+        push(if of_models { "service_id" } else { "service" }, self.service);
         push("consumer", self.consumer);
-        push("node", &self.node);
+        // A model is told by its instance, as in APISIX: providers share addresses.
+        push("node", if of_models { self.instance } else { &self.node });
         push("request_type", self.request_type);
-        push("request_llm_model", self.llm);
-        push("llm_model", self.llm);
+        push("request_llm_model", self.request_model);
+        push("llm_model", self.model);
         if family == Family::Status {
             push("response_source", self.source);
         }

@@ -13,6 +13,7 @@ use super::labels::{Facts, Family, OTHER, Shown};
 use super::series::{Found, Series, Table};
 use super::settings::Settings;
 use super::stripe::{Counting, Stripe};
+use crate::ai::facts::Models;
 
 /// How many workers have a stripe of their own; further ones share.
 const STRIPES: usize = 64;
@@ -23,6 +24,10 @@ pub(super) struct Metrics {
     pub(super) settings: Settings,
     /// How latencies are laid out.
     pub(super) latency: LatencyLayout,
+    /// How those of models are.
+    pub(super) llm_latency: LatencyLayout,
+    /// What is known of models.
+    pub(super) models: Arc<Models>,
     refused: Option<String>,
     epoch: OnceLock<Instant>,
     generation: AtomicU64,
@@ -33,10 +38,12 @@ pub(super) struct Metrics {
 impl Metrics {
     /// The metrics of this process, made at the first call.
     pub(super) fn of(process: &Process) -> Arc<Self> {
-        process.permanent("prometheus", || Self::new(process.attribute("prometheus")))
+        // Made first: what is permanent is made under one lock.
+        let models = Models::of(process);
+        process.permanent("prometheus", || Self::new(process.attribute("prometheus"), models))
     }
 
-    fn new(attribute: Option<&Value>) -> Self {
+    fn new(attribute: Option<&Value>, models: Arc<Models>) -> Self {
         let (settings, refused) = match Settings::read(attribute) {
             Ok(settings) => (settings, None),
             Err(reason) => (Settings::default(), Some(reason)),
@@ -46,6 +53,8 @@ impl Metrics {
         }
         Self {
             latency: LatencyLayout::new(&settings.buckets_ms),
+            llm_latency: LatencyLayout::new(&settings.llm_buckets_ms),
+            models,
             table: Mutex::new(Table::new(settings.max_series)),
             settings,
             refused,
@@ -61,12 +70,14 @@ impl Metrics {
     }
 
     /// Counts a finished exchange.
-    pub(super) fn count(&self, exchange: &Exchange, shown: Shown) {
+    pub(super) fn count(&self, exchange: &mut Exchange, shown: Shown) {
+        let told = self.models.told(exchange);
+        let exchange: &Exchange = exchange;
         let index = exchange.worker().index() % STRIPES;
         let Some(stripe) = self.stripes.get(index) else { return };
         let now = exchange.worker().now();
         let now_ms = self.since_epoch_ms(now);
-        stripe.count(&Counting { metrics: self, stripe: index, exchange, shown, now, now_ms });
+        stripe.count(&Counting { metrics: self, stripe: index, exchange, shown, told, now, now_ms });
     }
 
     /// Milliseconds since the first call.
@@ -86,6 +97,8 @@ impl Metrics {
             Family::Status => 1,
             Family::Latency => self.latency.width(),
             Family::Bandwidth => 2,
+            Family::LlmLatency => self.llm_latency.stride(),
+            Family::LlmPromptTokens | Family::LlmCompletionTokens => 1,
         }
     }
 

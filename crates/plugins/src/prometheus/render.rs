@@ -10,6 +10,7 @@ use super::cells::Kind;
 use super::front;
 use super::labels::Family;
 use super::metrics::Metrics;
+use super::models;
 use super::stripe::{EGRESS, INGRESS};
 use super::text::{Millis, Text, Type, push_label};
 use crate::proxy_cache::Zones;
@@ -22,6 +23,7 @@ pub(super) fn render(metrics: &Metrics, process: &Process) -> String {
     let mut text = Text::new(&metrics.settings.prefix);
     let (requests, beyond) = metrics.totals();
     bandwidth(metrics, &mut text);
+    models::batches(process, &mut text);
     latency(metrics, &mut text);
     text.describe(
         "http_requests_total",
@@ -30,6 +32,7 @@ pub(super) fn render(metrics: &Metrics, process: &Process) -> String {
     );
     text.sample("http_requests_total", &[], requests);
     status(metrics, &mut text);
+    models::render(metrics, &mut text);
     text.describe(
         "nginx_metric_errors_total",
         Type::Counter,

@@ -137,11 +137,14 @@ impl Table {
     }
 
     fn family_mut(&mut self, family: Family) -> &mut HashMap<Box<str>, Arc<Series>> {
-        let [status, latency, bandwidth] = &mut self.families;
+        let [status, latency, bandwidth, llm_latency, prompt, completion] = &mut self.families;
         match family {
             Family::Status => status,
             Family::Latency => latency,
             Family::Bandwidth => bandwidth,
+            Family::LlmLatency => llm_latency,
+            Family::LlmPromptTokens => prompt,
+            Family::LlmCompletionTokens => completion,
         }
     }
 }

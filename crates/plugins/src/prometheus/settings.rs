@@ -26,6 +26,8 @@ pub(super) struct Settings {
     pub(super) prefix: String,
     /// Upper bounds of latency buckets in milliseconds, ascending.
     pub(super) buckets_ms: Vec<f64>,
+    /// The same of what models take to their first word.
+    pub(super) llm_buckets_ms: Vec<f64>,
     /// How many label sets are kept; 10,000 by default.
     pub(super) max_series: usize,
     /// Known names of APISIX's that nothing is done about.
@@ -54,7 +56,7 @@ struct Written {
     enable_export_server: Option<bool>,
     refresh_interval: Option<Value>,
     remove_expired_keys_interval: Option<Value>,
-    llm_latency_buckets: Option<Value>,
+    llm_latency_buckets: Option<Vec<f64>>,
     llm_prompt_tokens_buckets: Option<Value>,
     llm_completion_tokens_buckets: Option<Value>,
 }
@@ -71,6 +73,7 @@ impl Default for Settings {
         Self {
             prefix: "apisix_".to_owned(),
             buckets_ms: BUCKETS_MS.to_vec(),
+            llm_buckets_ms: BUCKETS_MS.to_vec(),
             max_series: MAX_SERIES,
             without_effect: Vec::new(),
             families: Default::default(),
@@ -97,7 +100,10 @@ impl Settings {
             settings.prefix = prefix;
         }
         if let Some(buckets) = written.default_buckets {
-            settings.buckets_ms = checked_buckets(buckets)?;
+            settings.buckets_ms = checked_buckets("default_buckets", buckets)?;
+        }
+        if let Some(buckets) = written.llm_latency_buckets {
+            settings.llm_buckets_ms = checked_buckets("llm_latency_buckets", buckets)?;
         }
         if let Some(most) = written.max_series {
             if most == 0 || most > 1_000_000 {
@@ -108,7 +114,7 @@ impl Settings {
         for (name, family) in written.metrics {
             match Family::ALL.into_iter().find(|known| known.name() == name) {
                 Some(known) => *settings.family_mut(known) = read_family(known, family)?,
-                // Metrics of model calls exist in APISIX; this version has none.
+                // APISIX has further ones, which this version hasn't.
                 None if name.starts_with("llm_") => settings.without_effect.push(format!("metrics.{name}")),
                 None => {
                     let known = Family::ALL.map(Family::name);
@@ -123,20 +129,26 @@ impl Settings {
 
     /// What is set for this metric.
     pub(super) fn family(&self, family: Family) -> &FamilySettings {
-        let [status, latency, bandwidth] = &self.families;
+        let [status, latency, bandwidth, llm_latency, prompt, completion] = &self.families;
         match family {
             Family::Status => status,
             Family::Latency => latency,
             Family::Bandwidth => bandwidth,
+            Family::LlmLatency => llm_latency,
+            Family::LlmPromptTokens => prompt,
+            Family::LlmCompletionTokens => completion,
         }
     }
 
     fn family_mut(&mut self, family: Family) -> &mut FamilySettings {
-        let [status, latency, bandwidth] = &mut self.families;
+        let [status, latency, bandwidth, llm_latency, prompt, completion] = &mut self.families;
         match family {
             Family::Status => status,
             Family::Latency => latency,
             Family::Bandwidth => bandwidth,
+            Family::LlmLatency => llm_latency,
+            Family::LlmPromptTokens => prompt,
+            Family::LlmCompletionTokens => completion,
         }
     }
 
@@ -154,7 +166,6 @@ fn without_effect(written: &Written) -> Vec<String> {
         ("enable_export_server", written.enable_export_server == Some(false)),
         ("refresh_interval", written.refresh_interval.is_some()),
         ("remove_expired_keys_interval", written.remove_expired_keys_interval.is_some()),
-        ("llm_latency_buckets", written.llm_latency_buckets.is_some()),
         ("llm_prompt_tokens_buckets", written.llm_prompt_tokens_buckets.is_some()),
         ("llm_completion_tokens_buckets", written.llm_completion_tokens_buckets.is_some()),
     ]
@@ -164,12 +175,12 @@ fn without_effect(written: &Written) -> Vec<String> {
     .collect()
 }
 
-fn checked_buckets(buckets: Vec<f64>) -> Result<Vec<f64>, String> {
+fn checked_buckets(name: &str, buckets: Vec<f64>) -> Result<Vec<f64>, String> {
     let ascending = buckets.windows(2).all(|pair| matches!(pair, [low, high] if low < high));
     let positive = buckets.iter().all(|bound| *bound > 0.0 && bound.is_finite());
     if buckets.is_empty() || buckets.len() > MAX_BUCKETS || !ascending || !positive {
         return Err(format!(
-            "default_buckets {buckets:?} can't be used; write 1 to {MAX_BUCKETS} milliseconds above 0, each larger than the one before"
+            "{name} {buckets:?} can't be used; write 1 to {MAX_BUCKETS} milliseconds above 0, each larger than the one before"
         ));
     }
     Ok(buckets)
@@ -226,7 +237,7 @@ mod tests {
             "export_addr": { "ip": "127.0.0.1", "port": 9091 },
             "metrics": {
                 "http_status": { "extra_labels": [{ "upstream_addr": "$upstream_addr" }, { "how": "$upstream_status" }], "expire": 600 },
-                "http_latency": {}, "llm_latency": { "expire": 5 }
+                "http_latency": {}, "llm_latency": { "expire": 5 }, "llm_prompt_tokens_dist": {}
             }
         })))
         .unwrap();
@@ -237,7 +248,8 @@ mod tests {
         let status = settings.family(Family::Status);
         assert_eq!((status.extra.len(), status.expire), (2, Some(Duration::from_secs(600))));
         assert_eq!(settings.family(Family::Latency).expire, None);
-        assert_eq!(settings.without_effect, ["export_uri", "export_addr", "metrics.llm_latency"]);
+        assert_eq!(settings.family(Family::LlmLatency).expire, Some(Duration::from_secs(5)));
+        assert_eq!(settings.without_effect, ["export_uri", "export_addr", "metrics.llm_prompt_tokens_dist"]);
         assert!(Settings::read(None).is_ok_and(|settings| settings.extra_labels().next().is_none()));
     }
 
@@ -248,6 +260,7 @@ mod tests {
         for (attribute, wanted) in [
             (json!({ "metric_prefix": "9x" }), "metric_prefix \"9x\""),
             (json!({ "default_buckets": [] }), "default_buckets []"),
+            (json!({ "llm_latency_buckets": [5, 1] }), "llm_latency_buckets [5.0, 1.0]"),
             (json!({ "default_buckets": [5, 5] }), "default_buckets [5.0, 5.0]"),
             (json!({ "default_buckets": [0, 5] }), "default_buckets [0.0, 5.0]"),
             (json!({ "max_series": 0 }), "max_series 0"),

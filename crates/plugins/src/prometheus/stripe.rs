@@ -17,6 +17,7 @@ use usher_pipeline::exchange::{Exchange, RouteFacts};
 use super::cells::{Cell, Kind};
 use super::labels::{Facts, Family, Shown, Source, node_of, write_extra};
 use super::metrics::Metrics;
+use crate::ai::facts::Told;
 
 /// How many cells a worker remembers; then it forgets all and asks the table again.
 const MAX_REMEMBERED: usize = 16_384;
@@ -85,6 +86,7 @@ impl Stripe {
                 beyond
             }
         };
+        let beyond = one.told.as_ref().is_some_and(|told| one.add_model(told)) || beyond;
         // Under the lock, so that there is one writer.
         let add = |number: &AtomicU64| number.store(number.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         add(&self.requests);
@@ -104,6 +106,8 @@ pub(super) struct Counting<'a> {
     pub(super) exchange: &'a Exchange,
     /// What its labels say.
     pub(super) shown: Shown,
+    /// What a model was asked by it.
+    pub(super) told: Option<Told>,
     /// When it ended.
     pub(super) now: Instant,
     /// The same in milliseconds since the first exchange.
@@ -122,7 +126,8 @@ impl Counting<'_> {
                 value
             })
             .collect();
-        let labels = Facts::of(self.exchange, self.shown).labels(family, code, extra, &values);
+        let labels =
+            Facts::of(self.exchange, self.shown, self.told.as_ref()).labels(family, code, extra, &values);
         self.metrics.cell(family, &labels, self.stripe, self.now_ms)
     }
 
@@ -146,6 +151,28 @@ impl Counting<'_> {
             layout.observe(cell, Kind::Upstream, upstream_us);
         }
         layout.observe(cell, Kind::Apisix, whole_us.saturating_sub(upstream_us.unwrap_or_default()));
+    }
+}
+
+impl Counting<'_> {
+    /// Counts what a model was asked. `true` when a label set found no room. The table is asked each time: models take longer than that.
+    fn add_model(&self, told: &Told) -> bool {
+        let mut beyond = false;
+        let mut add = |family: Family, add: &dyn Fn(&Cell)| {
+            let (cell, within) = self.cell(family, "");
+            beyond |= !within;
+            add(&cell);
+            cell.touch(self.now_ms);
+        };
+        if let Some(took) = told.first_word {
+            let layout = &self.metrics.llm_latency;
+            add(Family::LlmLatency, &|cell| layout.observe(cell, Kind::Request, micros(took)));
+        }
+        if told.usage.known {
+            add(Family::LlmPromptTokens, &|cell| cell.add(0, told.usage.prompt));
+            add(Family::LlmCompletionTokens, &|cell| cell.add(0, told.usage.completion));
+        }
+        beyond
     }
 }
 
@@ -175,6 +202,12 @@ impl Key {
             write_extra(exchange, extra, &mut self.extra);
             // No text in UTF-8 has this byte, so that two values never read as two others.
             self.extra.push(0xff);
+        }
+        if let Some(told) = &one.told {
+            for text in [told.request_type, &*told.request_model, &*told.model] {
+                self.extra.extend_from_slice(text.as_bytes());
+                self.extra.push(0xff);
+            }
         }
     }
 }

@@ -307,8 +307,8 @@ pub(crate) const AUTH_FACTS: &[Facts] = &[
             post_logout_redirect_uri             | string  |
             unauth_action                        | string  | "auth"    | {"enum": ["auth", "deny", "pass"]}
             introspection_endpoint               | string  |
-            introspection_endpoint_auth_method   | string  | "client_secret_basic" | {"enum": ["client_secret_basic", "client_secret_post"]}
-            token_endpoint_auth_method           | string  |           | {"enum": ["client_secret_basic", "client_secret_post"]}
+            introspection_endpoint_auth_method   | string  | "client_secret_basic" | {"enum": ["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt"]}
+            token_endpoint_auth_method           | string  |           | {"enum": ["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt"]}
             introspection_interval               | integer | 0
             public_key                           | string  |
             use_jwks                             | boolean | false
@@ -344,9 +344,25 @@ pub(crate) const AUTH_FACTS: &[Facts] = &[
             jwk_expires_in                       | integer | 86400     | {"minimum": 1}
             allow_plain_http                     | boolean | false
             proxy_opts                           | any     |
-            par                                  | any     |
-            dpop                                 | any     |
+            par                                  | object  |
+            par.enabled                          | boolean | false
+            par.endpoint                         | string  |
+            par.endpoint_auth_method             | string  |           | {"enum": ["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt"]}
+            dpop                                 | object  |
+            dpop.enabled                         | boolean | false
             client_rsa_private_key               | string  |
+            client_rsa_private_key_id            | string  |
+            client_jwt_assertion_alg             | string  |           | {"enum": ["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"]}
+            client_jwt_assertion_expires_in      | integer | 60        | {"minimum": 1}
+            client_jwt_assertion_audience        | string  |
+            revoke_tokens_on_logout              | boolean | false
+            introspection_addon_headers          | array   |           | {"minItems": 1}
+            introspection_addon_headers[]        | string  |           | {"pattern": "^[^:]+$"}
+            introspection_expiry_claim           | string  | "exp"
+            jwt_verification_cache_ignore        | boolean | false
+            cache_segment                        | string  |
+            refresh_session_interval             | integer |
+            force_reauthorize                    | boolean | false
         "#,
         refused: &[
             (r#"{"client_id": "a"}"#, "property \"discovery\" is required"),

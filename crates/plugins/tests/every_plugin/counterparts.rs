@@ -171,6 +171,16 @@ pub(crate) const COUNTERPARTS: &[Counterpart] = &[
         [403, 403, 403, 503],
     ),
     asked_with(
+        JSON,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#,
+        with(
+            "openapi-to-mcp",
+            "whoever has the document at `openapi_url`",
+            r#"{"openapi_url":"http://127.0.0.1:PORT/spec.json","base_url":"http://127.0.0.1:PORT","timeout":1000}"#,
+            [502, 504, 502, 502],
+        ),
+    ),
+    asked_with(
         BEARER,
         "",
         with(

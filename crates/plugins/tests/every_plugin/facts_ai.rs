@@ -1,11 +1,15 @@
 //! What is known of the plugins for models.
 
 use super::facts::Facts;
+use super::facts_limits::{cluster, redis, sentinel};
 
-const STREAMS: &[(&str, &str)] = &[(
-    "body_filter",
-    "what an answer cost is read from it as it passes; APISIX reads it where it asks the provider itself",
-)];
+const STREAMS: &[(&str, &str)] = &[
+    (
+        "body_filter",
+        "what an answer cost is read from it as it passes; APISIX reads it where it asks the provider itself",
+    ),
+    ("mask", "what an answer cost is told before the first plugin logs"),
+];
 
 pub(crate) const AI: &[Facts] = &[
     Facts {
@@ -100,13 +104,16 @@ pub(crate) const AI: &[Facts] = &[
             instances[].name | string | ! | {"minLength": 1, "maxLength": 100}
             instances[].weight | integer | ! | {"minimum": 0}
             instances[].priority | integer | 0
-            instances[].checks | any... |
+            instances[].checks | object |
+            instances[].checks.active | object... | !
             instances[].provider | string | ! | {"enum": ["openai", "deepseek", "aimlapi", "anthropic", "openai-compatible", "azure-openai", "openrouter", "gemini", "vertex-ai", "bedrock"]}
             instances[].auth | object... | !
             instances[].options | object... |
             instances[].override | object... |
             balancer | object... | {"algorithm": "roundrobin", "hash_on": "vars"}
-            fallback_strategy | any... |
+            fallback_strategy | array/string... |
+            fallback_http_statuses | array |  | {"minItems": 1}
+            fallback_http_statuses[] | integer |  | {"minimum": 400, "maximum": 599}
             max_retries | integer |  | {"minimum": 0}
             retry_on_failure_within_ms | integer |  | {"minimum": 1}
             timeout | integer | 30000 | {"minimum": 1, "maximum": 600000}
@@ -126,8 +133,12 @@ pub(crate) const AI: &[Facts] = &[
         name: "ai-rate-limiting",
         priority: 1030,
         phases: "A L",
-        also: &[("header_filter", "the quota's headers are set when there is an answer to set them on")],
-        fields: r#"
+        also: &[
+            ("header_filter", "the quota's headers are set when there is an answer to set them on"),
+            ("rewrite", "ai-proxy-multi, which comes before it, asks it which instances have tokens left"),
+        ],
+        fields: concat!(
+            r#"
             . | object |  | {"oneOf": [{"anyOf": [{"required": ["limit", "time_window"]}, {"required": ["instances"]}]}, {"required": ["rules"]}], "dependencies": {"limit": ["time_window"], "time_window": ["limit"]}}
             limit | integer/string... |
             time_window | integer/string... |
@@ -150,9 +161,13 @@ pub(crate) const AI: &[Facts] = &[
             policy | string | "local" | {"enum": ["local", "redis", "redis-cluster", "redis-sentinel"]}
             allow_degradation | boolean | false
         "#,
+            redis!(),
+            cluster!(),
+            sentinel!()
+        ),
         refused: &[(
             r#"{"limit": 1, "time_window": 1, "policy": "redis"}"#,
-            "policy redis, redis-cluster and redis-sentinel are not supported ...",
+            "property \"redis_host\" is required",
         )],
     },
 ];

@@ -48,6 +48,8 @@ macro_rules! sentinel {
     };
 }
 
+pub(crate) use {cluster, redis, sentinel};
+
 pub(crate) const LIMITS: &[Facts] = &[
     Facts {
         name: "api-breaker",

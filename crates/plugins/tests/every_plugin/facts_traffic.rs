@@ -6,8 +6,18 @@ use crate::facts::Facts;
 pub(crate) const WITHOUT: &[(&str, &str, &str)] = &[
     (
         "ai-proxy",
+        "log",
+        "what an answer cost is told before the first plugin logs, those of global rules too",
+    ),
+    (
+        "ai-proxy",
         "before_proxy",
         "the request is made the provider's before a node is chosen, and the proxy sends it",
+    ),
+    (
+        "ai-proxy-multi",
+        "log",
+        "what an answer cost is told before the first plugin logs, those of global rules too",
     ),
     (
         "ai-proxy-multi",
@@ -50,6 +60,64 @@ pub(crate) const TRAFFIC: &[Facts] = &[
             r#"{"comp_level": 12}"#,
             "property \"comp_level\" validation failed: expected 12 to be at most 11",
         )],
+    },
+    // None of APISIX's.
+    Facts {
+        name: "chat-files",
+        priority: 502,
+        phases: "A",
+        also: &[],
+        fields: r#"
+            spec       | string  | ! | {"minLength": 1}
+            prefix     | string  | "" | {"pattern": "^(/[^?#*\\s]*[^/?#*\\s])?$"}
+            url        | string  |   | {"pattern": "^https?://[^/?#\\s\"]+$"}
+            auth       | object  |
+            auth.type  | string  | ! | {"enum": ["none", "bearer", "key"]}
+            auth.header | string |
+            auth.verification_tokens | object | {}
+            operations | array   |   | {"minItems": 1, "maxItems": 30}
+            operations[] | string |
+            contact_email | string |
+            legal_info_url | string |
+            logo_url | string |
+        "#,
+        refused: &[(
+            r#"{"spec": "{}"}"#,
+            "property \"spec\" validation failed: chats take OpenAPI 3.0 or 3.1, and this document is neither; convert it first",
+        )],
+    },
+    Facts {
+        name: "openapi-to-mcp",
+        priority: 540,
+        phases: "A",
+        also: &[],
+        fields: r#"
+            .                  | object  |   | {"oneOf": [{"required": ["openapi"]}, {"required": ["openapi_url"]}]}
+            transport          | string  | "streamable_http" | {"enum": ["sse", "streamable_http"]}
+            openapi            | string  |   | {"minLength": 1}
+            openapi_url        | string  |   | {"minLength": 1}
+            base_url           | string  |   | {"minLength": 1}
+            prefix             | string  | "" | {"pattern": "^(/[^?#*\\s]*[^/?#*\\s])?$"}
+            headers            | object  |
+            flatten_parameters | boolean | false
+            operations         | array   |   | {"minItems": 1, "maxItems": 500}
+            operations[]       | string  |
+            allowed_origins    | array   |   | {"maxItems": 100}
+            allowed_origins[]  | string  |
+            timeout            | integer | 30000 | {"minimum": 100, "maximum": 300000}
+            ssl_verify         | boolean | true
+        "#,
+        refused: &[
+            (r#"{}"#, "value should match only one schema, but matches none"),
+            (
+                r#"{"transport": "sse", "openapi_url": "http://127.0.0.1:9/x"}"#,
+                "property \"transport\" validation failed: \"sse\" is not served; write \"streamable_http\", and let clients connect by Streamable HTTP",
+            ),
+            (
+                r#"{"openapi": "{}"}"#,
+                "property \"openapi\" validation failed: its version is \"\"; tools are made of OpenAPI 3.0 and 3.1, convert it first",
+            ),
+        ],
     },
     Facts {
         name: "degraphql",

@@ -223,6 +223,11 @@ impl Target for Upstream {
     fn as_any(&self) -> &dyn Any {
         self
     }
+
+    fn is_well(&self) -> bool {
+        self.want();
+        self.checked.is_none() || self.fleet().has_healthy()
+    }
 }
 
 /// TLS towards servers that plugins call, without a certificate of our own.

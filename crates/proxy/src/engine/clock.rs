@@ -10,9 +10,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub(super) struct Clock {
     start: Instant,
     now: Cell<Instant>,
-    ms: Cell<u64>,
-    /// A moment of both clocks. Renewed by the sweep, so that a stepped system clock is followed.
-    anchor: Cell<(Instant, Duration)>,
+    /// The same, since the start: spans are cheaper to reckon with than moments.
+    since: Cell<Duration>,
+    /// The start on the system's clock. Renewed by the sweep, so that a stepped system clock is followed.
+    start_unix: Cell<Duration>,
     date: RefCell<(u64, Rc<str>)>,
 }
 
@@ -22,8 +23,8 @@ impl Clock {
         Self {
             start: now,
             now: Cell::new(now),
-            ms: Cell::new(0),
-            anchor: Cell::new((now, since_1970())),
+            since: Cell::new(Duration::ZERO),
+            start_unix: Cell::new(since_1970()),
             date: RefCell::new((u64::MAX, Rc::from(""))),
         }
     }
@@ -32,13 +33,13 @@ impl Clock {
     pub(super) fn turn(&self) {
         let now = Instant::now();
         self.now.set(now);
-        self.ms.set(millis(now.saturating_duration_since(self.start)));
+        self.since.set(now.saturating_duration_since(self.start));
     }
 
     /// Looks at the system's clock too.
     pub(super) fn anchor(&self) {
         self.turn();
-        self.anchor.set((self.now.get(), since_1970()));
+        self.start_unix.set(since_1970().saturating_sub(self.since.get()));
     }
 
     /// The time of this turn.
@@ -48,13 +49,12 @@ impl Clock {
 
     /// Milliseconds since the worker's start, for deadlines.
     pub(super) fn ms(&self) -> u64 {
-        self.ms.get()
+        millis(self.since.get())
     }
 
     /// Time since 1970.
     pub(super) fn unix(&self) -> Duration {
-        let (then, unix) = self.anchor.get();
-        unix + self.now.get().saturating_duration_since(then)
+        self.start_unix.get().saturating_add(self.since.get())
     }
 
     /// The value of `Date`; written anew once a second.
@@ -70,7 +70,7 @@ impl Clock {
 
 /// A span as whole milliseconds.
 pub(super) fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+    span.as_secs().saturating_mul(1000).saturating_add(u64::from(span.subsec_millis()))
 }
 
 fn since_1970() -> Duration {

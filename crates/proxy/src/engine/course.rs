@@ -9,6 +9,7 @@ use usher_http1::request::{Framing, RequestHead, Upgrade};
 use usher_pipeline::body::Body;
 use usher_pipeline::cause::{Cause, What};
 use usher_pipeline::exchange::{AnsweredBy, Choice};
+use usher_pipeline::fallback::Fallback;
 use usher_pipeline::plugin::Flow;
 use usher_pipeline::reply::Reply;
 
@@ -149,6 +150,16 @@ impl<'a> Course<'a> {
         if self.route.is_none() {
             return Err(Failure::NotFound);
         }
+        let outcome = self.send().await;
+        match self.state.exchange.fallback.clone() {
+            // Boxed: few requests have one.
+            Some(fallback) => Box::pin(self.fall_back(fallback, outcome)).await,
+            None => outcome,
+        }
+    }
+
+    /// Sends the request to the upstream that was chosen for it.
+    async fn send(&mut self) -> Result<(), Failure> {
         let choice = self.state.exchange.choice.clone();
         match &choice {
             Some(Choice::Id(id)) => {
@@ -166,6 +177,40 @@ impl<'a> Course<'a> {
                 forward::forward(self, Chosen::Configured(upstream)).await
             }
         }
+    }
+
+    /// Goes on to further upstreams as long as a plugin knows one for such an answer. The client has seen nothing of any of them: an answer's head
+    /// leaves behind this.
+    async fn fall_back(
+        &mut self,
+        fallback: Rc<dyn Fallback>,
+        mut outcome: Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        loop {
+            let status = match &outcome {
+                Ok(()) => self.state.exchange.answer.status(),
+                Err(Failure::Upstream(trouble)) => trouble.status(),
+                Err(_) => return outcome,
+            };
+            if !Rc::clone(&fallback).next(&mut self.state.exchange, status).await {
+                return outcome;
+            }
+            self.forget_answer();
+            outcome = self.send().await;
+        }
+    }
+
+    /// Lets go of an answer that nobody gets.
+    fn forget_answer(&mut self) {
+        let state = &mut *self.state;
+        if state.far.skip_body() {
+            state.far.finish(self.client);
+        }
+        if let Some(flight) = state.flight.take() {
+            flight.answered(self.client.local.clock.now());
+        }
+        state.exchange.answer.clear();
+        state.tried.clear();
     }
 
     fn own_upstream(&self) -> Result<&'a Arc<Upstream>, Failure> {
@@ -317,14 +362,15 @@ impl Drop for Course<'_> {
 
 /// Path, query, host and port of a head, made canonical.
 fn refill(head: &usher_http1::head::Head, state: &mut State, like_servlet: bool) -> Result<(), Reject> {
-    let authority = head.get_str("host").unwrap_or_default();
-    if state.authority != authority {
+    let asked = head.get("host").unwrap_or_default();
+    if state.authority.as_bytes() != asked {
+        let authority = std::str::from_utf8(asked).unwrap_or_default();
         let (host, port) = split_host(authority);
         (state.host_end, state.port) = (host.strip_suffix('.').unwrap_or(host).len(), port);
         state.authority.clear();
         state.authority.push_str(authority);
     }
-    let (host, port) = (authority.get(..state.host_end).unwrap_or_default(), state.port);
+    let (host, port) = (state.authority.get(..state.host_end).unwrap_or_default(), state.port);
     let target = head.target();
     let (path, query) = match memchr::memchr(b'?', target.as_bytes()) {
         Some(at) => (target.get(..at).unwrap_or_default(), target.get(at + 1..)),

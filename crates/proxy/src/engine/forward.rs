@@ -94,7 +94,7 @@ pub(super) async fn forward(course: &mut Course<'_>, chosen: Chosen<'_>) -> Resu
 
     let idle = course.plugins.are_idle_on_the_way_in();
     let start = local.clock.now();
-    exchange.times.upstream_start = Some(start);
+    exchange.times.upstream_start.get_or_insert(start);
     exchange.upstream.scheme = upstream.spec.scheme.as_str();
     let place = upstream.place(&course.state.exchange);
     let mut failed = None;

@@ -6,6 +6,7 @@
 
 mod accept;
 mod call;
+mod cork;
 mod fields;
 mod inlet;
 mod line;

@@ -46,7 +46,7 @@ impl Outbound {
     pub(super) fn clear(&mut self) {
         self.text.clear();
         self.text_at = 0;
-        self.parts.clear();
+        while self.parts.pop_front().is_some() {}
         self.pending = 0;
         self.unflushed = false;
         self.written = 0;
@@ -181,8 +181,8 @@ impl Outbound {
     /// Takes away what was written.
     fn forget(&mut self, mut written: usize) {
         if written == self.pending {
-            // Nearly every time.
-            self.parts.clear();
+            // Nearly every time, and then it is one part.
+            while self.parts.pop_front().is_some() {}
             self.text.clear();
             (self.text_at, self.pending) = (0, 0);
             return;

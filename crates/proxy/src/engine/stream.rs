@@ -71,7 +71,7 @@ struct Passage {
 impl Passage {
     /// The route of a connection; `None` closes it.
     fn find(
-        local: &Local,
+        local: &Rc<Local>,
         protocol: &'static str,
         secured: Option<Rc<Secured>>,
         client: SocketAddr,
@@ -101,6 +101,8 @@ impl Passage {
             came: local.clock.now(),
             lasted: Duration::ZERO,
             notes: Vec::new(),
+            choice: None,
+            worker: Some(Rc::<Local>::clone(local)),
         };
         Some(Self { view, route, session })
     }
@@ -144,7 +146,7 @@ impl Passage {
     /// How long nothing may move.
     fn patience(&self) -> Duration {
         let upstream = reach::upstream_of(self);
-        let written = upstream.and_then(|upstream| upstream.spec.timeout);
+        let written = upstream.and_then(|chosen| chosen.upstream().spec.timeout);
         written.map_or(PATIENCE, |timeouts| timeouts.read.min(timeouts.send))
     }
 

@@ -15,7 +15,8 @@ pub(super) enum Space {
 
 /// Our own keys whose values every process keeps at hand, because requests wait for them. The others are known by name, and read when asked for.
 /// What a gateway reads when it starts has to be among them: it starts while etcd is away, too.
-const KEPT: &[&str] = &["/usher/agents/", "/usher/ends/", "/usher/head", "/usher/tokens/", "/usher/users/"];
+const KEPT: &[&str] =
+    &["/usher/agents/", "/usher/chat/", "/usher/ends/", "/usher/head", "/usher/tokens/", "/usher/users/"];
 
 /// The folders that `apisix init_etcd` makes, so that an empty list is no error there.
 const COLLECTIONS: &[&str] = &[

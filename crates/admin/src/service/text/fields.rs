@@ -162,7 +162,7 @@ fn plugin(body: &Map<String, Value>) -> String {
 
 fn inline(value: &Value) -> String {
     match value {
-        Value::String(text) => certificate::line(text).unwrap_or_else(|| text.clone()),
+        Value::String(text) => line(text).unwrap_or_else(|| text.clone()),
         Value::Array(items)
             if !items.is_empty() && items.iter().all(|item| !item.is_object() && !item.is_array()) =>
         {
@@ -172,10 +172,32 @@ fn inline(value: &Value) -> String {
     }
 }
 
-/// The value with a line in place of each certificate, which nobody reads.
+/// Characters of an OpenAPI document from which on a line tells of it.
+const LONG_DOCUMENT: usize = 2_000;
+
+/// What stands for a text that nobody reads as it is: a certificate, or a long OpenAPI document.
+fn line(text: &str) -> Option<String> {
+    certificate::line(text).or_else(|| {
+        if text.len() < LONG_DOCUMENT || !text.trim_start().starts_with('{') {
+            return None;
+        }
+        let document: Value = serde_json::from_str(text).ok()?;
+        document.get("openapi")?;
+        let word = |place| document.pointer(place).and_then(Value::as_str).unwrap_or_default();
+        let paths = document.get("paths").and_then(Value::as_object).map_or(0, Map::len);
+        Some(format!(
+            "an OpenAPI document, {:?} version {:?}: {paths} paths, {} characters",
+            word("/info/title"),
+            word("/info/version"),
+            text.chars().count()
+        ))
+    })
+}
+
+/// The value with a line in place of each text that nobody reads.
 fn told(value: &Value) -> Value {
     match value {
-        Value::String(text) => certificate::line(text).unwrap_or_else(|| text.clone()).into(),
+        Value::String(text) => line(text).unwrap_or_else(|| text.clone()).into(),
         Value::Array(items) => items.iter().map(told).collect(),
         Value::Object(members) => {
             members.iter().map(|(name, member)| (name.clone(), told(member))).collect::<Map<_, _>>().into()
@@ -191,8 +213,9 @@ fn item(value: &Value) -> String {
 /// An item of a list; in quotes where it could be taken for several.
 fn listed(value: &Value) -> String {
     match value {
-        Value::String(text) => certificate::line(text)
-            .unwrap_or_else(|| if text.contains(',') { value.to_string() } else { text.clone() }),
+        Value::String(text) => {
+            line(text).unwrap_or_else(|| if text.contains(',') { value.to_string() } else { text.clone() })
+        }
         other => told(other).to_string(),
     }
 }

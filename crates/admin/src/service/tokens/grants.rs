@@ -32,10 +32,10 @@ const RENEWAL_MARK: &str = "ur_";
 /// A grant as a user agreed to it.
 #[derive(Clone, Debug)]
 pub struct NewGrant {
-    /// The user, as the password showed.
+    /// The user, as the password or the provider showed.
     pub user: Principal,
-    /// When the user's role or password were last set, in milliseconds since 1970, as it was when the password was shown.
-    pub user_changed_unix_ms: u64,
+    /// What the user is known by.
+    pub by: GrantedBy,
     /// Which client got it: its identifier.
     pub client: String,
     /// What the client calls itself.
@@ -44,6 +44,21 @@ pub struct NewGrant {
     pub role: Role,
     /// What it is good for: the address of the resource.
     pub audience: String,
+}
+
+/// What the user of a grant is known by, and so how long the grant stands at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrantedBy {
+    /// A password.
+    Password {
+        /// When the user's role or password were last set, in milliseconds since 1970, as it was when the password was shown.
+        changed_unix_ms: u64,
+    },
+    /// A provider, which isn't asked again: the person has to come anew.
+    Provider {
+        /// Until when its word is taken, in milliseconds since 1970.
+        until_unix_ms: u64,
+    },
 }
 
 /// What a client is given.
@@ -65,7 +80,11 @@ pub struct Granted {
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Grant {
     user: String,
+    /// 0 where a provider vouched for the user.
     user_changed_unix_ms: u64,
+    /// Until when the provider's word is taken; nothing where it was a password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until_unix_ms: Option<u64>,
     client: String,
     audience: String,
     access_ends_unix_ms: u64,
@@ -81,8 +100,12 @@ impl Service {
     /// # Errors
     /// [`ServiceError::Forbidden`] where the user has changed since or the role is none for a client, too many tokens, or the store.
     pub async fn grant(&self, wanted: NewGrant) -> Result<Granted, ServiceError> {
-        let NewGrant { user, user_changed_unix_ms, client, client_name, role, audience } = wanted;
-        if self.user_unchanged(&user.name, user_changed_unix_ms, user.door).is_none() {
+        let NewGrant { user, by, client, client_name, role, audience } = wanted;
+        let (user_changed_unix_ms, until_unix_ms) = match by {
+            GrantedBy::Password { changed_unix_ms } => (changed_unix_ms, None),
+            GrantedBy::Provider { until_unix_ms } => (0, Some(until_unix_ms)),
+        };
+        if !self.stands(&user.name, user_changed_unix_ms, until_unix_ms) {
             let sentence = format!("the user {} has changed since; sign in again", plain(&user.name));
             return Err(ServiceError::Forbidden(sentence));
         }
@@ -97,14 +120,15 @@ impl Service {
             scope: Scope::ALL,
             created_by: user.name.clone(),
             created_unix_ms: now,
-            expires_unix_ms: Some(now.saturating_add(IDLE_SECS * 1000)),
+            expires_unix_ms: Some(at_most(now, IDLE_SECS, until_unix_ms)),
             sha256: hashed(&access),
             grant: Some(Grant {
                 user: user.name.clone(),
                 user_changed_unix_ms,
+                until_unix_ms,
                 client,
                 audience,
-                access_ends_unix_ms: now.saturating_add(ACCESS_SECS * 1000),
+                access_ends_unix_ms: at_most(now, ACCESS_SECS, until_unix_ms),
                 renewal_sha256: hashed(&renewal),
                 used_sha256: Vec::new(),
             }),
@@ -133,7 +157,8 @@ impl Service {
         let _writing = self.turns.alone().await;
         self.is_free(&token.name)?;
         self.tell(&user, Event::new(AuditEvent::TokenMade, &about), transaction).await?;
-        Ok(granted(token.id, access, renewal, role))
+        let secs = (at_most(now, ACCESS_SECS, until_unix_ms) - now) / 1000;
+        Ok(granted(token.id, access, secs, renewal, role))
     }
 
     /// Renews a grant: both secrets are given anew, and the old ones are good no longer. `None` where this renews nothing; a secret that was used
@@ -166,15 +191,17 @@ impl Service {
         grant.used_sha256.push(std::mem::replace(&mut grant.renewal_sha256, hashed(&next)));
         let surplus = grant.used_sha256.len().saturating_sub(USED_KEPT);
         grant.used_sha256.drain(..surplus);
-        grant.access_ends_unix_ms = now.saturating_add(ACCESS_SECS * 1000);
-        token.expires_unix_ms = Some(now.saturating_add(IDLE_SECS * 1000));
+        let until = grant.until_unix_ms;
+        grant.access_ends_unix_ms = at_most(now, ACCESS_SECS, until);
+        let secs = grant.access_ends_unix_ms.saturating_sub(now) / 1000;
+        token.expires_unix_ms = Some(at_most(now, IDLE_SECS, until));
         token.sha256 = hashed(&access);
         let (key, role) = (token.key(), token.role);
         let write = Transaction::default()
             .expect(key.clone(), Compare::Modified(token.revision))
             .put(key, encoded(&token)?);
         match self.store().commit(write).await {
-            Ok(_) => Ok(Some(granted(token.id, access, next, role))),
+            Ok(_) => Ok(Some(granted(token.id, access, secs, next, role))),
             // Somebody else renewed it at the same time, or ended it.
             Err(StoreError::Conflict { .. }) => Ok(None),
             Err(error) => Err(error.into()),
@@ -240,7 +267,14 @@ impl Service {
     }
 
     fn user_stands(&self, grant: &Grant) -> bool {
-        self.user_unchanged(&grant.user, grant.user_changed_unix_ms, Door::Mcp).is_some()
+        self.stands(&grant.user, grant.user_changed_unix_ms, grant.until_unix_ms)
+    }
+
+    fn stands(&self, user: &str, changed_unix_ms: u64, until_unix_ms: Option<u64>) -> bool {
+        match until_unix_ms {
+            Some(until) => until > unix_ms(),
+            None => self.user_unchanged(user, changed_unix_ms, Door::Mcp).is_some(),
+        }
     }
 
     fn grant_of(&self, is_it: impl Fn(&Grant) -> bool) -> Option<Token> {
@@ -262,9 +296,15 @@ impl Token {
     }
 }
 
-fn granted(id: String, access: String, renewal: String, role: Role) -> Granted {
+/// So many seconds from now, and no later than this.
+fn at_most(now: u64, secs: u64, until_unix_ms: Option<u64>) -> u64 {
+    let ends = now.saturating_add(secs * 1000);
+    until_unix_ms.map_or(ends, |until| ends.min(until.max(now)))
+}
+
+fn granted(id: String, access: String, expires_in_secs: u64, renewal: String, role: Role) -> Granted {
     let (access, renewal) = (Secret::new(access), Secret::new(renewal));
-    Granted { id, access, expires_in_secs: ACCESS_SECS, renewal, role }
+    Granted { id, access, expires_in_secs, renewal, role }
 }
 
 fn hashed(secret: &str) -> String {
@@ -287,7 +327,8 @@ fn name_of(user: &str, client: &str, id: &str) -> String {
         .collect::<Vec<_>>()
         .join("-");
     let client: String = client.chars().take(24).collect();
-    let user: String = user.chars().take(28).collect();
+    // A provider's people are told apart by a colon, which no name of a token has.
+    let user: String = user.chars().map(|letter| if letter == ':' { '-' } else { letter }).take(28).collect();
     format!("{user}.{client}-{id}").replace(".-", ".")
 }
 
@@ -301,6 +342,7 @@ mod tests {
         for (user, client, wanted) in [
             ("jack", "Claude (claude.ai)", "jack.claude-claude-ai-0123456789"),
             ("jack", "", "jack.0123456789"),
+            ("oidc:ann@example.com", "App", "oidc-ann@example.com.app-0123456789"),
             ("jack", "<b>\u{202e}</b>", "jack.b-b-0123456789"),
         ] {
             assert_eq!(name_of(user, client, "0123456789"), wanted);

@@ -13,10 +13,11 @@ use usher_model::seal::{BadSeal, Reseal};
 use usher_store::{Compare, Entry, StoreError, Transaction};
 
 use super::super::audit::{AuditEvent, Event};
-use super::super::{Service, ServiceError, consent, pack, ring};
+use super::super::{Service, ServiceError, chat_model, consent, pack, ring};
 
-/// What the keys begin with of all records that hold sealed texts: resources, the history, and plans of several steps.
-const PREFIXES: [&str; 4] = ["/apisix/", "/usher/history/", "/usher/history-parts/", "/usher/steps/"];
+/// What the keys begin with of all records that hold sealed texts: resources, the chat's model, the history, and plans of several steps.
+const PREFIXES: [&str; 5] =
+    ["/apisix/", chat_model::PREFIX, "/usher/history/", "/usher/history-parts/", "/usher/steps/"];
 
 /// Records that are read at a time.
 const PAGE: usize = 200;
@@ -227,7 +228,7 @@ fn read(entry: &Entry) -> Option<Older> {
 /// Seals anew inside a record. An entry of the history, a part of one, or a step lists what it tells of, each with the record that its secrets
 /// belong to.
 fn seal(run: Reseal<'_>, key: &str, value: &mut Value) -> Result<(), BadSeal> {
-    if Key::parse(key).is_some() {
+    if Key::parse(key).is_some() || key.starts_with(chat_model::PREFIX) {
         return run.value(key, value).map(drop);
     }
     let list = match value {

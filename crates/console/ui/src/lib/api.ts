@@ -123,6 +123,9 @@ export type Agents = Whole<Usher.Agents>;
 export type Token = With<Whole<Usher.Token>, { role: Role; scope: Whole<Usher.Scope> }>;
 export type User = With<Usher.User, { role: Role }>;
 
+export type ChatModel = With<Whole<Usher.ChatModel>, { model: Whole<Usher.Model> | null }>;
+export type Heard = Usher.TriedModel;
+
 export type Served = Whole<Usher.Request>;
 export type Requests = With<Usher.Requests, { requests: Served[] }>;
 /** What came back of a request that was sent through the gateway, and which way it went. */

@@ -147,6 +147,14 @@ export type Change = {
   fields: Field[];
 };
 
+/** Which model leads the chat. */
+export type ChatModel = {
+  /** What names the model where it isn't a choice: `chat.model of the settings` or `USHER_MODEL_URL of the environment`. A choice doesn't hold as long as it does; null: a choice holds. */
+  fixed_by?: string | null;
+  /** The model; null: the chat understands plain sentences. */
+  model?: Model | null;
+};
+
 /** A node with checks. */
 export type CheckedNode = {
   /** `address:port`. */
@@ -374,6 +382,37 @@ export type Measure = {
   p99_ms?: number | null;
 };
 
+/** A model. */
+export type Model = {
+  /** Where it answers. */
+  url: string;
+  /** Its name there. */
+  name: string;
+  /** How it is asked; null: as the address says. */
+  api?: ModelApi | null;
+  /** `***` and a tag by which two keys can be told apart; null: it has no key. */
+  key?: string | null;
+  /** Who chose it; null where the settings name it. */
+  by?: string | null;
+  /** When, in milliseconds since 1970. */
+  since_unix_ms?: number | null;
+};
+
+/** How a model is asked. */
+export type ModelApi = "completions" | "responses" | "messages";
+
+/** A model as somebody wants it. */
+export type ModelRequest = {
+  /** Where it answers, such as `https://api.openai.com/v1` or `http://127.0.0.1:11434/v1`. */
+  url: string;
+  /** Its name there, such as `gpt-5`. */
+  name: string;
+  /** How it is asked; left out: as the address says, which is messages at api.anthropic.com and completions elsewhere. */
+  api?: ModelApi | null;
+  /** Its key. Left out, the one that is stored stays, if it is for the same scheme, host and port; empty: it has none. */
+  key?: string | null;
+};
+
 /** An object by its kind and id. */
 export type Name = {
   /** Its kind, such as `route`. */
@@ -451,6 +490,10 @@ export type OpenApi = {
   server?: string | null;
   /** The hosts that it is published under. Default: any. */
   hosts?: string[];
+  /** Serves what chats need to use the API beside it, by a route of its own. Default false; once it is there, it stays. */
+  chat?: boolean;
+  /** With `chat`: the header in which callers show a key to the gateway; `Authorization` means a bearer token. Default: what the document says. */
+  chat_key?: string | null;
 };
 
 /** How far it came. */
@@ -797,6 +840,8 @@ export type Status = {
   sides: Side[];
   /** Objects that couldn't be used, whose last good version serves, and those of other programs that break a rule. The first hundred. */
   problems: Problem[];
+  /** The name of the model that leads the built-in chat; null: it understands plain sentences. */
+  chat_model?: string | null;
   /** Plans whose steps were not all applied. */
   unfinished: Unfinished[];
 };
@@ -917,6 +962,14 @@ export type Tried = {
   way?: Way | null;
 };
 
+/** What came back of a model that was tried. */
+export type TriedModel = {
+  /** Its words, cut at 1,000 characters. */
+  answer: string;
+  /** How long it took, in milliseconds. */
+  took_ms: number;
+};
+
 /** A request to send. */
 export type TryRequest = {
   /** The method. Default `GET`. */
@@ -929,6 +982,12 @@ export type TryRequest = {
   headers?: Record<string, string>;
   /** The body, at most 64 KiB. Default none. */
   body?: string | null;
+};
+
+/** Which model is to be tried. */
+export type TryRequest2 = {
+  /** A model as it would be chosen; left out: the one that leads the chat. */
+  model?: ModelRequest | null;
 };
 
 /** A request as it was understood. */

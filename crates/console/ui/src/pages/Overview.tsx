@@ -77,6 +77,8 @@ export function Overview() {
         <SegmentedControl size="xs" aria-label={t.overview.windowLabel} value={span} onChange={(next) => setSpan(next as Span)} data={SPANS.map((value) => ({ value, label: t.overview.window[value] ?? value }))} />
       </Head>
       {status.data.store.away && <Problem error={new Error(status.data.store.away)} title={t.overview.storeAway} />}
+      {status.data.store.writes_fail && <Problem error={new Error(status.data.store.writes_fail)} title={t.overview.writesFail} />}
+      {status.data.store.held && <Problem error={new Error(status.data.store.held)} title={t.overview.held} />}
       {(waiting.data?.total ?? 0) > 0 && (
         <Group className="card" mb="md" justify="space-between" style={{ borderColor: 'var(--mantine-color-yellow-6)' }}>
           <Group gap="xs">

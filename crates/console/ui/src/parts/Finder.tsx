@@ -35,7 +35,7 @@ export default function Finder({ close }: { close: () => void }) {
     },
   });
   const places = [
-    ['/', t.nav.overview], ['/requests', t.nav.requests], ['/explain', t.nav.explain], ['/history', t.nav.history], ['/approvals', t.nav.approvals], ['/plugins', t.nav.plugins], ['/import', t.nav.document], ['/agents', t.nav.agents], ['/users', t.nav.users], ['/audit', t.nav.audit],
+    ['/', t.nav.overview], ['/requests', t.nav.requests], ['/explain', t.nav.explain], ['/history', t.nav.history], ['/approvals', t.nav.approvals], ['/plugins', t.nav.plugins], ['/import', t.nav.document], ['/agents', t.nav.agents], ['/users', t.nav.users], ['/model', t.nav.model], ['/audit', t.nav.audit],
     ...KINDS.map((kind) => [`/objects/${kind.many}`, kind.title]),
   ]
     .filter(([, label]) => (label ?? '').toLowerCase().includes(text.trim().toLowerCase()))

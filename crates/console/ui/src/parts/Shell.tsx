@@ -3,7 +3,7 @@
 import { ActionIcon, AppShell, Badge, Burger, Button, Group, Menu, NavLink, ScrollArea, Text, Tooltip, useComputedColorScheme, useMantineColorScheme } from '@mantine/core';
 import { useDisclosure, useHotkeys, useMediaQuery } from '@mantine/hooks';
 import {
-  IconActivity, IconBolt, IconCertificate, IconClipboardCheck, IconHistory, IconHome, IconListDetails, IconLogout, IconMessage, IconMoon, IconPackageImport, IconPlug, IconRobot, IconRoute, IconSearch, IconServer2, IconShieldCheck, IconStack2, IconSun, IconUser, IconUsers, IconWorldSearch,
+  IconActivity, IconBolt, IconCertificate, IconClipboardCheck, IconHistory, IconHome, IconListDetails, IconLogout, IconMessage, IconMoon, IconPackageImport, IconPlug, IconRobot, IconRoute, IconSearch, IconServer2, IconShieldCheck, IconSparkles, IconStack2, IconSun, IconUser, IconUsers, IconWorldSearch,
 } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, Outlet, useRouter, useRouterState } from '@tanstack/react-router';
@@ -96,6 +96,7 @@ function Places({ close }: { close: () => void }) {
             [
               { to: '/agents', label: t.nav.agents, icon: IconRobot },
               { to: '/users', label: t.nav.users, icon: IconUser },
+              { to: '/model', label: t.nav.model, icon: IconSparkles },
               { to: '/audit', label: t.nav.audit, icon: IconShieldCheck },
             ],
           ],

@@ -1,9 +1,11 @@
 //! Commands that only look: get, list, history, explain, status, and what every command does about keys and addresses.
 
+use std::io::{BufReader, Write as _};
+
 use serde_json::json;
 
 use super::{Desk, SMALL, run, word};
-use crate::support::{KEY, binary};
+use crate::support::{KEY, binary, read_request};
 
 fn filled() -> Desk {
     let desk = Desk::new();
@@ -155,5 +157,52 @@ fn colours_are_for_terminals() {
         &["status"],
     ] {
         assert!(!desk.done(words).contains('\u{1b}'), "{words:?}");
+    }
+}
+
+/// An Admin port that answers every question with this status.
+fn telling(status: &serde_json::Value) -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let body = status.to_string();
+    std::thread::spawn(move || {
+        for socket in listener.incoming().flatten() {
+            let mut reader = BufReader::new(socket);
+            if read_request(&mut reader).is_none() {
+                continue;
+            }
+            let head =
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length";
+            // Who asked may be gone.
+            let _ = write!(reader.get_mut(), "{head}: {}\r\n\r\n{body}", body.len());
+        }
+    });
+    address
+}
+
+#[test]
+fn a_store_whose_writes_fail_is_shown_with_the_reason_and_what_to_do() {
+    let status = json!({
+        "version": "0", "you": { "name": "ops", "role": "admin", "door": "api" }, "revision": 3, "in_force": 3,
+        "store": { "kind": "embedded", "place": "/data", "writable": true, "away": null, "writes_fail": "no space left on the device" },
+    });
+    let url = format!("http://{}", telling(&status));
+    let folder = tempfile::tempdir().unwrap();
+    let said = |command: &str| {
+        let mut program = binary();
+        program.current_dir(folder.path()).env("USHER_ADMIN_KEY", KEY);
+        run(program.args([command, "--url", &url]), "")
+    };
+    let told = said("status");
+    assert!(
+        told.code == 0
+            && told.out.contains("writes fail")
+            && told.out.contains("no space left on the device"),
+        "{told:?}"
+    );
+    let told = said("doctor");
+    assert!(told.code != 0, "{told:?}");
+    for part in ["takes no writes: no space left on the device", "free some space", "is reachable"] {
+        assert!(told.out.contains(part), "{part}: {told:?}");
     }
 }

@@ -1,8 +1,8 @@
 //! An OpenID Connect provider with real keys over real sockets, a page to log in at, and switches for everything that can go wrong with one.
 
 use std::collections::HashMap;
-use std::io::{BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,6 +10,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use usher_model::jose::algorithm::Algorithm;
 use usher_model::jose::signing::Signer;
@@ -56,7 +60,9 @@ pub(super) enum Mood {
 
 /// The provider; `state` may be changed while it runs.
 pub(super) struct Provider {
+    /// Where browsers reach it, in clear.
     pub(super) address: SocketAddr,
+    issuer: String,
     state: Arc<Mutex<State>>,
 }
 
@@ -87,8 +93,40 @@ struct Code {
 }
 
 impl Provider {
+    /// One on loopback, in clear.
     pub(super) fn start(algorithm: Algorithm) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // Under another name than the console's, so that a browser takes it for another site.
+        Self::start_as(algorithm, listener, format!("http://localhost:{port}/realm"))
+    }
+
+    /// One that Usher reaches by TLS alone, with a certificate of a private authority, whose own is given.
+    pub(super) fn start_over_tls(algorithm: Algorithm) -> (Self, String) {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let leaf = leaf.signed_by(&key, &authority).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
+        let config = ServerConfig::builder().with_no_client_auth();
+        let config = Arc::new(config.with_single_cert(vec![leaf.der().clone()], key).unwrap());
+        let tls = TcpListener::bind("127.0.0.1:0").unwrap();
+        let issuer = format!("https://localhost:{}/realm", tls.local_addr().unwrap().port());
+        let provider = Self::start_as(algorithm, TcpListener::bind("127.0.0.1:0").unwrap(), issuer.clone());
+        let state = Arc::clone(&provider.state);
+        std::thread::spawn(move || {
+            for stream in tls.incoming().flatten() {
+                let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+                let (issuer, state) = (issuer.clone(), Arc::clone(&state));
+                std::thread::spawn(move || serve(StreamOwned::new(connection, stream), &issuer, &state));
+            }
+        });
+        (provider, authority.pem())
+    }
+
+    fn start_as(algorithm: Algorithm, listener: TcpListener, issuer: String) -> Self {
         let address = listener.local_addr().unwrap();
         let state = State {
             signer: Signer::generate(algorithm).with_kid("one"),
@@ -103,7 +141,7 @@ impl Provider {
             codes: HashMap::new(),
             given: 0,
         };
-        let provider = Self { address, state: Arc::new(Mutex::new(state)) };
+        let provider = Self { address, issuer, state: Arc::new(Mutex::new(state)) };
         let (issuer, state) = (provider.issuer(), Arc::clone(&provider.state));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -114,9 +152,8 @@ impl Provider {
         provider
     }
 
-    /// Under another name than the console's, so that a browser takes it for another site.
     pub(super) fn issuer(&self) -> String {
-        format!("http://localhost:{}/realm", self.address.port())
+        self.issuer.clone()
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -160,8 +197,8 @@ pub(super) fn values(text: &str) -> HashMap<String, String> {
     pairs.map(|(name, value)| (decoded(name), decoded(value))).collect()
 }
 
-fn serve(mut stream: TcpStream, issuer: &str, state: &Mutex<State>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
+fn serve<S: Read + Write>(stream: S, issuer: &str, state: &Mutex<State>) {
+    let mut reader = BufReader::new(stream);
     let Some((head, body)) = read_request(&mut reader) else { return };
     let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
     let (mood, of) = {
@@ -185,7 +222,8 @@ fn serve(mut stream: TcpStream, issuer: &str, state: &Mutex<State>) {
         }
     };
     // Whoever doesn't want more hangs up.
-    let _ = stream.write_all(answer.as_bytes());
+    let stream = reader.get_mut();
+    let _ = stream.write_all(answer.as_bytes()).and_then(|()| stream.flush());
 }
 
 fn told(status: &str, media: &str, text: &str) -> String {

@@ -280,6 +280,35 @@ fn bodies_that_can_not_work_or_are_not_safe_are_refused_by_name() {
             json!({ "bearer_only": true, "proxy_opts": {} }),
             "property \"proxy_opts\" validation failed: it is not supported",
         ),
+        (
+            json!({ "bearer_only": true, "dpop": { "enabled": true, "private_key": "x" } }),
+            "property \"dpop.enabled\" validation failed: it is not supported",
+        ),
+        (
+            json!({ "bearer_only": true, "refresh_session_interval": 60 }),
+            "property \"refresh_session_interval\" validation failed",
+        ),
+        (
+            json!({ "bearer_only": true, "force_reauthorize": true }),
+            "property \"force_reauthorize\" validation failed",
+        ),
+        (json!({ "bearer_only": true, "par": { "on": true } }), "property \"par\" validation failed"),
+        (
+            json!({ "bearer_only": true, "introspection_addon_headers": ["a: b"] }),
+            "property \"introspection_addon_headers\" validation failed",
+        ),
+        (
+            json!({ "bearer_only": true, "introspection_endpoint_auth_method": "private_key_jwt" }),
+            "property \"client_rsa_private_key\" is required",
+        ),
+        (
+            json!({ "bearer_only": true, "introspection_endpoint_auth_method": "private_key_jwt", "client_rsa_private_key": "sesame" }),
+            "property \"client_rsa_private_key\" validation failed: it is no private key in PEM",
+        ),
+        (
+            json!({ "bearer_only": true, "use_jwks": true, "client_secret": null, "introspection_endpoint_auth_method": "client_secret_jwt" }),
+            "property \"client_secret\" is required",
+        ),
         (json!({ "bearer_only": true, "timeout": 0 }), "property \"timeout\""),
         (json!({ "bearer_only": true, "claim_schema": { "type": 7 } }), "property \"claim_schema\""),
         (json!({ "bearer_only": true, "realm": "a\nb" }), "property \"realm\""),
@@ -292,6 +321,8 @@ fn bodies_that_can_not_work_or_are_not_safe_are_refused_by_name() {
         assert!(error.contains(wanted), "{more}: {error}");
     }
     for more in [
+        json!({ "bearer_only": true, "dpop": { "enabled": false }, "par": {}, "force_reauthorize": false }),
+        json!({ "bearer_only": true, "cache_segment": "a", "jwt_verification_cache_ignore": true }),
         json!({ "bearer_only": true, "discovery": "http://127.0.0.1:8080/x" }),
         json!({ "bearer_only": true, "discovery": "http://idp.test/x", "allow_plain_http": true }),
         json!({ "bearer_only": true, "use_jwks": true, "client_secret": null }),

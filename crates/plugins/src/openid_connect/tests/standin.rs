@@ -73,6 +73,8 @@ impl Provider {
             "/token" => self.tokens_for(&form),
             "/introspect" => (200, self.introspection.borrow().clone()),
             "/userinfo" => (200, self.user.borrow().clone()),
+            "/par" => (201, json!({ "request_uri": "urn:of:this-login", "expires_in": 60 })),
+            "/revoke" => return Ok(Answer { head: Head::response(200), body: bytes::Bytes::new() }),
             _ => (404, json!({})),
         };
         Ok(Answer { head: Head::response(status), body: told.to_string().into() })
@@ -113,6 +115,17 @@ impl Provider {
         self.signer.borrow().token(&all)
     }
 
+    /// The forms that were posted here, and whether each came with `Authorization`.
+    pub(super) fn forms(&self, path: &str) -> Vec<(String, bool)> {
+        let calls = self.calls.borrow();
+        let posted = calls.iter().filter(|call| call.url.ends_with(path));
+        posted
+            .map(|call| {
+                (String::from_utf8(call.body.to_vec()).unwrap(), call.fields.contains("authorization"))
+            })
+            .collect()
+    }
+
     /// How often this was asked for.
     pub(super) fn asked(&self, path: &str) -> usize {
         self.calls.borrow().iter().filter(|call| call.url.ends_with(path)).count()
@@ -139,6 +152,8 @@ fn discovery() -> Value {
         "introspection_endpoint": format!("{ISSUER}/introspect"),
         "userinfo_endpoint": format!("{ISSUER}/userinfo"),
         "end_session_endpoint": format!("{ISSUER}/logout"),
+        "revocation_endpoint": format!("{ISSUER}/revoke"),
+        "pushed_authorization_request_endpoint": format!("{ISSUER}/par"),
         "jwks_uri": format!("{ISSUER}/jwks"),
         "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
     })

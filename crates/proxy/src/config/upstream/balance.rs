@@ -123,6 +123,12 @@ impl Fleet {
         self.states.get(node)
     }
 
+    /// Whether probes find any node in use well.
+    pub(crate) fn has_healthy(&self) -> bool {
+        let mut used = self.levels.iter().flat_map(|level| &level.nodes);
+        used.any(|node| self.states.get(*node).is_some_and(|state| state.health.status().is_up()))
+    }
+
     /// How many nodes one request may try: one and the retries, each node once at most; 0 where no node is in use.
     pub(crate) fn tries(&self, retries: Option<u32>) -> usize {
         let retries = retries.map_or(self.usable.saturating_sub(1), |retries| retries as usize);

@@ -86,7 +86,7 @@ async fn seat(
             let reason = "it chose another protocol than h2 (ALPN)";
             return Err(NoLink::Tls(address, std::sync::Arc::new(std::io::Error::other(reason))));
         }
-        let line = tokio::time::timeout(within, Line::begin(link)).await;
+        let line = tokio::time::timeout(within, Line::begin(link, &local.buffers)).await;
         local.clock.turn();
         let line = line.map_err(|_| NoLink::TimedOut(within))?;
         line.map_err(|error| NoLink::Silent(address, std::sync::Arc::new(error)))

@@ -14,6 +14,7 @@ use h2::{Reason, RecvStream};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::cork::Cork;
 use super::piece::{Piece, Tally};
 use super::{CONNECTION_WINDOW, ERROR_RESETS, FRAME, SEND_BUFFER, STREAM_WINDOW, STREAMS, TABLE};
 use crate::engine::alarm::Wait;
@@ -75,7 +76,8 @@ impl Resets {
 /// Serves a connection whose preface has come, or is certain to come.
 pub(in crate::engine) async fn serve(client: &Rc<Client>) {
     let share = Rc::new(Share { open: Cell::new(0), resets: Resets::default(), tally: Rc::default() });
-    let Some(connection) = begin(client).await else { return };
+    let cork = Cork::new(Wire::new(Rc::clone(client)), &client.local.buffers);
+    let Some(connection) = begin(client, cork.clone()).await else { return };
     let mut serving = Serving {
         client,
         share: &share,
@@ -85,7 +87,12 @@ pub(in crate::engine) async fn serve(client: &Rc<Client>) {
         leaving: false,
         given_up: false,
     };
-    let orderly = poll_fn(|context| serving.poll(context)).await;
+    let orderly = poll_fn(|context| match (serving.poll(context), cork.poll_pull(context)) {
+        // h2 learns of it with its next write, which may never come.
+        (Poll::Pending, Poll::Ready(Err(_))) => Poll::Ready(false),
+        (served, _) => served,
+    })
+    .await;
     drop(serving);
     // Its streams see the end of their connection, and end themselves.
     poll_fn(|_| {
@@ -98,7 +105,7 @@ pub(in crate::engine) async fn serve(client: &Rc<Client>) {
     }
 }
 
-async fn begin(client: &Rc<Client>) -> Option<Connection<Wire, Piece>> {
+async fn begin(client: &Rc<Client>, cork: Cork<Wire>) -> Option<Connection<Cork<Wire>, Piece>> {
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(STREAMS)
@@ -111,8 +118,8 @@ async fn begin(client: &Rc<Client>) -> Option<Connection<Wire, Piece>> {
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(Some(ERROR_RESETS))
         .enable_connect_protocol();
-    let mut handshake = pin!(builder.handshake(Wire::new(Rc::clone(client))));
-    let begun = poll_fn(|context| match handshake.as_mut().poll(context) {
+    let mut handshake = pin!(builder.handshake(cork.clone()));
+    let begun = poll_fn(|context| match (handshake.as_mut().poll(context), cork.poll_pull(context)).0 {
         Poll::Ready(begun) => Poll::Ready(begun.ok()),
         Poll::Pending if client.alarm.rang(Wait::ClientRead) => Poll::Ready(None),
         Poll::Pending => {

@@ -1,16 +1,21 @@
 //! A connection of HTTP/2 to an upstream's node, which carries many calls at once.
 
 use std::cell::{Cell, RefCell};
+use std::future::{Future as _, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use h2::Ping;
 use h2::client::{Builder, SendRequest};
 use tokio::task::AbortHandle;
 
+use super::cork::Cork;
 use super::piece::{Piece, Tally};
 use super::{CONNECTION_WINDOW, ERROR_RESETS, FRAME, SEND_BUFFER, STREAM_WINDOW, STREAMS, TABLE, broken};
+use crate::engine::buffers::Buffers;
 use crate::engine::pool::Link;
 
 /// All names and values of an answer's head: as for HTTP/1, whose answers' heads may be that long.
@@ -38,7 +43,7 @@ impl Line {
     ///
     /// # Errors
     /// It broke.
-    pub(in crate::engine) async fn begin(link: Box<Link>) -> io::Result<Rc<Self>> {
+    pub(in crate::engine) async fn begin(link: Box<Link>, buffers: &Rc<Buffers>) -> io::Result<Rc<Self>> {
         let Link { socket, address, name, .. } = *link;
         let mut builder = Builder::new();
         builder
@@ -50,13 +55,21 @@ impl Line {
             .header_table_size(TABLE)
             .max_send_buffer_size(SEND_BUFFER)
             .max_local_error_reset_streams(Some(ERROR_RESETS));
-        let (sender, mut connection) = builder.handshake::<_, Piece>(socket).await.map_err(broken)?;
+        let cork = Cork::new(socket, buffers);
+        let (sender, mut connection) = builder.handshake::<_, Piece>(cork.clone()).await.map_err(broken)?;
         let ping = connection.ping_pong();
         let retired = Rc::new(Cell::new(false));
         let ended = Rc::clone(&retired);
         // Owned by the line, which stops it when it is dropped.
         let driver = tokio::task::spawn_local(async move {
-            if let Err(error) = connection.await {
+            let ended_by = poll_fn(|context| {
+                match (Pin::new(&mut connection).poll(context).map_err(broken), cork.poll_pull(context)) {
+                    // h2 learns of it with its next write, which may never come.
+                    (Poll::Pending, Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
+                    (ended, _) => ended,
+                }
+            });
+            if let Err(error) = ended_by.await {
                 tracing::debug!(%address, %error, "a connection of HTTP/2 to an upstream broke off");
             }
             ended.set(true);

@@ -19,7 +19,6 @@ use super::{Passage, reach};
 use crate::config::Pick;
 use crate::engine::connect;
 use crate::engine::local::Local;
-use crate::engine::nodes::Chosen;
 use crate::engine::ways::Datagrams;
 
 /// Clients of one worker.
@@ -138,7 +137,8 @@ impl OneClient {
             match self.node(&passage).await {
                 Ok(node) => {
                     passage.session.upstream = node.peer_addr().ok();
-                    let written = reach::upstream_of(&passage).and_then(|upstream| upstream.spec.timeout);
+                    let found = reach::upstream_of(&passage);
+                    let written = found.and_then(|chosen| chosen.upstream().spec.timeout);
                     let patience = written.map_or(PATIENCE, |timeouts| timeouts.read);
                     self.pass(&mut passage, &node, &mut waiting, patience).await;
                 }
@@ -197,7 +197,8 @@ impl OneClient {
 
     /// A socket of its own towards the node whose turn it is.
     async fn node(&self, passage: &Passage) -> Result<UdpSocket, String> {
-        let upstream = reach::upstream_of(passage).ok_or("its upstream is not there")?;
+        let found = reach::upstream_of(passage).ok_or("its upstream is not there")?;
+        let upstream = found.upstream();
         if !matches!(upstream.spec.scheme, Scheme::Udp | Scheme::Http) {
             return Err(format!("its upstream's scheme is {}", upstream.spec.scheme.as_str()));
         }
@@ -205,7 +206,7 @@ impl OneClient {
             Box::pin(upstream.wait_until_known()).await;
             self.local.clock.turn();
         }
-        let members = self.local.nodes.of(Chosen::Configured(upstream), &self.local.resolver);
+        let members = self.local.nodes.of(found, &self.local.resolver);
         upstream.want();
         let place = upstream.place(&passage.session);
         let pick = Pick { place, tried: &[], now: self.local.clock.now() };

@@ -1,10 +1,10 @@
 //! The node that a stream route's connection goes to.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use smallvec::SmallVec;
 use usher_model::resource::Scheme;
+use usher_pipeline::exchange::Choice;
 
 use super::Passage;
 use crate::config::{Flight, Origin, Pick, Upstream};
@@ -20,11 +20,22 @@ pub(super) struct Reached {
     _flight: Option<Flight>,
 }
 
-/// The upstream of a connection's route, as it is in the connection's own view of the configuration.
-pub(super) fn upstream_of(passage: &Passage) -> Option<&Arc<Upstream>> {
+/// The upstream of a connection: the one that a plugin chose, or else its route's, as it is in the connection's own view of the configuration.
+pub(super) fn upstream_of(passage: &Passage) -> Option<Chosen<'_>> {
+    let of_id = |id| passage.view.snapshot.upstream(id).map(Chosen::Configured);
+    match &passage.session.choice {
+        Some(Choice::Id(id)) => return of_id(id),
+        Some(Choice::Target(target)) => {
+            return target
+                .as_any()
+                .downcast_ref::<Upstream>()
+                .map(|upstream| Chosen::Inline(target, upstream));
+        }
+        None => {}
+    }
     match &passage.route.upstream {
-        Origin::Own(upstream) => Some(upstream),
-        Origin::Id(id) => passage.view.snapshot.upstream(id),
+        Origin::Own(upstream) => Some(Chosen::Configured(upstream)),
+        Origin::Id(id) => of_id(id),
         Origin::None => None,
     }
 }
@@ -34,7 +45,8 @@ pub(super) fn upstream_of(passage: &Passage) -> Option<&Arc<Upstream>> {
 /// # Errors
 /// Why none took the connection, for the log.
 pub(super) async fn connect(local: &Local, passage: &Passage) -> Result<Reached, String> {
-    let upstream = upstream_of(passage).ok_or("its upstream is not there")?;
+    let found = upstream_of(passage).ok_or("its upstream is not there")?;
+    let upstream = found.upstream();
     if !matches!(upstream.spec.scheme, Scheme::Tcp | Scheme::Tls | Scheme::Http) {
         return Err(format!("its upstream's scheme is {}", upstream.spec.scheme.as_str()));
     }
@@ -42,7 +54,7 @@ pub(super) async fn connect(local: &Local, passage: &Passage) -> Result<Reached,
         Box::pin(upstream.wait_until_known()).await;
         local.clock.turn();
     }
-    let members = local.nodes.of(Chosen::Configured(upstream), &local.resolver);
+    let members = local.nodes.of(found, &local.resolver);
     let fleet = &*members.fleet;
     upstream.want();
     let place = upstream.place(&passage.session);
