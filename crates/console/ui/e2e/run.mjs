@@ -202,6 +202,20 @@ await walks.walk('a refusal names the field', async () => {
   await page.getByRole('alert').getByText('priority').first().waitFor();
 });
 
+await walks.walk('a private key keeps its lines, and a refusal is in sight', async () => {
+  await page.goto(`${ADMIN}/ui/new/ssls`);
+  const key = page.getByRole('textbox', { name: /^Private key/ });
+  const pem = '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----';
+  await key.fill(pem);
+  equal(await key.inputValue(), pem, 'the key as it was given');
+  await page.getByRole('textbox', { name: /^Certificate/ }).first().fill('no certificate');
+  await page.evaluate(() => window.scrollTo(0, document.body.scrollHeight));
+  await by('button', 'Review the change').click();
+  const refusal = page.getByRole('alert').first();
+  await refusal.waitFor();
+  await page.waitForFunction(() => (document.querySelector('[role=alert]')?.getBoundingClientRect().top ?? -1) >= 0);
+});
+
 await walks.walk('a change, its history and its undo', async () => {
   await page.goto(`${ADMIN}/ui/objects/routes/speakers`);
   await by('switch', 'Active').click();

@@ -5,7 +5,7 @@ import { useDebouncedValue, useMediaQuery } from '@mantine/hooks';
 import { IconGitCompare, IconSend, IconTrash } from '@tabler/icons-react';
 import { useQueries, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
-import { lazy, Suspense, useMemo, useState } from 'react';
+import { lazy, Suspense, useEffect, useMemo, useRef, useState } from 'react';
 
 import { get, type Json, type Members, Refused, step, type Stored, type Wish } from '../lib/api';
 import { line } from '../lib/format';
@@ -177,6 +177,12 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
   const save = (revision = stored?.revision) =>
     propose({ op: stored ? 'put' : 'create', kind: kind.one, id: ownId, value, ...(stored ? { revision } : {}) });
 
+  // Whoever asked for a review stands at the foot of a long form; what came of it is told at its head.
+  const said = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (error !== undefined || conflict) said.current?.scrollIntoView({ block: 'start' });
+  }, [error, conflict]);
+
   const errors = useMemo(() => {
     if (!(error instanceof Refused) || !error.cause.field) return {};
     return { [error.cause.field.replace(/^\/changes\/\d+/, '').replace(/^\/value/, '')]: error.message };
@@ -255,6 +261,7 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
           )}
         </Group>
       </Head>
+      <div ref={said} style={{ scrollMarginTop: '5rem' }} />
       {conflict && stored && (
         <Conflict
           mine={value}

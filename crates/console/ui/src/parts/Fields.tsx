@@ -153,17 +153,31 @@ export function Field({ name, shape, value, required, error, onChange, errors, o
         if (next === '' && !required) onChange(undefined);
         else onChange(shape.counts && /^\d{1,15}$/.test(next) ? Number(next) : next);
       };
-      if (shape.secret) {
+      // A key in PEM has lines, which a field for passwords would lose, and none can be made up here.
+      const hasLines = text.includes('\n') || (own && name === 'key') || /(private|client)_key$/.test(name);
+      if (shape.secret && !hasLines) {
         return (
           <Group gap={6} align="flex-end" wrap="nowrap">
-            <PasswordInput {...common} value={text} autoComplete="off" style={{ flex: 1 }} onChange={(event) => put(event.currentTarget.value)} />
+            <PasswordInput
+              {...common}
+              value={text}
+              autoComplete="off"
+              style={{ flex: 1 }}
+              onPaste={(event) => {
+                const pasted = event.clipboardData.getData('text');
+                if (!pasted.trim().includes('\n')) return;
+                event.preventDefault();
+                put(pasted);
+              }}
+              onChange={(event) => put(event.currentTarget.value)}
+            />
             <Button variant="default" onClick={() => put(random())}>
               {t.form.secret}
             </Button>
           </Group>
         );
       }
-      if (shape.long || text.includes('\n') || (own && ['cert', 'key', 'content'].includes(name))) {
+      if (shape.long || hasLines || (own && ['cert', 'key', 'content'].includes(name))) {
         return <Textarea {...common} value={text} autosize minRows={3} maxRows={14} styles={{ input: { fontFamily: 'var(--mantine-font-family-monospace)', fontSize: '0.8rem' } }} onChange={(event) => put(event.currentTarget.value)} />;
       }
       return <TextInput {...common} value={text} placeholder={usual} onChange={(event) => put(event.currentTarget.value)} />;
