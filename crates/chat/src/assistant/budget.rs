@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -136,7 +137,12 @@ impl Purse {
                 tracing::warn!(file = %file.display(), "what chats spent today can't be read and counts as nothing");
                 Today::default()
             }),
-            Err(_) => Today::default(),
+            Err(error) => {
+                if error.kind() != ErrorKind::NotFound {
+                    tracing::warn!(file = %file.display(), %error, "what chats spent today can't be read and counts as nothing");
+                }
+                Today::default()
+            }
         };
         Self { budget, today: Mutex::new(today), file: Some(file) }
     }
@@ -262,10 +268,10 @@ fn day() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / DAY
 }
 
-/// Writes a file so that it is whole or the one before.
+/// Writes a file, for its owner alone, so that it is whole or the one before.
 fn replace(file: &Path, text: &str) -> std::io::Result<()> {
     let beside = file.with_extension("new");
-    let mut new = fs::File::create(&beside)?;
+    let mut new = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     new.write_all(text.as_bytes())?;
     drop(new);
     fs::rename(beside, file)
@@ -273,6 +279,8 @@ fn replace(file: &Path, text: &str) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::{Bounds, Budget, Purse, Spent, day};
 
     const BOTH: Budget = Budget {
@@ -323,6 +331,8 @@ mod tests {
         let purse = Purse::kept_in(BOTH, file.clone());
         purse.spend("jack", spent(150, 2));
         purse.keep();
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "who spends what is the operator's to know");
         assert!(Purse::kept_in(BOTH, file.clone()).check("jack", spent(0, 0)).is_err());
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, text.replace(&day().to_string(), &(day() - 1).to_string())).unwrap();

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use usher_admin::keys::Guess;
 use usher_admin::oidc::Oidc;
 use usher_admin::service::GrantedBy;
-use usher_model::change::{Door, Role};
+use usher_model::change::{Door, Principal, Role};
 use usher_model::secret::Secret;
 
 use super::client::Client;
@@ -44,6 +44,22 @@ pub(super) struct Asked {
     pub(super) role: Role,
     pub(super) audience: String,
     pub(super) issuer: String,
+}
+
+impl Asked {
+    /// What this person says yes to: no more than was asked for, and no more than they are. `most` is what they chose.
+    pub(super) fn agreed(&self, user: Principal, most: Role, by: GrantedBy) -> Yes {
+        Yes {
+            client: self.client.id.clone(),
+            client_name: self.client.name.clone(),
+            redirect: self.redirect.clone(),
+            challenge: self.challenge.clone(),
+            audience: self.audience.clone(),
+            role: most.min(self.role).min(user.role),
+            user,
+            by,
+        }
+    }
 }
 
 /// Why a request isn't good.
@@ -167,16 +183,7 @@ pub(super) async fn answer(State(server): State<Arc<Server>>, request: Request) 
         }
         return again("no user has this name and this password");
     };
-    let yes = Yes {
-        client: asked.client.id.clone(),
-        client_name: asked.client.name.clone(),
-        redirect: asked.redirect.clone(),
-        challenge: asked.challenge.clone(),
-        audience: asked.audience.clone(),
-        role: wanted.min(asked.role).min(user.role),
-        user,
-        by: GrantedBy::Password { changed_unix_ms },
-    };
+    let yes = asked.agreed(user, wanted, GrantedBy::Password { changed_unix_ms });
     tracing::info!(user = %yes.user.name, client = %yes.client_name, role = %yes.role, "a user let a program in");
     match server.codes.give(yes) {
         Some(code) => sent(&asked.redirect, &[("code", &code)], state, &issuer),

@@ -17,7 +17,6 @@ use usher_admin::service::GrantedBy;
 use usher_model::change::Role;
 
 use super::authorize::{Asked, cookie_of, sent};
-use super::codes::Yes;
 use super::form::Form;
 use super::{Server, page};
 
@@ -128,16 +127,8 @@ async fn ended(
     })?;
     let until = SystemTime::now() + oidc.believed();
     let until = until.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let yes = Yes {
-        client: asked.client.id.clone(),
-        client_name: asked.client.name.clone(),
-        redirect: asked.redirect.clone(),
-        challenge: asked.challenge.clone(),
-        audience: asked.audience.clone(),
-        role: asked.role.min(who.role),
-        by: GrantedBy::Provider { until_unix_ms: u64::try_from(until).unwrap_or(u64::MAX) },
-        user: who,
-    };
+    let by = GrantedBy::Provider { until_unix_ms: u64::try_from(until).unwrap_or(u64::MAX) };
+    let yes = asked.agreed(who, asked.role, by);
     tracing::info!(user = %yes.user.name, client = %yes.client_name, role = %yes.role, "somebody whom the provider sent let a program in");
     match server.codes.give(yes) {
         Some(code) => Ok((asked, code)),
