@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod model;
+pub mod mqtt;
 pub mod plugins;
 pub mod proxy;
 pub mod script;

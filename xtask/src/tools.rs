@@ -27,6 +27,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("nginx-light", "nginx"),
     ("haproxy", "haproxy"),
     ("nodejs", "node"),
+    ("mosquitto", "mosquitto"),
+    ("mosquitto-clients", "mosquitto_sub"),
 ];
 
 /// What walks through the console, likewise.

@@ -40,6 +40,7 @@ mod tokens;
 mod traffic;
 mod users;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -58,6 +59,7 @@ use endpoint::{Call, Endpoint, Entrance, Visit};
 use entrance::Doorkeeper;
 pub use first::setup_code;
 use refusal::Refusal;
+use sessions::{SessionFile, Sessions};
 
 /// What every path of this API begins with.
 pub const BASE: &str = "/usher/v1";
@@ -71,6 +73,8 @@ pub struct ApiOptions {
     pub keys: Option<Keys>,
     /// The code with which the first user can be made as long as there is none.
     pub code: Option<Secret<String>>,
+    /// The file that sessions of the console are kept in over a restart; `None` keeps them in memory alone.
+    pub sessions: Option<PathBuf>,
     /// The provider that people may log in with, where there is one.
     pub oidc: Option<Arc<Oidc>>,
     /// The built-in chat, where there is one.
@@ -81,8 +85,9 @@ pub struct ApiOptions {
 
 /// The paths of this API.
 pub fn router(service: Arc<Service>, options: ApiOptions) -> Router {
-    let ApiOptions { keys, code, oidc, talk, pages } = options;
-    let doorkeeper = Arc::new(Doorkeeper::new(keys, code, oidc));
+    let ApiOptions { keys, code, sessions, oidc, talk, pages } = options;
+    let sessions = Sessions::kept(sessions.map(|file| SessionFile::new(file, Arc::clone(&service))));
+    let doorkeeper = Arc::new(Doorkeeper::new(keys, code, oidc, sessions));
     let api = Api { service, doorkeeper, table: table::all(), talk, pages };
     Router::new()
         .route(BASE, any(serve))
@@ -129,6 +134,7 @@ impl Api {
         match &endpoint.entrance {
             Entrance::Public { answer, .. } => Ok(answer(&self.table)),
             Entrance::Open { answer, .. } => {
+                entrance::under_own_name(head)?;
                 let visit = Visit {
                     service: Arc::clone(&self.service),
                     doorkeeper: Arc::clone(&self.doorkeeper),

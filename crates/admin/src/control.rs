@@ -89,7 +89,8 @@ fn schemas(service: &Service) -> Value {
         .into_iter()
         .map(|kind| (kind.schema_name().to_owned(), schema::schema(kind).clone()))
         .collect();
-    json!({ "main": main, "plugins": plugins::all(service.registry()), "stream_plugins": {} })
+    let registry = service.registry();
+    json!({ "main": main, "plugins": plugins::all(registry), "stream_plugins": plugins::all_on_connections(registry) })
 }
 
 fn ok(value: &Value) -> Answer {

@@ -12,6 +12,7 @@ mod document;
 mod envelope;
 mod filter;
 pub(crate) mod front;
+pub(crate) mod hosts;
 mod options;
 mod patch;
 mod place;
@@ -75,9 +76,11 @@ pub struct Routers {
 /// The Admin API for a port of its own, and what of it may stand on another.
 pub fn routers(service: Arc<Service>, options: HttpOptions) -> Routers {
     let front = Arc::new(Front::of(&options));
-    let HttpOptions { keys, key_required, compat, form, setup_code, oidc, beside, talk, pages, .. } = options;
+    let HttpOptions {
+        keys, key_required, compat, form, setup_code, sessions, oidc, beside, talk, pages, ..
+    } = options;
     let given = key_required.then(|| keys.clone());
-    let under = ApiOptions { keys: given, code: setup_code, oidc, talk, pages };
+    let under = ApiOptions { keys: given, code: setup_code, sessions, oidc, talk, pages };
     let api = crate::api::router(Arc::clone(&service), under);
     let access = if key_required {
         Access::Keys { keys, compat, guesses: Guesses::default() }

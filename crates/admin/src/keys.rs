@@ -19,7 +19,7 @@ pub use file::{
     KeyFile, Placed, add_keyring_key, drop_older_keyring_keys, ephemeral_keyring, load_or_create,
     load_or_create_keyring, place_keyring,
 };
-pub use guesses::{Guess, Guesses};
+pub use guesses::{Guess, Guesses, Passwords};
 
 /// The keys that APISIX's documentation and older versions of it publish: an admin's and a viewer's.
 const PUBLISHED: [&str; 2] = ["edd1c9f034335f136f87ad84b625c8f1", "4054f7cf07e344346cd3f287985e76a2"];
@@ -89,6 +89,12 @@ impl Keys {
     /// The role of the key of this name.
     pub(crate) fn role_of(&self, name: &str) -> Option<Role> {
         self.known.iter().find(|known| known.name == name).map(|known| known.role)
+    }
+
+    /// What tells the key of this name from another that it may have in other settings, and nothing of the key itself.
+    pub(crate) fn tag_of(&self, name: &str) -> Option<[u8; SHA256_OUTPUT_LEN]> {
+        let known = self.known.iter().find(|known| known.name == name)?;
+        Some(digest_of(&[b"console\n", known.digest.as_slice()].concat()))
     }
 
     /// Name and role of the key that was given, if it is one of these.
@@ -242,6 +248,9 @@ mod tests {
             assert_eq!(keys.find(given.as_bytes()), wanted, "{given}");
         }
         assert!(!format!("{keys:?}").contains("abcdef"));
+        let other = Keys::new(vec![named("ops", "another-key-of-that-name")], Compat::NONE).unwrap();
+        assert_eq!(keys.tag_of("ops"), keys.tag_of("ops"));
+        assert!(keys.tag_of("ops") != other.tag_of("ops") && other.tag_of("admin").is_none());
         assert_eq!(Keys::new(Vec::new(), Compat::NONE).unwrap().find(b""), None);
     }
 

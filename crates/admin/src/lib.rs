@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod control;
+pub mod gateways;
 pub mod http;
 pub mod keys;
 pub mod oidc;

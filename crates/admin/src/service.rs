@@ -20,6 +20,7 @@ mod ends;
 mod error;
 mod escape;
 mod explain;
+pub(crate) mod gateways;
 mod head;
 mod impact;
 mod journal;
@@ -65,11 +66,15 @@ use usher_store::{Capabilities, Description, Health, Store, StoreError};
 
 pub use agents::Agents;
 pub use approvals::Waiting;
-pub use audit::{AuditAnchor, AuditEvent, AuditQuery, AuditRecord, AuditVerdict, AuditedChange};
+pub use audit::{
+    AuditAnchor, AuditEvent, AuditFound, AuditOutcome, AuditQuery, AuditRecord, AuditSearch, AuditVerdict,
+    AuditedChange,
+};
 pub use calls::{CallOutcome, CallRecord, MadeCall};
 pub use chat_model::{ChosenModel, ModelApi, ModelInfo, NewModel};
 pub use clients::Client;
 pub use error::ServiceError;
+pub use gateways::{Gateways, Missing};
 pub use journal::{Own, amend};
 pub use pages::{Keeps, Page, PageQuery};
 pub use plan::{Applied, Approval, Plan};
@@ -141,6 +146,8 @@ pub struct Rules {
     pub taken_names: Vec<String>,
     /// Where people open the console, without a slash at its end. Default `None`: it isn't known, or there is none.
     pub console_url: Option<String>,
+    /// Other gateways of the same store, which are asked for their traffic: `HOST:PORT` of their `listen.gateways`. Default none.
+    pub gateways: Vec<String>,
 }
 
 impl Default for Rules {
@@ -160,6 +167,7 @@ impl Default for Rules {
             calls: None,
             taken_names: Vec::new(),
             console_url: None,
+            gateways: Vec::new(),
         }
     }
 }
@@ -180,7 +188,9 @@ pub struct Service {
     calls: Calls,
     clients: clients::Clients,
     findings: Findings,
+    others: gateways::Others,
     turns: Turns,
+    started_unix_ms: u64,
 }
 
 impl Service {
@@ -198,6 +208,7 @@ impl Service {
         let agents = Kept::load(&parts.store).await?;
         let chat_model = Kept::load(&parts.store).await?;
         let calls = Calls::open(parts.rules.calls.as_deref());
+        let others = gateways::Others::new(&parts.keyring);
         let service = Self {
             parts,
             vault,
@@ -213,7 +224,9 @@ impl Service {
             calls,
             clients: clients::Clients::default(),
             findings: Findings::default(),
+            others,
             turns: Turns::default(),
+            started_unix_ms: unix_ms(),
         };
         service.tell_of_namesakes();
         Ok(service)

@@ -14,6 +14,7 @@ mod settings;
 mod turn;
 mod verify;
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use usher_admin::service::ModelApi;
@@ -87,6 +88,9 @@ pub enum ChatError {
     /// The model. What had been applied before stays applied and is in the history.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// Nobody waits for the model any more. What had been applied before stays applied.
+    #[error("nobody listens any more, so that the model is not waited for")]
+    Left,
 }
 
 /// A conversation. It remembers what was said and done, within bounds, for as long as it lives.
@@ -137,12 +141,25 @@ impl Assistant {
         sentence: &str,
         hear: &mut (dyn FnMut(Event<'_>) + Send + Sync),
     ) -> Result<Outcome, ChatError> {
+        self.say_until(sentence, hear, std::future::pending()).await
+    }
+
+    /// The same for somebody who may leave: a model is not waited for any longer then, nor asked again. What is being applied is carried out to its end.
+    ///
+    /// # Errors
+    /// As for [`Assistant::say`], and [`ChatError::Left`].
+    pub(crate) async fn say_until(
+        &self,
+        sentence: &str,
+        hear: &mut (dyn FnMut(Event<'_>) + Send + Sync),
+        left: impl Future<Output = ()> + Send,
+    ) -> Result<Outcome, ChatError> {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut turn = Turn::new(&self.connection, &mut memory, hear);
         let model = self.model.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let outcome = match &model {
             Some(model) => {
-                let outcome = rounds::hold(model, &mut turn, &self.meter, sentence).await;
+                let outcome = rounds::hold(model, &mut turn, &self.meter, sentence, pin!(left)).await;
                 if let Some(told) = self.meter.settle() {
                     turn.say(&told);
                 }

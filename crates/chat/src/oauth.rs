@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
-use usher_admin::keys::Guesses;
+use usher_admin::keys::{Guesses, Passwords};
 use usher_admin::oidc::Oidc;
 use usher_admin::service::Service;
 use usher_model::change::Role;
@@ -65,6 +65,7 @@ pub(crate) struct Server {
     documents: Documents,
     codes: Codes,
     guesses: Guesses,
+    passwords: Passwords,
     /// The provider that people may log in by, beside passwords.
     oidc: Option<Arc<Oidc>>,
 }
@@ -82,6 +83,7 @@ pub(crate) fn router(
         documents: Documents::new(rules.private_clients),
         codes: Codes::default(),
         guesses: Guesses::default(),
+        passwords: Passwords::default(),
         oidc,
     };
     Router::new()

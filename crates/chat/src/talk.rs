@@ -162,14 +162,14 @@ impl Talk for Chat {
         let (listener, events) = channel(WAITING);
         let (id, assistant, asker) = self.enter(who, conversation, &listener)?;
         let sentence = sentence.to_owned();
-        // It goes on without its listener: what was agreed to is carried out to its end.
+        // It goes on without its listener, but for the model: what was agreed to is carried out to its end.
         drop(tokio::spawn(async move {
             let busy = Busy(asker);
             let mut hear = |event: Event<'_>| {
                 // A listener that is gone or far behind hears no more; nothing depends on it.
                 let _ = listener.try_send(told(event));
             };
-            let outcome = assistant.say(&sentence, &mut hear).await;
+            let outcome = assistant.say_until(&sentence, &mut hear, listener.closed()).await;
             drop(busy);
             let ended = match outcome {
                 Ok(outcome) => TalkEvent::Ended { done: outcome.done, error: None },

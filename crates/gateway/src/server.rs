@@ -63,6 +63,8 @@ pub(crate) struct Addresses {
     pub(crate) control: Vec<SocketAddr>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) status: Vec<SocketAddr>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) gateways: Vec<SocketAddr>,
 }
 
 /// The server.
@@ -133,6 +135,7 @@ impl Server {
         let metrics_sockets = bind("metrics", "--metrics-listen", &settings.metrics)?;
         let control_sockets = bind("Control API", "--control-listen", &settings.control)?;
         let status_sockets = bind("status API", "--status-listen", &settings.status)?;
+        let gateway_sockets = bind("other gateways", "listen.gateways", &settings.gateways)?;
         let tls = settings.admin_api.tls.as_ref().map(tls::acceptor).transpose()?;
         let all = [
             ("Admin API", &admin_sockets),
@@ -140,6 +143,7 @@ impl Server {
             ("metrics", &metrics_sockets),
             ("Control API", &control_sockets),
             ("status API", &status_sockets),
+            ("other gateways", &gateway_sockets),
         ];
         let named: Vec<(&'static str, SocketAddr)> = all
             .into_iter()
@@ -196,6 +200,7 @@ impl Server {
             taken_names: keys.names().into_iter().chain([crate::acme::NAME.to_owned()]).collect(),
             sides: named,
             calls: Some(settings.data.clone()),
+            gateways: settings.other_gateways.clone(),
             console_url: console.url(&settings, &admin_sockets.addresses(), &chat_sockets.addresses()),
             ..Rules::default()
         };
@@ -224,6 +229,7 @@ impl Server {
             metrics: metrics_sockets.addresses(),
             control: control_sockets.addresses(),
             status,
+            gateways: gateway_sockets.addresses(),
         };
         let has_console = console.on_admin || console.on_chat;
         let setup_code =
@@ -242,6 +248,7 @@ impl Server {
         sides.add(metrics_sockets, side::metrics_router(process, &addresses.metrics));
         let hosts = side::keyless_hosts(&addresses.control);
         sides.add(control_sockets, usher_admin::control::router(Arc::clone(&service), hosts, &name));
+        sides.add(gateway_sockets, usher_admin::gateways::router(Arc::clone(&service)));
         if let Some(taking) = taking {
             taking.ready().await?;
             proxy.open();
@@ -445,6 +452,9 @@ fn http_options(
         compat: settings.compat,
         server: settings.server_name(),
         own_hosts: side::own_hosts(&addresses.admin),
+        sessions: Some(settings.data.join("sessions")),
+        console_hosts: console::names(settings),
+        tls: settings.admin_api.tls.is_some(),
         allowed: settings.admin_api.allowed.clone(),
         cors: !settings.admin_api.no_cors,
         form: settings.admin_api.form,

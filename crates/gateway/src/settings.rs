@@ -79,6 +79,10 @@ pub(crate) struct Settings {
     pub(crate) control: Vec<SocketAddr>,
     /// Where the status API listens; nowhere by default.
     pub(crate) status: Vec<SocketAddr>,
+    /// Where other gateways of the store ask for this one's traffic; nowhere by default.
+    pub(crate) gateways: Vec<SocketAddr>,
+    /// Where others are asked for theirs, `HOST:PORT` each.
+    pub(crate) other_gateways: Vec<String>,
     /// How the Admin API is reached and looks.
     pub(crate) admin_api: AdminApi,
     /// Where the console is opened, and how people log in to it.
@@ -170,6 +174,8 @@ impl Default for Settings {
             metrics: vec![SocketAddr::from(([127, 0, 0, 1], 9091))],
             control: Vec::new(),
             status: Vec::new(),
+            gateways: Vec::new(),
+            other_gateways: Vec::new(),
             admin_api: AdminApi::default(),
             console: Console::default(),
             server_header: None,

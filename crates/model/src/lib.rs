@@ -4,6 +4,7 @@
 //!
 //! What it is not: no I/O, and nothing that waits.
 
+pub mod aws;
 pub mod certificate;
 pub mod change;
 pub mod chat_files;

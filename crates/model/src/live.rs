@@ -10,7 +10,7 @@ use futures_util::future::{BoxFuture, ready};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::traffic::{Ask, Traffic};
+use crate::traffic::{Ask, Portion, Traffic};
 
 /// The running proxy as others see it.
 pub trait Live: Send + Sync + 'static {
@@ -43,6 +43,11 @@ pub trait Live: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// The nodes that refused the gateway's last connection to them, within the last quarter of an hour, checked or not; at most `limit`.
+    fn refusing(&self, _limit: usize) -> Vec<RefusingNode> {
+        Vec::new()
+    }
+
     /// What a registry of services (`dns`, `consul` and so on) has told, as the Control API shows it; `None` where it isn't set up.
     fn discovered(&self, _kind: &str) -> Option<Value> {
         None
@@ -62,6 +67,16 @@ pub trait Live: Send + Sync + 'static {
     /// What the gateway's own time series say; empty where there are none. May take a tenth of a second.
     fn series(&self, _ask: &Ask) -> Traffic {
         Traffic::default()
+    }
+
+    /// The same with what other gateways add to it ([`Live::portion`]).
+    fn series_with(&self, ask: &Ask, _others: &[Portion]) -> Traffic {
+        self.series(ask)
+    }
+
+    /// What this gateway adds to the answer of another one. May take a tenth of a second.
+    fn portion(&self, _ask: &Ask) -> Portion {
+        Portion::default()
     }
 
     /// Where the gateway listens; nowhere where nobody says more.
@@ -173,6 +188,21 @@ pub struct UpstreamHealth {
     /// When nodes became healthy or unhealthy, the newest first; bounded.
     #[serde(skip)]
     pub changes: Vec<HealthChange>,
+}
+
+/// A node that refused the gateway's last connection to it, or didn't take it in time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RefusingNode {
+    /// The key of the object that its upstream is written in, such as `/apisix/upstreams/1`.
+    pub upstream: String,
+    /// `host:port`, as it is written.
+    pub address: String,
+    /// Connections that it refused.
+    pub refused: u32,
+    /// Of so many, the last ones; at most 32.
+    pub of: u32,
+    /// When it last did, in milliseconds since 1970.
+    pub unix_ms: u64,
 }
 
 /// A node as health checks see it.

@@ -5,6 +5,8 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
+
 /// Stands for whatever was too rare to be kept by itself. No id, name or address is written so.
 pub const OTHER: &str = "*";
 
@@ -81,7 +83,8 @@ pub enum Order {
 }
 
 /// Which requests are counted; what is `None` counts all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Only {
     /// Of the route of this id; empty: of none.
     pub route: Option<String>,
@@ -120,6 +123,15 @@ pub struct Ask {
     pub limit: usize,
     /// Which come first.
     pub order: Order,
+}
+
+/// What one gateway adds to the answer of another that shares its store: sums of its requests, told apart as finely as it keeps them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Portion {
+    /// The oldest second that anything is kept of; `None` where nothing is.
+    pub since: Option<u64>,
+    /// Sums of a span each, with its first second; the bytes are the series' own business.
+    pub spans: Vec<(u64, Vec<u8>)>,
 }
 
 /// An answer.

@@ -217,6 +217,11 @@ impl Registry {
     ) -> Result<Arc<dyn crate::spec::Running>, BuildError> {
         let bare = meta::without(body);
         self.entry(spec.name)?.schema().check(&bare)?;
+        if !spec.is_for_requests() {
+            return Err(BuildError::new(
+                "it works on connections, and here are requests; put it into a stream route",
+            ));
+        }
         let env = env.for_body(spec.name, &bare);
         (spec.build)(bare, &env)
     }

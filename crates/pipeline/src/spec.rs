@@ -32,6 +32,7 @@ pub struct Spec {
     authenticates: bool,
     pub(crate) metadata: Option<fn() -> Value>,
     pub(crate) on_connections: Option<StreamBuild>,
+    for_requests: bool,
     /// Headers that it vouches for towards the upstream: dropped from every client's request before any plugin runs. Lower case.
     pub identity: &'static [&'static str],
     /// Its own URLs.
@@ -161,6 +162,7 @@ impl Spec {
             authenticates: false,
             metadata: None,
             on_connections: None,
+            for_requests: true,
             identity: &[],
             endpoints: &[],
             reads_metadata_of: &[],
@@ -197,6 +199,13 @@ impl Spec {
         self
     }
 
+    /// It takes part on stream routes, and nowhere else.
+    #[must_use]
+    pub const fn only_on_connections<P: OnConnections>(mut self) -> Self {
+        self.for_requests = false;
+        self.on_connections::<P>()
+    }
+
     /// It sets these headers towards the upstream (lower case), so that clients may not.
     #[must_use]
     pub const fn identity(mut self, headers: &'static [&'static str]) -> Self {
@@ -222,6 +231,12 @@ impl Spec {
     #[must_use]
     pub const fn is_on_connections(&self) -> bool {
         self.on_connections.is_some()
+    }
+
+    /// Whether it takes part on requests.
+    #[must_use]
+    pub const fn is_for_requests(&self) -> bool {
+        self.for_requests
     }
 
     /// Where a route has it, that of a global rule is passed over.

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use serde_json::{Map, Value};
 use usher_model::variables::Variables;
 
@@ -18,6 +19,9 @@ use crate::meta::Meta;
 use crate::plugin::{BuildError, Plugin};
 use crate::secured::Secured;
 use crate::worker::Worker;
+
+/// Bytes of a client's that may be read ahead, before it is settled where its connection goes.
+pub const LONGEST_FIRST: usize = 16 << 10;
 
 /// One connection, or one client of a UDP port, from its first byte to its last.
 pub struct Session {
@@ -49,11 +53,42 @@ pub struct Session {
     pub notes: Vec<(usize, u64)>,
     /// Where a plugin sends it instead of the route's own upstream.
     pub choice: Option<Choice>,
+    /// What the client has said first, as far as a plugin wanted to see it ([`Verdict::Read`]). The upstream is sent it as it came.
+    pub first: BytesMut,
+    /// Why a plugin closes it, for the log.
+    pub refused: Option<Cow<'static, str>>,
+    /// The client's name for itself, where it speaks MQTT and a plugin has looked: `$mqtt_client_id`.
+    pub mqtt_client_id: Option<String>,
     /// The worker that serves it; `None` where nobody does, as in a test.
     pub worker: Option<Rc<dyn Worker>>,
 }
 
 impl Session {
+    /// A connection of which nothing is known but who talks with whom.
+    #[must_use]
+    pub fn new(protocol: &'static str, client: SocketAddr, server: SocketAddr, came: Instant) -> Self {
+        Self {
+            client,
+            server,
+            protocol,
+            secured: None,
+            route: Arc::default(),
+            route_name: Arc::default(),
+            upstream: None,
+            status: 200,
+            received: 0,
+            sent: 0,
+            came,
+            lasted: Duration::ZERO,
+            notes: Vec::new(),
+            choice: None,
+            first: BytesMut::new(),
+            refused: None,
+            mqtt_client_id: None,
+            worker: None,
+        }
+    }
+
     /// Notes a number for the end of the connection. `owner` is the plugin itself.
     pub fn note<P>(&mut self, owner: &P, number: u64) {
         self.notes.push((std::ptr::from_ref(owner) as usize, number));
@@ -73,11 +108,21 @@ pub enum Verdict {
     Continue,
     /// On to the next one; behind the last one the connection waits for so long.
     Wait(Duration),
+    /// More of what the client says first is needed: the same plugin is asked again once more has come. The connection is closed where the client
+    /// ends it instead, takes too long, or has sent [`LONGEST_FIRST`] bytes without a verdict.
+    Read,
     /// The connection is closed.
     Close,
 }
 
-/// Runs before anything is read of the connection.
+/// How far the plugins have been asked about a connection.
+#[derive(Debug, Default)]
+pub struct Progress {
+    next: usize,
+    longest: Duration,
+}
+
+/// Runs before anything is passed on of the connection.
 pub type Preread<P> = fn(&P, &mut Session) -> Verdict;
 
 /// Sees the finished connection, exactly once.
@@ -187,17 +232,18 @@ impl StreamPipeline {
         all
     }
 
-    /// Asks each plugin about a new connection, until one closes it. Where several let it wait, it waits for the longest time.
-    pub fn preread(&self, session: &mut Session) -> Verdict {
-        let mut longest = Duration::ZERO;
-        for plugin in self.running() {
+    /// Asks each plugin about a new connection, until one closes it or wants to read more; then it goes on with that one. Where several let it wait,
+    /// it waits for the longest time.
+    pub fn preread(&self, session: &mut Session, progress: &mut Progress) -> Verdict {
+        for plugin in self.running().skip(progress.next) {
             match plugin.preread(session) {
                 Verdict::Continue => {}
-                Verdict::Wait(time) => longest = longest.max(time),
-                Verdict::Close => return Verdict::Close,
+                Verdict::Wait(time) => progress.longest = progress.longest.max(time),
+                stopped @ (Verdict::Read | Verdict::Close) => return stopped,
             }
+            progress.next += 1;
         }
-        if longest.is_zero() { Verdict::Continue } else { Verdict::Wait(longest) }
+        if progress.longest.is_zero() { Verdict::Continue } else { Verdict::Wait(progress.longest) }
     }
 
     /// Shows each plugin a finished connection.
@@ -254,6 +300,7 @@ impl Variables for Session {
             "upstream_addr" => self.upstream?.to_string(),
             "route_id" => self.route.as_ref().to_owned(),
             "route_name" => self.route_name.as_ref().to_owned(),
+            "mqtt_client_id" => self.mqtt_client_id.clone()?,
             _ => self.secured.as_ref()?.variable(name)?,
         };
         Some(text.into_bytes().into())

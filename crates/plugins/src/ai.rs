@@ -3,16 +3,24 @@
 //! A request to a model is an ordinary request to an upstream that the plugin brings along: the proxy's own pools, time limits and streaming serve
 //! it, so that an answer that comes word by word goes on word by word.
 
+pub(crate) mod amazon;
 pub(crate) mod call;
 pub(crate) mod config;
 pub(crate) mod facts;
+mod frames;
+pub(crate) mod google;
 pub(crate) mod instance;
 pub(crate) mod message;
 pub(crate) mod protocol;
 pub(crate) mod provider;
+mod translate;
 pub(crate) mod usage;
 
-use std::cell::Cell;
+#[cfg(test)]
+pub(crate) use frames::tests::frame;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,6 +32,7 @@ use usher_pipeline::exchange::Exchange;
 use usher_pipeline::reply::Reply;
 
 use facts::UnderWay;
+use translate::Translation;
 use usage::Usage;
 
 /// Whose place in a request it is: all plugins for models share it.
@@ -52,12 +61,20 @@ pub(crate) struct Asked {
     pub(crate) request_model: Arc<str>,
     /// The model that is asked for.
     pub(crate) model: Arc<str>,
+    /// How the answer is translated into the protocol that the client speaks.
+    translation: Translation,
     /// How long the answer's first word took, once it is there.
     pub(crate) first_word: Rc<Cell<Option<Duration>>>,
     /// Counts it among those that are under way.
     pub(crate) under_way: Option<Rc<UnderWay>>,
     /// The instance that was chosen.
     pub(crate) instance: Option<Arc<str>>,
+    /// What the client says, as log lines have it, where they do.
+    said: Option<Arc<str>>,
+    /// What the model has answered, where log lines have it.
+    heard: Option<Rc<RefCell<String>>>,
+    /// All numbers that the provider says of its usage, where anybody counts by them.
+    pub(crate) counted: Option<Rc<RefCell<BTreeMap<String, f64>>>>,
     /// What its answer cost, as far as it has come.
     pub(crate) usage: Rc<Cell<Usage>>,
 }

@@ -1,4 +1,7 @@
-//! `ai-proxy` sends requests to a model of a provider, by the protocol that clients of OpenAI speak.
+//! `ai-proxy` sends requests to a model of a provider, by the protocol that clients of OpenAI, Anthropic or Amazon speak.
+//!
+//! The protocol follows from the path: `/messages` is Anthropic's, `/converse` Amazon's, `/responses`, `/embeddings` and everything else OpenAI's. A request
+//! of Anthropic's is translated for a provider that only knows chat completions, and so is the answer.
 //!
 //! Keys of the provider are sent to it and shown to nobody; what clients authorize themselves with at the gateway stays here. Answers that stream go on
 //! as they come, and are read for what they cost: `$llm_prompt_tokens` and `$llm_completion_tokens` say it in logs.
@@ -18,7 +21,7 @@ use usher_pipeline::plugin::{BuildError, Flow, Hook, Phases, Plugin};
 use usher_pipeline::spec::Spec;
 
 use crate::ai::call;
-use crate::ai::config::{Asking, Auth, Options, Override};
+use crate::ai::config::{Asking, Auth, Options, Override, Place};
 use crate::ai::instance::{Described, Instance};
 use crate::ai::provider::Provider;
 
@@ -30,6 +33,9 @@ pub(crate) static PLUGIN: Spec = Spec::of::<AiProxy>();
 struct Config {
     /// Who has the model.
     provider: Provider,
+    /// Where, at a provider that has its models in regions: `vertex-ai`, `bedrock`.
+    #[serde(default)]
+    provider_conf: Place,
     /// How the gateway is authorized there.
     auth: Auth,
     /// What is set in every request.
@@ -59,11 +65,10 @@ impl Plugin for AiProxy {
     type Config = Config;
 
     fn build(config: Config, env: &Env<'_>) -> Result<Self, BuildError> {
-        let Config { provider, auth, options, r#override, asking } = config;
-        asking.check()?;
+        let Config { provider, provider_conf, auth, options, r#override, asking } = config;
         let name = format!("ai-proxy-{}", provider.name());
-        let (auth, options, over) = (&auth, &options, &r#override);
-        let described = Described { name: &name, provider, auth, options, over, probes: None };
+        let (place, auth, options, over) = (&provider_conf, &auth, &options, &r#override);
+        let described = Described { name: &name, provider, place, auth, options, over, probes: None };
         let instance = Instance::build(described, &asking, env)?;
         Ok(Self { instance: Arc::new(instance), asking })
     }
@@ -73,7 +78,7 @@ impl AiProxy {
     fn ask<'a>(&'a self, exchange: &'a mut Exchange) -> LocalBoxFuture<'a, Flow> {
         async move {
             match call::read(exchange, &self.asking).await {
-                Ok((body, protocol)) => match call::send(exchange, &self.instance, body, protocol) {
+                Ok((body, protocol)) => match call::send(exchange, &self.instance, body, protocol).await {
                     Ok(()) => Flow::Continue,
                     Err(reply) => Flow::Reply(reply),
                 },
@@ -87,9 +92,8 @@ impl AiProxy {
         call::meter(exchange, &self.asking)
     }
 
-    #[expect(clippy::unused_self, reason = "a hook is a method")]
     fn tell(&self, exchange: &mut Exchange) {
-        call::tell(exchange);
+        call::tell(exchange, &self.asking);
     }
 }
 

@@ -1,8 +1,11 @@
-//! `ai-proxy-multi` spreads requests over several models, by weight or by what is asked.
+//! `ai-proxy-multi` spreads requests over several models, by weight, by a key or by what is asked.
 //!
 //! Of the instances with the highest priority that are well one is chosen: in turns by weight, or the same one for the same key. Where
 //! `fallback_strategy` says so, an instance that answers badly, or not at all, is followed by the next, those of lower priorities too: each once, and
 //! only before the client has seen a byte of an answer. The last one's answer is the client's. Everything else is as with `ai-proxy`.
+//!
+//! With `balancer.algorithm` `semantic`, a model of embeddings says how close the last message of the user's is to the `examples` of each instance, and the
+//! closest one is asked. That costs a call before each request; where it fails, the instance marked `catchall` is asked, or the first.
 //!
 //! An instance with `checks` is probed from its first request on and passed over while it is unwell, unless all are. What authorizes requests
 //! authorizes probes too, but for plain ones of an endpoint that is spoken to by https.
@@ -12,6 +15,7 @@
 mod config;
 mod fleet;
 mod journey;
+mod meaning;
 
 use std::sync::Arc;
 
@@ -27,7 +31,8 @@ use crate::ai::call;
 use crate::ai::config::Asking;
 use crate::ai::instance::{Described, Instance};
 use config::Config;
-use fleet::{Fleet, Member};
+use fleet::{Fleet, Member, Way};
+use meaning::{Meaning, Purpose};
 
 /// `ai-proxy-multi`.
 pub(crate) static PLUGIN: Spec = Spec::of::<AiProxyMulti>();
@@ -49,7 +54,6 @@ impl Plugin for AiProxyMulti {
     type Config = Config;
 
     fn build(config: Config, env: &Env<'_>) -> Result<Self, BuildError> {
-        config.asking.check()?;
         let mut members = Vec::new();
         for (at, one) in config.instances.iter().enumerate() {
             if config.instances.iter().take(at).any(|earlier| earlier.name == one.name) {
@@ -58,6 +62,7 @@ impl Plugin for AiProxyMulti {
             let described = Described {
                 name: &one.name,
                 provider: one.provider,
+                place: &one.provider_conf,
                 auth: &one.auth,
                 options: &one.options,
                 over: &one.r#override,
@@ -65,9 +70,26 @@ impl Plugin for AiProxyMulti {
             };
             let instance = Instance::build(described, &config.asking, env);
             let instance = instance.map_err(|error| BuildError::new(format!("instances[{at}]: {error}")))?;
-            members.push(Member { instance, weight: one.weight, priority: one.priority });
+            let purpose = Purpose {
+                examples: one.examples.clone(),
+                threshold: one.threshold,
+                catches_all: one.catchall,
+            };
+            members.push(Member { instance, weight: one.weight, priority: one.priority, purpose });
         }
-        let fleet = Fleet::new(members, config.balancer.key()?, config.rules())
+        let way = match (&config.embeddings, config.balancer.key()?) {
+            (Some(embeddings), _) if config.balancer.is_semantic() => {
+                Way::Meaning(Box::new(Meaning::build(embeddings, config.balancer.threshold, env)?))
+            }
+            (None, _) if config.balancer.is_semantic() => {
+                return Err(BuildError::new(
+                    "property \"embeddings\" is required where balancer.algorithm is semantic; say who embeds what is asked",
+                ));
+            }
+            (_, Some(key)) => Way::Key(key),
+            (_, None) => Way::turns(),
+        };
+        let fleet = Fleet::new(members, way, config.rules())?
             .ok_or_else(|| BuildError::new("no instance has a weight above 0; give one a share"))?;
         Ok(Self { fleet: Arc::new(fleet), asking: config.asking })
     }
@@ -88,9 +110,8 @@ impl AiProxyMulti {
         call::meter(exchange, &self.asking)
     }
 
-    #[expect(clippy::unused_self, reason = "a hook is a method")]
     fn tell(&self, exchange: &mut Exchange) {
-        call::tell(exchange);
+        call::tell(exchange, &self.asking);
     }
 }
 

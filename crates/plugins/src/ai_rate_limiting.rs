@@ -7,6 +7,7 @@
 //! Example: `{"limit": 10000, "time_window": 60, "rejected_code": 429}`
 
 mod config;
+mod cost;
 mod limits;
 mod remote;
 
@@ -23,6 +24,7 @@ use usher_pipeline::spec::Spec;
 use crate::ai::{Gate, asked};
 use crate::keyed::Keyed;
 use config::{Config, Strategy};
+use cost::Cost;
 use limits::{Limits, Place, Progress, Quota, Window};
 use remote::Remote;
 
@@ -32,6 +34,8 @@ pub(crate) static PLUGIN: Spec = Spec::of::<AiRateLimiting>();
 struct AiRateLimiting {
     limits: Arc<Limits>,
     strategy: Strategy,
+    /// For the strategy `expression`.
+    cost: Option<Cost>,
     rejection: FixedReply,
     shows: bool,
 }
@@ -49,7 +53,7 @@ impl Plugin for AiRateLimiting {
     type Config = Config;
 
     fn build(config: Config, env: &Env<'_>) -> Result<Self, BuildError> {
-        config.check()?;
+        let cost = config.cost()?;
         let place = match config.redis()? {
             Some(redis) => Place::Remote(Remote::new(redis, &env.shared_key())),
             None => {
@@ -62,6 +66,7 @@ impl Plugin for AiRateLimiting {
         Ok(Self {
             limits: Arc::new(Limits { limits: config.limits()?, place, allow_degradation }),
             strategy: config.limit_strategy,
+            cost,
             rejection: match &config.rejected_msg {
                 Some(message) => Reply::error_msg(config.rejected_code, message),
                 None => Reply::new(config.rejected_code),
@@ -76,7 +81,11 @@ impl AiRateLimiting {
     /// Whoever chooses among instances asks which have tokens left.
     fn stand_ready(&self, exchange: &mut Exchange) -> Flow {
         let gate: Arc<dyn Gate> = Arc::<Limits>::clone(&self.limits);
-        asked(exchange).gates.push(gate);
+        let known = asked(exchange);
+        known.gates.push(gate);
+        if self.cost.is_some() {
+            known.counted.get_or_insert_default();
+        }
         Flow::Continue
     }
 
@@ -163,8 +172,10 @@ impl AiRateLimiting {
             Strategy::TotalTokens => usage.total,
             Strategy::PromptTokens => usage.prompt,
             Strategy::CompletionTokens => usage.completion,
-            // Refused when it is built.
-            Strategy::Expression => 0,
+            Strategy::Expression => {
+                let counted = known.counted.clone().unwrap_or_default();
+                self.cost.as_ref().map_or(0, |cost| cost.of(&counted.borrow()))
+            }
         };
         self.limits.charge(exchange, &instance, cost);
     }

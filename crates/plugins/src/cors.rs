@@ -44,7 +44,7 @@ struct Config {
     /// Patterns of origins that may call; `allow_origins` is not looked at then.
     #[schemars(length(min = 1), extend("uniqueItems" = true), inner(length(min = 1, max = 4096)))]
     allow_origins_by_regex: Option<Vec<String>>,
-    /// Names of origins in the plugin's metadata. Not supported: this version has no plugin metadata.
+    /// Names of origins in the plugin's metadata, which may call too; an `allow_origins` of `*` is not looked at then. A name that isn't there admits nobody.
     #[schemars(length(min = 1), extend("uniqueItems" = true), inner(length(min = 1, max = 4096)))]
     allow_origins_by_metadata: Option<Vec<String>>,
     /// Who may see how long things took (`Timing-Allow-Origin`), written as `allow_origins`.
@@ -56,11 +56,11 @@ struct Config {
 }
 
 /// What all uses of the plugin share.
-#[derive(JsonSchema)]
-#[expect(dead_code, reason = "only its schema is shown: this version has no plugin metadata")]
+#[derive(Default, Deserialize, JsonSchema)]
 struct Metadata {
-    /// Origins by a name.
+    /// Origins by a name, each written as `allow_origins`.
     #[serde(default)]
+    #[schemars(inner(regex(pattern = PATTERN)))]
     allow_origins: std::collections::BTreeMap<String, String>,
 }
 
@@ -76,7 +76,8 @@ const fn five() -> i64 {
 const ALL_METHODS: &str = "GET,POST,PUT,DELETE,PATCH,HEAD,OPTIONS,CONNECT,TRACE";
 
 struct Cors {
-    origins: Origins,
+    /// Who may call: whoever one of them admits.
+    origins: Vec<Origins>,
     timing: Option<Origins>,
     methods: String,
     headers: Headers,
@@ -106,12 +107,7 @@ impl Plugin for Cors {
     };
     type Config = Config;
 
-    fn build(config: Config, _: &Env<'_>) -> Result<Self, BuildError> {
-        if config.allow_origins_by_metadata.is_some() {
-            return Err(BuildError::new(
-                "allow_origins_by_metadata is not supported: this version of Usher has no plugin metadata; write the origins into allow_origins or allow_origins_by_regex",
-            ));
-        }
+    fn build(config: Config, env: &Env<'_>) -> Result<Self, BuildError> {
         let exposed = config.expose_headers.as_deref();
         let timed = config.timing_allow_origins.as_deref();
         let fixed = [&*config.allow_origins, &*config.allow_methods, &*config.allow_headers];
@@ -137,9 +133,20 @@ impl Plugin for Cors {
         let timing = (timed.is_some() || timed_by_regex.is_some())
             .then(|| Origins::of(timed.unwrap_or_default(), timed_by_regex))
             .transpose()?;
+        let patterns = config.allow_origins_by_regex.as_deref();
+        let mut origins = Vec::new();
+        if patterns.is_some() || config.allow_origins_by_metadata.is_none() || config.allow_origins != "*" {
+            origins.push(Origins::of(&config.allow_origins, patterns)?);
+        }
+        if let Some(names) = &config.allow_origins_by_metadata {
+            let metadata: Metadata = env.metadata()?.unwrap_or_default();
+            for listed in names.iter().filter_map(|name| metadata.allow_origins.get(name)) {
+                origins.push(Origins::of(listed, None)?);
+            }
+        }
         Ok(Self {
-            varies: config.allow_origins != "*" || config.allow_origins_by_regex.is_some(),
-            origins: Origins::of(&config.allow_origins, config.allow_origins_by_regex.as_deref())?,
+            varies: !matches!(origins.as_slice(), [Origins::All]),
+            origins,
             timing,
             methods: if config.allow_methods == "**" { ALL_METHODS.to_owned() } else { config.allow_methods },
             headers: match &*config.allow_headers {
@@ -172,7 +179,7 @@ impl Cors {
                 tracing::debug!(%error, "left out a field of cors");
             }
         };
-        if let Some(origin) = self.origins.admits(asked) {
+        if let Some(origin) = self.origins.iter().find_map(|origins| origins.admits(asked)) {
             put("Access-Control-Allow-Origin", origin);
             put("Access-Control-Allow-Methods", self.methods.as_bytes());
             put("Access-Control-Max-Age", self.max_age.as_bytes());
@@ -205,8 +212,9 @@ impl Cors {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-    use usher_pipeline::harness::{Outcome, harness, try_harness};
+    use serde_json::{Map, Value, json};
+    use usher_pipeline::env::Metadata;
+    use usher_pipeline::harness::{Outcome, harness, try_harness, try_harness_knowing};
 
     use super::PLUGIN;
 
@@ -245,6 +253,40 @@ mod tests {
             );
             let varies = body.as_object().is_some_and(|members| !members.is_empty());
             assert_eq!(outcome.field("Vary"), varies.then_some("Origin"), "{body}");
+        }
+    }
+
+    #[test]
+    fn admits_origins_by_names_in_the_metadata() {
+        let origins =
+            json!({ "allow_origins": { "partners": "https://p.test,https://q.test", "all": "**" } });
+        for (body, origin, admitted) in [
+            (json!({ "allow_origins_by_metadata": ["partners"] }), "https://q.test", Some("https://q.test")),
+            (json!({ "allow_origins_by_metadata": ["partners"] }), "https://x.test", None),
+            (
+                json!({ "allow_origins_by_metadata": ["nobody", "all"] }),
+                "https://x.test",
+                Some("https://x.test"),
+            ),
+            (json!({ "allow_origins_by_metadata": ["nobody"] }), "https://p.test", None),
+            (
+                json!({ "allow_origins_by_metadata": ["partners"], "allow_origins": "https://a.test" }),
+                "https://a.test",
+                Some("https://a.test"),
+            ),
+            (
+                json!({ "allow_origins_by_metadata": ["partners"], "allow_origins_by_regex": ["^https://b"] }),
+                "https://b.test",
+                Some("https://b.test"),
+            ),
+        ] {
+            let mut known = Metadata::default();
+            known.set("cors", Some(origins.clone()));
+            let bodies = Map::from_iter([("cors".to_owned(), body.clone())]);
+            let mut bench = try_harness_knowing(&[&PLUGIN], &bodies, known).unwrap();
+            let outcome = bench.send("GET", "/", &[("Origin", origin)], "");
+            assert_eq!(outcome.field("Access-Control-Allow-Origin"), admitted, "{body} {origin}");
+            assert_eq!(outcome.field("Vary"), Some("Origin"));
         }
     }
 
@@ -317,7 +359,7 @@ mod tests {
             (json!({ "timing_allow_origins": "a" }), ""),
             (json!({ "max_age": "5" }), ""),
             (json!({ "allow_methods": "GET\r\nX: y" }), "control characters"),
-            (json!({ "allow_origins_by_metadata": ["x"] }), "no plugin metadata"),
+            (json!({ "allow_origins_by_metadata": [] }), ""),
         ] {
             let error =
                 try_harness(&PLUGIN, body.clone()).err().unwrap_or_else(|| panic!("{body} was taken"));

@@ -66,6 +66,7 @@ mod limit_req;
 mod logs;
 mod loki_logger;
 mod mocking;
+mod mqtt_proxy;
 mod multi_auth;
 mod oas_validator;
 mod opa;
@@ -155,6 +156,7 @@ static ALL: &[&Spec] = &[
     &limit_req::PLUGIN,
     &loki_logger::PLUGIN,
     &mocking::PLUGIN,
+    &mqtt_proxy::PLUGIN,
     &multi_auth::PLUGIN,
     &oas_validator::PLUGIN,
     &opa::PLUGIN,

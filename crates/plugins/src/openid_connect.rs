@@ -1,7 +1,7 @@
 //! `openid-connect` lets in who an OpenID Connect provider vouches for: by a token that the client brings, or by a login in the browser.
 //!
 //! A token is verified by the provider's keys or judged by the provider itself; whatever can't be verified lets nobody in, a provider that is away
-//! included. A browser's session lies encrypted in its cookie, bound to provider and client. What the upstream reads of the user comes from here alone.
+//! included. A browser's session lies encrypted in its cookie or in a Redis, bound to provider and client. What the upstream reads of the user comes from here alone.
 //!
 //! Example: `{"client_id": "shop", "discovery": "http://127.0.0.1:8080/realms/shop/.well-known/openid-configuration", "bearer_only": true, "use_jwks": true}`
 //! Example: `{"client_id": "shop", "client_secret": "a secret of the client", "discovery": "https://login.example/.well-known/openid-configuration", "redirect_uri": "/callback", "use_pkce": true, "session": {"secret": "at least sixteen characters"}}`
@@ -10,6 +10,7 @@ mod assertion;
 mod bearer;
 mod config;
 mod cookie;
+mod kept;
 mod login;
 mod provider;
 mod session;
@@ -41,8 +42,9 @@ use crate::spoofed::drop_copies;
 use crate::stranger::quoted;
 use assertion::Assertions;
 use bearer::{Brought, Claims, Judged, brought};
-use config::{Config, UnauthAction};
+use config::{Config, Storage, UnauthAction};
 use cookie::Cookies;
+use kept::Kept;
 use provider::{Line, Provider, Trouble};
 use session::Session;
 
@@ -62,6 +64,8 @@ struct OpenidConnect {
     /// A public key is needed and isn't known here: nobody is let in by it.
     lacks_key: bool,
     cookies: Option<Cookies>,
+    /// Where sessions lie, unless they do in the browser.
+    kept: Option<Kept>,
     assertions: Assertions,
     claim_schema: Option<Rules>,
     judged: Arc<Cache<[u8; 32], Arc<Judged>>>,
@@ -110,18 +114,18 @@ impl Plugin for OpenidConnect {
                 Cache::builder().max_capacity(MAX_REMEMBERED).time_to_live(time).build()
             })
         };
-        let lasts = config.session.as_ref().map_or(0, |session| {
-            let lifetime = session.cookie.as_ref().and_then(|cookie| cookie.lifetime);
-            match lifetime.unwrap_or(session.absolute_timeout) {
-                0 => 31_536_000,
-                seconds => seconds,
-            }
+        let lasts = config.session.as_ref().map_or(0, |session| match session.lifetime() {
+            0 => 31_536_000,
+            seconds => seconds,
         });
+        let kept = config.session.as_ref().filter(|session| session.storage == Storage::Redis);
+        let kept = kept.map(|session| Kept::new(&session.redis.clone().unwrap_or_default())).transpose()?;
         Ok(Self {
             provider,
             lacks_key: config.public_key.is_some() && public_key.is_none(),
             public_key,
             cookies,
+            kept,
             assertions: Assertions::new(&config)?,
             claim_schema: claim_schema.transpose()?,
             judged: env.keep(&format!("openid-connect judged\n{}", env.own_key()), || {
@@ -226,7 +230,10 @@ impl OpenidConnect {
         if self.is_callback(exchange) {
             return self.end(exchange, cookies).await.unwrap_or_else(failed).into();
         }
-        let session = self.session(exchange, cookies);
+        let session = match self.session(exchange, cookies).await {
+            Ok(session) => session,
+            Err(trouble) => return failed(trouble).into(),
+        };
         if exchange.request.original_path() == self.config.logout_path {
             return self.log_out(exchange, cookies, session).await.into();
         }
@@ -247,11 +254,47 @@ impl OpenidConnect {
         }
     }
 
-    fn session(&self, exchange: &Exchange, cookies: &Cookies) -> Option<Session> {
-        let session: Session = cookies.open("session", &cookies.session_of(exchange)?)?;
-        let rules = self.config.session.as_ref()?;
+    /// The session that this request belongs to, while it is valid.
+    ///
+    /// # Errors
+    /// Where sessions lie can't be asked: nobody is let in, and nobody is logged in anew.
+    async fn session(&self, exchange: &Exchange, cookies: &Cookies) -> Result<Option<Session>, Trouble> {
+        let (Some(cookie), Some(rules)) = (cookies.session_of(exchange), &self.config.session) else {
+            return Ok(None);
+        };
+        let session: Option<Session> = match &self.kept {
+            None => cookies.open("session", &cookie),
+            Some(kept) => match cookies.open::<String>("session id", &cookie) {
+                None => None,
+                Some(id) => {
+                    let sealed = kept.get(exchange, &id).await?;
+                    let session = sealed.and_then(|sealed| cookies.open::<Session>("session", &sealed));
+                    session.filter(|session| session.id == id)
+                }
+            },
+        };
         let now = exchange.worker().unix_ms() / 1000;
-        (session.is_alive(rules, now) && !self.ended.contains_key(&session.id)).then_some(session)
+        Ok(session.filter(|session| session.is_alive(rules, now) && !self.ended.contains_key(&session.id)))
+    }
+
+    /// Keeps a session where sessions lie, and gives the browser its cookie. `false` where it is too large for that.
+    ///
+    /// # Errors
+    /// Where sessions lie can't be asked.
+    async fn keep_session(
+        &self,
+        exchange: &Exchange,
+        cookies: &Cookies,
+        session: &Session,
+        head: &mut Head,
+    ) -> Result<bool, Trouble> {
+        let Some(mut sealed) = cookies.seal("session", session) else { return Ok(false) };
+        if let (Some(kept), Some(rules)) = (&self.kept, &self.config.session) {
+            kept.put(exchange, rules, &session.id, sealed).await?;
+            let Some(id) = cookies.seal("session id", &session.id) else { return Ok(false) };
+            sealed = id;
+        }
+        Ok(cookies.set_session(exchange, head, &sealed, self.is_secure(exchange)))
     }
 
     /// The session with an access token that is valid; `None` where it ended.
@@ -286,9 +329,12 @@ impl OpenidConnect {
         }
         if is_new {
             let mut head = Head::empty();
-            let sealed = cookies.seal("session", &session)?;
-            if cookies.set_session(exchange, &mut head, &sealed, self.is_secure(exchange)) {
-                exchange.slot::<Self, Renewed>(self).0 = Some(head);
+            match self.keep_session(exchange, cookies, &session, &mut head).await {
+                Ok(true) => exchange.slot::<Self, Renewed>(self).0 = Some(head),
+                Ok(false) => {}
+                Err(trouble) => {
+                    tracing::warn!(error = %trouble.0, "a session could not be kept as it is now");
+                }
             }
         }
         Some(session)
@@ -360,6 +406,11 @@ impl OpenidConnect {
         };
         reply = reply.with("Cache-Control", "no-store");
         if let Some(session) = session {
+            if let Some(kept) = &self.kept
+                && let Err(trouble) = kept.end(exchange, &session.id).await
+            {
+                tracing::warn!(error = %trouble.0, "a session could not be ended for other gateways");
+            }
             // A copy of the cookie is no good any more either.
             self.ended.insert(session.id, ());
         }

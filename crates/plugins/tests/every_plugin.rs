@@ -21,6 +21,8 @@ mod facts_messages;
 mod facts_traffic;
 #[path = "../../../fuzz/src/plugins.rs"]
 pub mod fuzzed;
+#[path = "../../../fuzz/src/mqtt.rs"]
+pub mod fuzzed_mqtt;
 #[path = "../../../fuzz/src/script.rs"]
 pub mod fuzzed_script;
 #[path = "every_plugin/pages.rs"]
@@ -194,7 +196,10 @@ fn credentials_and_metadata_have_their_schemas() {
         ("authz-keycloak", &["client_secret"] as &[&str]),
         ("csrf", &["key"]),
         ("kafka-logger", &["brokers.sasl_config.password"]),
-        ("openid-connect", &["client_secret", "session.secret", "client_rsa_private_key"]),
+        (
+            "openid-connect",
+            &["client_secret", "session.secret", "session.redis.password", "client_rsa_private_key"],
+        ),
     ] {
         assert_eq!(registry.secrets(plugin), secrets, "{plugin}");
     }
@@ -253,7 +258,12 @@ fn every_example_is_taken_and_runs() {
         for example in examples {
             let body: Value =
                 serde_json::from_str(example).unwrap_or_else(|error| panic!("{stem}.rs: {error}"));
-            let bodies = [(name.clone(), body)].into_iter().collect();
+            let bodies: Map<String, Value> = [(name.clone(), body)].into_iter().collect();
+            let spec = usher_plugins::all().iter().find(|spec| spec.name == name).unwrap();
+            if !spec.is_for_requests() {
+                fuzzed_mqtt::on_connections(&bodies).unwrap_or_else(|error| panic!("{stem}.rs: {error}"));
+                continue;
+            }
             let bench = try_harness_with(usher_plugins::all(), bodies, Map::new());
             let outcome = bench.unwrap_or_else(|error| panic!("{error}")).get("/x?a=1");
             assert!((200..600).contains(&outcome.status()), "{stem}.rs: {example}");
@@ -314,4 +324,9 @@ fn bodies_of_the_corpus_are_refused_or_built() {
 #[test]
 fn scripts_of_the_corpus_end_with_a_verdict_or_a_sentence() {
     replay::replay("script_filter", 22, fuzzed_script::filter);
+}
+
+#[test]
+fn first_packets_of_the_corpus_are_judged_the_same_however_they_are_cut() {
+    replay::replay("mqtt_connect", 18, fuzzed_mqtt::connect);
 }

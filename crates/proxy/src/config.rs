@@ -28,7 +28,7 @@ pub(crate) use ssl::{Clients, Ssl};
 pub(crate) use stream::{AskedStream, StreamRoute};
 pub(crate) use traffic::Traffic;
 pub(crate) use upstream::{
-    Checked, Fleet, Flight, Keeper, Pick, Place, Sign, Upstream, Ways, client_tls, client_tls_by,
+    Checked, Fleet, Flight, Keeper, Links, Pick, Place, Sign, Upstream, Ways, client_tls, client_tls_by,
 };
 
 #[cfg(test)]

@@ -11,10 +11,10 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use serde_json::Value;
 use usher_model::live::{
-    Explanation, Live, NotInForce, Problem, Recent, RecentFilter, RouteTraffic, Sketch, UpstreamHealth,
-    Watched,
+    Explanation, Live, NotInForce, Problem, Recent, RecentFilter, RefusingNode, RouteTraffic, Sketch,
+    UpstreamHealth, Watched,
 };
-use usher_model::traffic::{Ask, Traffic};
+use usher_model::traffic::{Ask, Portion, Traffic};
 
 use crate::config::{Keeper, Shared};
 use crate::discover::Discovery;
@@ -100,6 +100,10 @@ impl Live for LiveProxy {
         self.parts.keeper.health()
     }
 
+    fn refusing(&self, limit: usize) -> Vec<RefusingNode> {
+        self.parts.keeper.refusing(limit)
+    }
+
     fn discovered(&self, kind: &str) -> Option<Value> {
         self.parts.discovery.shown(kind)
     }
@@ -113,7 +117,15 @@ impl Live for LiveProxy {
     }
 
     fn series(&self, ask: &Ask) -> Traffic {
-        self.parts.series.answer(ask)
+        self.parts.series.answer(ask, &[])
+    }
+
+    fn series_with(&self, ask: &Ask, others: &[Portion]) -> Traffic {
+        self.parts.series.answer(ask, others)
+    }
+
+    fn portion(&self, ask: &Ask) -> Portion {
+        self.parts.series.portion(ask)
     }
 
     fn listeners(&self) -> Vec<SocketAddr> {

@@ -9,6 +9,7 @@ mod ask;
 mod book;
 mod file;
 mod pile;
+mod portion;
 mod slot;
 mod sum;
 mod tally;
@@ -19,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::MissedTickBehavior;
-use usher_model::traffic::{Ask, Traffic};
+use usher_model::traffic::{Ask, Portion, Traffic};
 
 use self::book::{Book, Grain};
 use self::file::Kept;
@@ -90,15 +91,29 @@ impl Series {
         self.released.store(false, Ordering::Release);
     }
 
-    /// Answers a question. It may take a tenth of a second, and nobody who serves waits for it.
-    pub(crate) fn answer(&self, ask: &Ask) -> Traffic {
-        self.answer_at(ask, now())
+    /// Answers a question, with what other gateways add. It may take a tenth of a second, and nobody who serves waits for it.
+    pub(crate) fn answer(&self, ask: &Ask, others: &[Portion]) -> Traffic {
+        self.answer_at(ask, others, now())
     }
 
-    fn answer_at(&self, ask: &Ask, now: u64) -> Traffic {
-        self.fold_counted();
-        let looked = ask::look(&self.lock(), ask, now);
+    /// What this gateway adds to the answer of another one.
+    pub(crate) fn portion(&self, ask: &Ask) -> Portion {
+        self.portion_at(ask, now())
+    }
+
+    fn answer_at(&self, ask: &Ask, others: &[Portion], now: u64) -> Traffic {
+        let mut looked = self.look(ask, now);
+        portion::add(&mut looked, ask, others);
         ask::answer(&looked, ask)
+    }
+
+    fn portion_at(&self, ask: &Ask, now: u64) -> Portion {
+        portion::of(&self.look(ask, now), ask)
+    }
+
+    fn look(&self, ask: &Ask, now: u64) -> ask::Looked {
+        self.fold_counted();
+        ask::look(&self.lock(), ask, now)
     }
 
     fn fold_counted(&self) {

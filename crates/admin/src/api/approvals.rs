@@ -9,7 +9,7 @@ use super::entrance::role_word;
 use super::plans;
 use super::refusal::Refusal;
 use super::shapes::{AppliedShape, PlanShape};
-use crate::service::Waiting;
+use crate::service::{Service, ServiceError, Waiting};
 
 /// Plans that are told of at most.
 const MOST: usize = 100;
@@ -23,6 +23,8 @@ pub(super) struct Approvals {
     plans: Vec<WaitingShape>,
     /// How many wait in all.
     total: usize,
+    /// When this gateway was started, in milliseconds since 1970: plans that were made before are forgotten.
+    since_unix_ms: u64,
 }
 
 /// A plan that waits, and whose it is.
@@ -37,6 +39,9 @@ pub(super) struct WaitingShape {
     door: String,
     /// The plan.
     plan: PlanShape,
+    /// Why it can't be applied any more, where what it was made for was changed since; missing where it can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale: Option<String>,
 }
 
 /// What a person says of a plan.
@@ -59,14 +64,17 @@ pub(super) struct Decided {
 pub(super) async fn list(call: Call, _: Nothing, _: Nothing) -> Result<Answer<Approvals>, Refusal> {
     let waiting = call.service.waiting(&call.who)?;
     let total = waiting.len();
-    let plans = waiting.iter().take(MOST).map(|one| WaitingShape::of(one, SHOWN)).collect();
-    Ok(Answer::ok(Approvals { plans, total }))
+    let mut plans = Vec::new();
+    for one in waiting.iter().take(MOST) {
+        plans.push(WaitingShape::of(one, SHOWN, &call.service).await);
+    }
+    Ok(Answer::ok(Approvals { plans, total, since_unix_ms: call.service.keeps_plans_since() }))
 }
 
 /// `GET /approvals/{plan}`.
 pub(super) async fn read(call: Call, _: Nothing, _: Nothing) -> Result<Answer<WaitingShape>, Refusal> {
-    let waiting = call.service.waiting_plan(&call.who, call.parameter("plan"))?;
-    Ok(Answer::ok(WaitingShape::of(&waiting, super::shapes::SHOWN)))
+    let waiting = call.service.waiting_plan(&call.who, call.parameter("plan")).map_err(settled)?;
+    Ok(Answer::ok(WaitingShape::of(&waiting, super::shapes::SHOWN, &call.service).await))
 }
 
 /// `POST /approvals/{plan}`.
@@ -77,20 +85,33 @@ pub(super) async fn decide(
 ) -> Result<Answer<Decided>, Refusal> {
     let plan = call.parameter("plan");
     if !request.agree {
-        call.service.decline(&call.who, plan).await?;
+        call.service.decline(&call.who, plan).await.map_err(settled)?;
         return Ok(Answer::ok(Decided { applied: None }));
     }
-    let applied = call.service.agree(&call.who, plan).await?;
+    let applied = call.service.agree(&call.who, plan).await.map_err(settled)?;
     Ok(Answer::ok(Decided { applied: Some(plans::in_force(&applied)?) }))
 }
 
+/// A plan that doesn't wait any more: the next step is a person's.
+fn settled(error: ServiceError) -> Refusal {
+    let is_settled = matches!(error, ServiceError::UnknownPlan(_));
+    let refusal = Refusal::from(error);
+    if is_settled {
+        return refusal.next(
+            "look at the history for what was applied; if the change is still wanted, whoever asked for it plans again",
+        );
+    }
+    refusal
+}
+
 impl WaitingShape {
-    fn of(waiting: &Waiting, most: usize) -> Self {
+    async fn of(waiting: &Waiting, most: usize, service: &Service) -> Self {
         Self {
             by: waiting.owner.name.clone(),
             role: role_word(waiting.owner.role),
             door: waiting.owner.door.to_string(),
             plan: PlanShape::of(&waiting.plan, Some(most)),
+            stale: service.why_stale(waiting).await,
         }
     }
 }

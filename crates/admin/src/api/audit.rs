@@ -7,12 +7,36 @@ use serde_json::Value;
 use super::answer::{Answer, Bare};
 use super::endpoint::{Call, Nothing};
 use super::refusal::Refusal;
-use crate::service::{AuditQuery, AuditRecord, AuditVerdict};
+use crate::service::{AuditOutcome, AuditQuery, AuditRecord, AuditSearch, AuditVerdict};
 
 /// Records that one look into the store gives.
 const PAGE: usize = 1000;
 /// Records of one export, at most.
 const MOST: usize = 100_000;
+
+/// Which records are wanted.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Looked {
+    /// `oldest` first, or `newest`. Default `oldest`.
+    order: Option<String>,
+    /// Only records behind this number, in the order asked for: `next` of the page before.
+    after: Option<u64>,
+    /// At most so many: 1 to 1000, default 100.
+    limit: Option<usize>,
+    /// A part of the name of who it was.
+    who: Option<String>,
+    /// What happened, such as `change` or `token-made`.
+    event: Option<String>,
+    /// How it ended: `done`, `denied` or `failed`.
+    outcome: Option<String>,
+    /// A part of what it was about: of its sentence, or of an object such as `route/1`. Of a change, its first hundred objects are known.
+    object: Option<String>,
+    /// Not before this, in milliseconds since 1970.
+    since_ms: Option<u64>,
+    /// Not after this, in milliseconds since 1970.
+    until_ms: Option<u64>,
+}
 
 /// Which part of the audit is wanted.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -20,18 +44,20 @@ const MOST: usize = 100_000;
 pub(super) struct Asked {
     /// Only records behind this number. Default: from the oldest that is kept.
     after: Option<u64>,
-    /// At most so many: 1 to 1000, default 100; with `format=jsonl` 1 to 100000, default all.
+    /// At most so many, 1 to 100000. Default all.
     limit: Option<usize>,
 }
 
-/// Records, oldest first.
+/// Records, in the order asked for.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Audit {
     /// Records as they are stored; the digests are made of exactly these members.
     records: Vec<Value>,
-    /// Where the next page begins: give it as `after`.
+    /// Where the next page begins: give it as `after`. There may be fewer records than asked for, or none, where many were read in vain.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<u64>,
+    /// How many records were read for this page; at most 20000.
+    read: usize,
 }
 
 /// Whether the audit is as it was written.
@@ -59,12 +85,49 @@ struct Broken {
 }
 
 /// `GET /audit`.
-pub(super) async fn read(call: Call, asked: Asked, _: Nothing) -> Result<Answer<Audit>, Refusal> {
-    let limit = asked.limit.unwrap_or(100).clamp(1, PAGE);
-    let records = call.service.audit(&call.who, AuditQuery { after: asked.after, limit }).await?;
-    let next = records.last().filter(|_| records.len() == limit).map(|record| record.number);
-    let records = records.iter().map(|record| serde_json::to_value(record).unwrap_or_default()).collect();
-    Ok(Answer::ok(Audit { records, next }))
+pub(super) async fn read(call: Call, asked: Looked, _: Nothing) -> Result<Answer<Audit>, Refusal> {
+    let found = call.service.search_audit(&call.who, &asked.search()?).await?;
+    let records = found.records.iter().map(|record| serde_json::to_value(record).unwrap_or_default());
+    Ok(Answer::ok(Audit { records: records.collect(), next: found.next, read: found.read }))
+}
+
+impl Looked {
+    fn search(self) -> Result<AuditSearch, Refusal> {
+        let written = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let one_of = |name: &str, text: &str, all: &str| {
+            Refusal::invalid(format!("{name} is {text:?}, which there is not"))
+                .at(name)
+                .next(format!("write one of {all}"))
+        };
+        let newest = match written(self.order).as_deref() {
+            None | Some("oldest") => false,
+            Some("newest") => true,
+            Some(other) => return Err(one_of("order", other, "oldest, newest")),
+        };
+        let outcome = match written(self.outcome).as_deref() {
+            None => None,
+            Some("done") => Some(AuditOutcome::Done),
+            Some("denied") => Some(AuditOutcome::Denied),
+            Some("failed") => Some(AuditOutcome::Failed),
+            Some(other) => return Err(one_of("outcome", other, "done, denied, failed")),
+        };
+        let event = written(self.event).map(|text| {
+            serde_json::from_value(Value::String(text.clone())).map_err(|error| {
+                // Serde's own words name all that there are.
+                Refusal::invalid(format!("event is {text:?}, which there is not: {error}")).at("event")
+            })
+        });
+        Ok(AuditSearch {
+            newest,
+            from: self.after,
+            limit: self.limit.unwrap_or(100).clamp(1, PAGE),
+            who: written(self.who),
+            event: event.transpose()?,
+            outcome,
+            object: written(self.object),
+            unix_ms: self.since_ms.unwrap_or(0)..=self.until_ms.unwrap_or(u64::MAX),
+        })
+    }
 }
 
 /// `GET /audit/export`: one record a line.

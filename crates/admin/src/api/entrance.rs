@@ -14,7 +14,8 @@ use super::first::First;
 use super::refusal::Refusal;
 use super::session;
 use super::sessions::{Sessions, Whose};
-use crate::keys::{Guess, Guesses, Keys};
+use crate::http::hosts::{ForeignHost, NEXT};
+use crate::keys::{Guess, Guesses, Keys, Passwords};
 use crate::oidc::Oidc;
 use crate::service::Service;
 
@@ -79,6 +80,7 @@ pub(super) const fn role_word(role: Role) -> &'static str {
 pub(super) struct Doorkeeper {
     keys: Option<Keys>,
     guesses: Guesses,
+    passwords: Passwords,
     sessions: Sessions,
     first: First,
     oidc: Option<Arc<Oidc>>,
@@ -86,9 +88,14 @@ pub(super) struct Doorkeeper {
 
 impl Doorkeeper {
     /// With these admin keys; `None`: no key is asked for, and who gives none is an admin.
-    pub(super) fn new(keys: Option<Keys>, code: Option<Secret<String>>, oidc: Option<Arc<Oidc>>) -> Self {
-        let (guesses, sessions, first) = (Guesses::default(), Sessions::default(), First::new(code));
-        Self { keys, guesses, sessions, first, oidc }
+    pub(super) fn new(
+        keys: Option<Keys>,
+        code: Option<Secret<String>>,
+        oidc: Option<Arc<Oidc>>,
+        sessions: Sessions,
+    ) -> Self {
+        let (guesses, passwords) = (Guesses::default(), Passwords::default());
+        Self { keys, guesses, passwords, sessions, first: First::new(code), oidc }
     }
 
     /// The provider that people may log in with. Where no key is asked for, there is nothing to log in to.
@@ -117,6 +124,11 @@ impl Doorkeeper {
         Some(Principal::new(name, role, Door::Console))
     }
 
+    /// The session of the holder of a key of this name.
+    pub(super) fn of_key(&self, name: &str) -> Option<Whose> {
+        Some(Whose::Key { name: name.to_owned(), tag: self.keys.as_ref()?.tag_of(name)? })
+    }
+
     /// Who a session's secret stands for at this moment, by what, and how long the session may last.
     pub(super) fn logged_in(
         &self,
@@ -129,8 +141,9 @@ impl Doorkeeper {
                 let who = service.user_unchanged(&name, changed_unix_ms, Door::Console)?;
                 Some((who, "user", left))
             }
-            Whose::Key { name } => {
-                let role = self.keys.as_ref()?.role_of(&name)?;
+            Whose::Key { name, tag } => {
+                let keys = self.keys.as_ref()?;
+                let role = keys.role_of(&name).filter(|_| keys.tag_of(&name) == Some(tag))?;
                 Some((Principal::new(name, role, Door::Console), "key", left))
             }
             Whose::Provided { name, role } => Some((Principal::new(name, role, Door::Console), "oidc", left)),
@@ -146,6 +159,7 @@ impl Doorkeeper {
             if let Some(secret) = session::secret(&head.headers)
                 && let Some((who, _, _)) = self.logged_in(service, secret)
             {
+                under_own_name(head)?;
                 may_use_session(head)?;
                 return Ok(who);
             }
@@ -176,32 +190,46 @@ impl Doorkeeper {
         match guess {
             Guess::Wrong => refusal(),
             Guess::Burst { retry_after_secs } | Guess::TooMany { retry_after_secs } => {
-                too_many("keys", from, retry_after_secs)
+                too_many("keys", from, retry_after_secs, ", or come with a right one")
             }
         }
     }
 
-    /// Lets a password or code be tried, which costs us more than it costs who tries.
+    /// Lets a password for this name be tried, or what else is guessed like one; that costs us more than it costs who tries.
     ///
     /// # Errors
-    /// 429 where too many wrong ones came from this address.
-    pub(super) fn admits_guess(&self, from: Option<IpAddr>) -> Result<(), Refusal> {
-        let held = from.and_then(|from| Some((from, self.guesses.held(from)?)));
-        held.map_or(Ok(()), |(from, secs)| Err(too_many("keys or passwords", from, secs)))
+    /// 429 where too many wrong ones came from this address, for this name or in all.
+    pub(super) fn admits_guess(&self, from: Option<IpAddr>, name: &str) -> Result<(), Refusal> {
+        let held = from.and_then(|from| Some((from, self.passwords.held(from, name)?)));
+        held.map_or(Ok(()), |(from, secs)| {
+            Err(too_many(
+                "passwords",
+                from,
+                secs,
+                "; other users and holders of an admin key get in meanwhile",
+            ))
+        })
     }
 
     /// Counts a wrong password or code; the service tells the audit.
-    pub(super) fn count_wrong(&self, from: Option<IpAddr>) {
+    pub(super) fn count_wrong(&self, from: Option<IpAddr>, name: &str) {
         if let Some(from) = from {
-            self.guesses.wrong(from);
+            self.passwords.wrong(from, name);
+        }
+    }
+
+    /// Takes back what was counted before it was known to be right.
+    pub(super) fn count_right(&self, from: Option<IpAddr>, name: &str) {
+        if let Some(from) = from {
+            self.passwords.right(from, name);
         }
     }
 }
 
-fn too_many(what: &str, from: IpAddr, secs: u64) -> Refusal {
+fn too_many(what: &str, from: IpAddr, secs: u64, next: &str) -> Refusal {
     let message = format!("too many wrong {what} came from {from}");
     Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too_many_guesses", message)
-        .next(format!("wait {secs} seconds, or come with a right one"))
+        .next(format!("wait {secs} seconds{next}"))
         .retry_after(secs)
 }
 
@@ -217,6 +245,16 @@ fn may_use_session(head: &Parts) -> Result<(), Refusal> {
     }
     Err(Refusal::forbidden("a session is for the console's own pages alone")
         .next("open the console, or come with a key or token"))
+}
+
+/// Refuses what came under a name that isn't ours, where a browser alone would vouch for it.
+///
+/// # Errors
+/// 421 with what to do.
+pub(super) fn under_own_name(head: &Parts) -> Result<(), Refusal> {
+    let Some(ForeignHost(sentence)) = head.extensions.get() else { return Ok(()) };
+    tracing::warn!(path = head.uri.path(), "refused a request for a foreign host at the console");
+    Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, "foreign_host", sentence.as_str()).next(NEXT))
 }
 
 /// Where a request came from, by its socket.

@@ -17,6 +17,8 @@ use crate::oidc::{Back, Begun, LASTS, Oidc, Person, Trouble};
 
 /// The cookie that holds what a login began with, and its name where it travels over TLS only.
 const COOKIE: &str = "usher_login";
+/// What guesses count for that came with a provider's answer; no user is called so.
+const PROVIDER: &str = "the provider's answers";
 const SECURE_COOKIE: &str = "__Secure-usher_login";
 
 /// What a login shall lead to.
@@ -60,7 +62,7 @@ pub(super) struct BackRequest {
 pub(super) async fn begin(visit: Visit, request: BeginRequest) -> Result<Answer<Away>, Refusal> {
     marked(&visit.headers)?;
     let oidc = provider(&visit)?;
-    visit.doorkeeper.admits_guess(visit.peer)?;
+    visit.doorkeeper.admits_guess(visit.peer, PROVIDER)?;
     let (begun, location) =
         oidc.begin(visit.host.as_deref(), request.to).await.map_err(|trouble| refusal(oidc, &trouble))?;
     let sealed = begun.seal(&visit.service).ok_or_else(|| refusal(oidc, &Trouble::NoRandom))?;
@@ -71,7 +73,7 @@ pub(super) async fn begin(visit: Visit, request: BeginRequest) -> Result<Answer<
 pub(super) async fn end(visit: Visit, request: BackRequest) -> Result<Answer<Session>, Refusal> {
     marked(&visit.headers)?;
     let oidc = provider(&visit)?;
-    visit.doorkeeper.admits_guess(visit.peer)?;
+    visit.doorkeeper.admits_guess(visit.peer, PROVIDER)?;
     let BackRequest { state, code, iss, error, error_description } = request;
     let code = code.map(|code| code.expose().clone());
     let back = Back { state, code, iss, error, error_description };
@@ -114,7 +116,7 @@ async fn refused(visit: &Visit, oidc: &Oidc, trouble: &Trouble) -> Refusal {
     };
     visit.service.login_refused(name, &trouble.to_string()).await;
     if trouble.is_guess() {
-        visit.doorkeeper.count_wrong(visit.peer);
+        visit.doorkeeper.count_wrong(visit.peer, PROVIDER);
     }
     refusal(oidc, trouble)
 }

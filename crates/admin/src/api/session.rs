@@ -22,6 +22,8 @@ use crate::service::NewUser;
 /// The cookie, and its name where it travels over TLS only.
 const COOKIE: &str = "usher_session";
 const SECURE_COOKIE: &str = "__Secure-usher_session";
+/// What guesses of the one-time code count for; no user is called so.
+const CODE: &str = "the one-time code";
 /// The header that a page of the console sends with all it asks.
 pub(super) const MARK: &str = "x-usher-console";
 
@@ -69,6 +71,9 @@ pub(super) struct Session {
     /// The place of the console that was wanted when a login with the provider was begun.
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<String>,
+    /// Why the session that this browser brought is none any more; missing where it brought none, or where it lasts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended: Option<&'static str>,
 }
 
 /// Somebody who is logged in.
@@ -88,7 +93,7 @@ struct Person {
 impl Session {
     fn of(you: Option<Person>, setup: bool, doorkeeper: &Doorkeeper) -> Self {
         let provider = doorkeeper.oidc().map(|oidc| oidc.name().to_owned());
-        Self { you, setup, provider, provider_log_out: None, to: None }
+        Self { you, setup, provider, provider_log_out: None, to: None, ended: None }
     }
 
     /// The same that leads to a place.
@@ -101,7 +106,9 @@ impl Session {
 pub(super) async fn read(visit: Visit, _: Nothing) -> Result<Answer<Session>, Refusal> {
     let doorkeeper = &visit.doorkeeper;
     let setup = doorkeeper.first().is_open() && visit.service.knows_no_user();
-    let inside = secret(&visit.headers).and_then(|secret| doorkeeper.logged_in(&visit.service, secret));
+    let brought = secret(&visit.headers);
+    let inside = brought.and_then(|secret| doorkeeper.logged_in(&visit.service, secret));
+    let ended = brought.filter(|_| inside.is_none()).map(|secret| doorkeeper.sessions().why_ended(secret));
     let you = match inside {
         Some((who, by, left)) => Some(Person {
             name: who.name,
@@ -116,34 +123,37 @@ pub(super) async fn read(visit: Visit, _: Nothing) -> Result<Answer<Session>, Re
             expires_in_secs: None,
         }),
     };
-    Ok(Answer::ok(Session::of(you, setup, doorkeeper)))
+    // Where no key is asked for, nobody was logged out.
+    let ended = ended.filter(|_| you.is_none());
+    Ok(Answer::ok(Session { ended, ..Session::of(you, setup, doorkeeper) }))
 }
 
 /// `POST /session`.
 pub(super) async fn log_in(visit: Visit, request: LoginRequest) -> Result<Answer<Session>, Refusal> {
     marked(&visit.headers)?;
     let LoginRequest { user, password, key } = request;
-    visit.doorkeeper.admits_guess(visit.peer)?;
     let (who, whose) = match (user, password, key) {
         (Some(user), Some(password), None) => {
+            visit.doorkeeper.admits_guess(visit.peer, &user)?;
+            // Before it is looked at, which takes long: many at the same moment are many guesses.
+            visit.doorkeeper.count_wrong(visit.peer, &user);
             let found = visit.service.check_user(&user, &password, Door::Console).await;
             let known = found.and_then(|who| Some((visit.service.user_changed(&who.name)?, who)));
             match known {
                 Some((changed_unix_ms, who)) => {
+                    visit.doorkeeper.count_right(visit.peer, &user);
                     let whose = Whose::User { name: who.name.clone(), changed_unix_ms };
                     (who, whose)
                 }
-                None => {
-                    visit.doorkeeper.count_wrong(visit.peer);
-                    return Err(wrong("no user has this name and this password"));
-                }
+                None => return Err(wrong("no user has this name and this password")),
             }
         }
-        (None, None, Some(key)) => match visit.doorkeeper.key(key.expose().trim()) {
-            Some(who) => {
-                let whose = Whose::Key { name: who.name.clone() };
-                (who, whose)
-            }
+        (None, None, Some(key)) => match visit
+            .doorkeeper
+            .key(key.expose().trim())
+            .and_then(|who| Some((visit.doorkeeper.of_key(&who.name)?, who)))
+        {
+            Some((whose, who)) => (who, whose),
             None => return Err(visit.doorkeeper.wrong_key(&visit.service, Door::Console, visit.peer).await),
         },
         _ => {
@@ -178,9 +188,9 @@ pub(super) async fn set_up(visit: Visit, request: SetupRequest) -> Result<Answer
         return Err(Refusal::new(StatusCode::FORBIDDEN, "forbidden", "no code is taken any more: there are users, or it is too old")
             .next("log in; an admin makes further users. Where nobody can log in, a restart prints a new code while there is no user"));
     }
-    visit.doorkeeper.admits_guess(visit.peer)?;
+    visit.doorkeeper.admits_guess(visit.peer, CODE)?;
     if !first.is(code.expose()) {
-        visit.doorkeeper.count_wrong(visit.peer);
+        visit.doorkeeper.count_wrong(visit.peer, CODE);
         return Err(wrong("this is not the code that the server printed").at("/code"));
     }
     // In the audit the first user is made by whoever held the code.

@@ -11,6 +11,7 @@ use super::answer::Answer;
 use super::endpoint::{Call, Nothing};
 use super::refusal::Refusal;
 use super::requests::status;
+use crate::service::{Gateways, Missing};
 
 /// The most rows of one answer.
 const MOST_ROWS: usize = 100;
@@ -78,6 +79,29 @@ pub(super) struct TrafficShape {
     series: Vec<SeriesShape>,
     /// How many series there are beside those.
     more: usize,
+    /// Of how many gateways all of it is; left out where the settings name no others, so that it is of this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gateways: Option<GatewaysShape>,
+}
+
+/// Of how many gateways figures are.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Gateways")]
+struct GatewaysShape {
+    /// Those that are in the figures, this one among them.
+    counted: usize,
+    /// Those that are not.
+    missing: Vec<MissingShape>,
+}
+
+/// A gateway whose traffic is in no figure.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "MissingGateway")]
+struct MissingShape {
+    /// As `gateways.others` of the settings names it.
+    gateway: String,
+    /// Why it is missing.
+    reason: String,
 }
 
 /// One series: its sum, and its points as lists of the same length, the oldest first.
@@ -162,6 +186,7 @@ pub(super) async fn read(call: Call, asked: Asked, _: Nothing) -> Result<Answer<
         before: found.before.as_ref().map(MeasureShape::of),
         series: series.collect(),
         more: traffic.more,
+        gateways: found.gateways.map(GatewaysShape::of),
     }))
 }
 
@@ -279,6 +304,14 @@ impl SeriesShape {
             p95_ms: latency(|took| took.p95_ms),
             p99_ms: latency(|took| took.p99_ms),
         }
+    }
+}
+
+impl GatewaysShape {
+    fn of(gateways: Gateways) -> Self {
+        let missing = gateways.missing.into_iter();
+        let missing = missing.map(|Missing { gateway, reason }| MissingShape { gateway, reason }).collect();
+        Self { counted: gateways.counted, missing }
     }
 }
 

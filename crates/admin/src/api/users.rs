@@ -9,7 +9,7 @@ use super::endpoint::{Call, Nothing};
 use super::entrance::role_word;
 use super::refusal::Refusal;
 use super::tokens::{Gone, RoleShape};
-use crate::service::{NewUser, UserChange, UserInfo};
+use crate::service::{NewUser, ServiceError, UserChange, UserInfo};
 
 /// A user as somebody wants it.
 #[derive(Deserialize, JsonSchema)]
@@ -65,7 +65,11 @@ pub(super) async fn list(call: Call, _: Nothing, _: Nothing) -> Result<Answer<Us
 /// `POST /users`.
 pub(super) async fn add(call: Call, _: Nothing, request: UserRequest) -> Result<Answer<UserShape>, Refusal> {
     let UserRequest { name, role, password } = request;
-    let user = call.service.add_user(&call.who, NewUser { name, role: role.into(), password }).await?;
+    let user = call
+        .service
+        .add_user(&call.who, NewUser { name, role: role.into(), password })
+        .await
+        .map_err(refused)?;
     Ok(Answer::ok(UserShape::of(user)))
 }
 
@@ -78,15 +82,22 @@ pub(super) async fn change(
     let name = call.parameter("name").to_owned();
     let UserChangeRequest { role, password } = request;
     let change = UserChange { role: role.map(Into::into), password };
-    let user = call.service.change_user(&call.who, &name, change).await?;
+    let user = call.service.change_user(&call.who, &name, change).await.map_err(refused)?;
     Ok(Answer::ok(UserShape::of(user)))
 }
 
 /// `DELETE /users/{name}`.
 pub(super) async fn delete(call: Call, _: Nothing, _: Nothing) -> Result<Answer<Gone>, Refusal> {
     let name = call.parameter("name").to_owned();
-    call.service.delete_user(&call.who, &name).await?;
+    call.service.delete_user(&call.who, &name).await.map_err(refused)?;
     Ok(Answer::ok(Gone { deleted: name }))
+}
+
+/// What a rule of users refuses isn't planned again: there are no plans of them.
+fn refused(error: ServiceError) -> Refusal {
+    let breaks_a_rule = matches!(error, ServiceError::Invalid { .. });
+    let refusal = Refusal::from(error);
+    if breaks_a_rule { refusal.next("do what it says, and try again; nothing was changed") } else { refusal }
 }
 
 impl UserShape {

@@ -1,7 +1,7 @@
 //! What stands in front of the Admin API's own port: which addresses, hosts and pages may ask, CORS, and the name in `Server`.
 //!
 //! A page of somebody else's can make a browser on this machine send requests here. Its `Origin` gives it away; where no key protects us, so
-//! does a `Host` that is none of ours.
+//! does a `Host` that is none of ours; so it does for the console, whose sessions a browser brings along by itself.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use usher_model::compat::Behaviour;
 
 use super::answer::Answer;
+use super::hosts::{ForeignHost, Hosts, NEXT};
 use super::options::HttpOptions;
 use super::place::BASE;
 
@@ -29,6 +30,8 @@ pub(crate) struct Front {
     port: &'static str,
     /// What a sentence to a foreign page ends with: how the port is opened to it, where it can be.
     opened_by: &'static str,
+    /// Under which names the console is served; `None` where something else judges that.
+    console: Option<Hosts>,
 }
 
 impl Front {
@@ -43,6 +46,7 @@ impl Front {
             server: server(&options.server),
             port: "Admin API",
             opened_by: "; compat: [admin-cors] opens it to all pages",
+            console: (options.key_required && !options.tls).then(|| Hosts::new(&options.console_hosts)),
         }
     }
 
@@ -57,6 +61,7 @@ impl Front {
             server: server(name),
             port,
             opened_by: "",
+            console: None,
         }
     }
 
@@ -85,6 +90,11 @@ impl Front {
                 ),
             ));
         }
+        if let Some(ForeignHost(sentence)) = request.extensions().get()
+            && is_page(request.uri().path())
+        {
+            return Some(Answer::error(StatusCode::MISDIRECTED_REQUEST, format!("{sentence}; {NEXT}")));
+        }
         if self.opens(request) {
             return (*request.method() == Method::OPTIONS).then(|| Answer::empty(StatusCode::OK));
         }
@@ -108,6 +118,11 @@ impl Front {
     fn is_own(&self, authority: &str, port: &str) -> bool {
         self.own_hosts.iter().any(|own| same(own, authority, port))
     }
+}
+
+/// Whether this is a path of the console's own files.
+fn is_page(path: &str) -> bool {
+    path.strip_prefix("/ui").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The header `Server`; none where the name is empty or can't be written.
@@ -143,10 +158,17 @@ pub(crate) async fn admits(State(front): State<Arc<Front>>, request: Request, ne
 }
 
 /// Stops what may not in, and finishes the head of every answer.
-pub(crate) async fn guard(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(front): State<Arc<Front>>, mut request: Request, next: Next) -> Response {
     let preflight = *request.method() == Method::OPTIONS;
     let away = front.turns_away(&request);
     let open = away.is_none() && front.opens(&request);
+    if let Some(foreign) = front
+        .console
+        .as_ref()
+        .and_then(|console| console.refuse(host(request.uri(), request.headers()).as_deref()))
+    {
+        request.extensions_mut().insert(foreign);
+    }
     let mut response = match away.or_else(|| front.stops(&request)) {
         Some(answer) => answer.into_response(),
         None => next.run(request).await,

@@ -1,5 +1,6 @@
 //! How the Admin API listens, whom it answers, and in which form.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -24,6 +25,10 @@ pub struct HttpOptions {
     pub server: String,
     /// The `host:port` under which it may be asked, and whose pages may call it. Default none.
     pub own_hosts: Vec<String>,
+    /// The names under which the console is served and sessions count, beside addresses and `localhost`, each with or without a port. Default none.
+    pub console_hosts: Vec<String>,
+    /// Whether the port speaks TLS, where a browser asks for the name itself, so that no name has to be said here. Default false.
+    pub tls: bool,
     /// Who may connect at all (`allow_admin`), by the socket's own address and nothing that a client writes; empty for everybody. Default
     /// empty.
     pub allowed: Vec<IpNet>,
@@ -33,6 +38,8 @@ pub struct HttpOptions {
     pub form: Form,
     /// The one-time code with which the first user of the console is made. Default none.
     pub setup_code: Option<Secret<String>>,
+    /// The file that sessions of the console are kept in over a restart. Default none: they end with the process.
+    pub sessions: Option<PathBuf>,
     /// The provider that people may log in to the console with. Default none.
     pub oidc: Option<Arc<Oidc>>,
     /// Further paths of the port, to which its rules of addresses, hosts and pages apply, but not that of keys: the console's files. Default none.
@@ -53,10 +60,13 @@ impl HttpOptions {
             compat: Compat::NONE,
             server: "Usher".to_owned(),
             own_hosts: Vec::new(),
+            console_hosts: Vec::new(),
+            tls: false,
             allowed: Vec::new(),
             cors: true,
             form: Form::default(),
             setup_code: None,
+            sessions: None,
             oidc: None,
             beside: Router::new(),
             talk: None,

@@ -23,7 +23,7 @@ const RELOADED_WITHIN: Duration = Duration::from_secs(5);
 /// `GET /plugins/list`: names, highest priority first.
 pub(super) fn list(registry: &Registry, args: &Args) -> Outcome {
     let names: Vec<&str> = match args.first("subsystem") {
-        None | Some("http") => registry.list().iter().map(|spec| spec.name).collect(),
+        None | Some("http") => for_requests(registry).map(|spec| spec.name).collect(),
         Some("stream") => on_connections(registry).map(|spec| spec.name).collect(),
         Some(_) => return Err(Answer::text(StatusCode::BAD_REQUEST, "invalid subsystem passed")),
     };
@@ -64,10 +64,13 @@ pub(super) fn one(registry: &Registry, name: Option<&str>, args: &Args) -> Outco
         other => return Err(Answer::bad(format!("unsupported subsystem: {other}"))),
     };
     if args.first("all") == Some("true") {
-        let all = if http { all(registry) } else { facts_of(registry, on_connections(registry)) };
+        let all = if http { all(registry) } else { all_on_connections(registry) };
         return Ok(Answer::json(StatusCode::OK, &all));
     }
-    let is_there = |name: &&str| registry.find(name).is_some_and(|spec| http || spec.is_on_connections());
+    let is_there = |name: &&str| {
+        let takes_part = |spec: &Spec| if http { spec.is_for_requests() } else { spec.is_on_connections() };
+        registry.find(name).is_some_and(takes_part)
+    };
     let name = name.filter(is_there).ok_or_else(|| {
         Answer::error(StatusCode::NOT_FOUND, format!("plugin not found in subsystem {subsystem}"))
     })?;
@@ -85,9 +88,19 @@ fn on_connections(registry: &Registry) -> impl Iterator<Item = &'static Spec> {
     registry.list().iter().copied().filter(|spec| spec.is_on_connections())
 }
 
-/// What is known of every plugin, by name.
+/// The plugins that take part on requests.
+fn for_requests(registry: &Registry) -> impl Iterator<Item = &'static Spec> {
+    registry.list().iter().copied().filter(|spec| spec.is_for_requests())
+}
+
+/// What is known of every plugin for requests, by name.
 pub(crate) fn all(registry: &Registry) -> Map<String, Value> {
-    facts_of(registry, registry.list().iter().copied())
+    facts_of(registry, for_requests(registry))
+}
+
+/// The same of those for connections.
+pub(crate) fn all_on_connections(registry: &Registry) -> Map<String, Value> {
+    facts_of(registry, on_connections(registry))
 }
 
 fn facts_of(registry: &Registry, specs: impl Iterator<Item = &'static Spec>) -> Map<String, Value> {

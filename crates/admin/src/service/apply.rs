@@ -300,6 +300,14 @@ impl Service {
         ServiceError::NeedsPerson { place: self.approval_place(&plan.id), plan: plan.id.clone(), reasons }
     }
 
+    /// What of this is no longer as it was; `None` where all is, or where that can't be told.
+    pub(super) async fn no_longer(&self, bound: &[(Key, Option<u64>)]) -> Option<String> {
+        match self.still_true(bound).await {
+            Err(Failure::Stale(sentence)) => Some(sentence),
+            Ok(()) | Err(Failure::Refused(_)) => None,
+        }
+    }
+
     async fn still_true(&self, bound: &[(Key, Option<u64>)]) -> Result<(), Failure> {
         for (key, seen) in bound {
             let now = self.store().get(&key.path()).await.map_err(ServiceError::from)?;

@@ -4,6 +4,7 @@
 //! that the history names who wanted it, with the approval of the person who agreed.
 
 use usher_model::change::{Door, Principal, Role};
+use usher_model::kind::Key;
 
 use super::escape::plain;
 use super::plan::{Applied, Approval, Plan};
@@ -17,6 +18,8 @@ pub struct Waiting {
     pub plan: Plan,
     /// Who made it.
     pub owner: Principal,
+    /// What it touches or leans on, with the revisions that it was made for; the first of many.
+    pub(super) bound: Vec<(Key, Option<u64>)>,
 }
 
 impl Service {
@@ -30,6 +33,12 @@ impl Service {
     #[must_use]
     pub fn console_place(&self, page: &str) -> Option<String> {
         self.parts.rules.console_url.as_ref().map(|url| format!("{url}/ui/{page}"))
+    }
+
+    /// Since when plans are kept here, in milliseconds since 1970: those made before were forgotten when Usher was started.
+    #[must_use]
+    pub const fn keeps_plans_since(&self) -> u64 {
+        self.started_unix_ms
     }
 
     /// The plans of others that need a person, oldest first.
@@ -49,12 +58,19 @@ impl Service {
     pub fn waiting_plan(&self, who: &Principal, id: &str) -> Result<Waiting, ServiceError> {
         may_agree(who)?;
         let found = self.lock_plans().all().find(|waiting| waiting.plan.id == id);
-        found.ok_or_else(|| {
-            ServiceError::UnknownPlan(format!(
-                "no plan {} waits: it was applied or declined, has expired, or is stale; the history shows what was applied",
-                plain(id)
-            ))
-        })
+        found.ok_or_else(|| self.settled(id))
+    }
+
+    /// Why a plan that waits can't be applied any more, as far as that is seen without trying; `None` where it can.
+    pub async fn why_stale(&self, waiting: &Waiting) -> Option<String> {
+        if waiting.plan.base == self.revision() {
+            return None;
+        }
+        self.no_longer(&waiting.bound).await
+    }
+
+    fn settled(&self, id: &str) -> ServiceError {
+        ServiceError::UnknownPlan(self.lock_plans().to_a_person(id))
     }
 
     /// Agrees to a plan of somebody else, and applies it as theirs.
@@ -63,9 +79,16 @@ impl Service {
     /// As for [`Service::waiting_plan`] and [`Service::apply`].
     pub async fn agree(&self, who: &Principal, id: &str) -> Result<Applied, ServiceError> {
         self.noted(who, may_agree(who)).await?;
-        let Waiting { plan, owner } = self.waiting_plan(who, id)?;
+        let Waiting { plan, owner, .. } = self.waiting_plan(who, id)?;
         let approval = Approval::Person(format!("{}, in the {}", who.name, who.door));
-        let outcome = self.apply_plan(&owner, id, approval, plan.steps > 1).await;
+        let outcome = match self.apply_plan(&owner, id, approval, plan.steps > 1).await {
+            // Somebody was faster by a moment.
+            Err(ServiceError::UnknownPlan(_)) => Err(self.settled(id)),
+            outcome => outcome,
+        };
+        if outcome.is_ok() {
+            self.lock_plans().decided(id, &who.name);
+        }
         self.noted(&owner, outcome).await
     }
 
@@ -77,8 +100,11 @@ impl Service {
         self.noted(who, may_agree(who)).await?;
         let Waiting { owner, .. } = self.waiting_plan(who, id)?;
         let mut plans = self.lock_plans();
-        let kept = plans.take(&owner, id)?;
+        let Ok(kept) = plans.take(&owner, id) else {
+            return Err(ServiceError::UnknownPlan(plans.to_a_person(id)));
+        };
         plans.end(&kept, End::Declined);
+        plans.decided(id, &who.name);
         Ok(())
     }
 }

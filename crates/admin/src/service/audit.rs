@@ -5,6 +5,7 @@
 
 mod bursts;
 mod chain;
+mod look;
 mod reveal;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ use super::{Service, ServiceError, consent};
 
 pub(super) use bursts::Bursts;
 pub(super) use chain::{ALTERED, Link, append, follows, hex as hex_digest, key};
+pub use look::{AuditFound, AuditOutcome, AuditSearch};
 
 /// Objects of a change that its record tells of; the rest is counted.
 const TOLD: usize = 100;
@@ -70,7 +72,7 @@ pub enum AuditEvent {
     LoggedIn,
     /// Somebody whom a provider sent wasn't let in at the console.
     LoginRefused,
-    /// Many logins failed in a short time.
+    /// A password was wrong, or many logins failed in a short time.
     FailedLogins,
     /// Older records were cut off; the chain goes on from here.
     Cut,
@@ -226,6 +228,18 @@ impl Service {
     pub async fn login_failed(&self, door: Door, name: &str) {
         let Some(count) = self.bursts.login_failed() else { return };
         let about = format!("{count} logins failed within a minute, the last one as {}", shortened(name, 64));
+        let nobody = Principal::new("", Role::Viewer, door);
+        self.note(&nobody, Event::new(AuditEvent::FailedLogins, &about)).await;
+    }
+
+    /// Tells the audit that a password was wrong, for whom; of many within a minute, few are told.
+    pub(super) async fn password_failed(&self, door: Door, name: &str) {
+        let Some(count) = self.bursts.password_failed() else { return };
+        let name = shortened(name, 64);
+        let about = match count {
+            1..10 => format!("a login failed as {name}: wrong password"),
+            _ => format!("{count} logins failed within a minute, the last one as {name}"),
+        };
         let nobody = Principal::new("", Role::Viewer, door);
         self.note(&nobody, Event::new(AuditEvent::FailedLogins, &about)).await;
     }

@@ -13,7 +13,7 @@ pub(super) fn may_change(who: &Principal) -> Result<(), ServiceError> {
         return Ok(());
     }
     Err(ServiceError::Forbidden(format!(
-        "{} may read and not change; use a key with the role admin",
+        "{} may read and not change; a change needs the role chat, editor or admin, which an admin gives",
         super::escape::plain(&who.name)
     )))
 }

@@ -21,6 +21,9 @@ use ended::Ended;
 /// The most bytes of memory that kept plans take, roughly; the oldest go first.
 const MOST_BYTES: usize = 64 << 20;
 
+/// Resources of a plan that waits which are looked at to tell whether it is stale; where it is applied, all are.
+const LOOKED_AT: usize = 100;
+
 /// A plan with what is needed to apply it.
 pub(super) struct Kept {
     pub(super) plan: Plan,
@@ -132,8 +135,19 @@ impl Plans {
         self.kept.iter().map(move |kept| {
             let mut plan = kept.plan.clone();
             plan.expires_in_secs = kept.until.saturating_duration_since(now).as_secs();
-            Waiting { plan, owner: kept.owner.clone() }
+            let bound = kept.bound.iter().take(LOOKED_AT).cloned().collect();
+            Waiting { plan, owner: kept.owner.clone(), bound }
         })
+    }
+
+    /// Why a plan doesn't wait, for a person who may agree to plans.
+    pub(super) fn to_a_person(&self, id: &str) -> String {
+        self.ended.to_a_person(id)
+    }
+
+    /// Remembers which person decided about a plan.
+    pub(super) fn decided(&mut self, id: &str, person: &str) {
+        self.ended.decided(id, person);
     }
 
     /// Remembers what became of a plan that was taken out.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use usher_model::change::Principal;
 use usher_model::kind::Kind;
-use usher_model::traffic::{Ask, LONGEST_SECS, Measure, Row, Traffic};
+use usher_model::traffic::{Ask, LONGEST_SECS, Measure, Portion, Row, Traffic};
 
+use super::gateways::{self, Gateways};
 use super::{Service, ServiceError, unix_ms};
 
 /// Rows of the earlier time that are looked through for those that are shown.
@@ -21,6 +22,8 @@ pub struct Compared {
     pub before: Option<Measure>,
     /// For each row of the answer, what it had in the earlier time: nothing where it wasn't there.
     pub rows_before: Vec<Measure>,
+    /// Of how many gateways all that is; `None` where the settings name no others, so that it is of this one.
+    pub gateways: Option<Gateways>,
 }
 
 impl Service {
@@ -42,27 +45,32 @@ impl Service {
         let now = unix_ms() / 1000 + 1;
         ask.to = ask.to.min(now);
         ask.from = ask.from.max(now.saturating_sub(LONGEST_SECS)).min(ask.to);
-        let live = Arc::clone(self.live());
-        let work = move || {
-            let traffic = live.series(&ask);
-            let Some(earlier) = earlier else { return Compared { traffic, ..Compared::default() } };
-            let past = |second: u64| second.saturating_sub(earlier);
-            let before = live.series(&Ask {
-                from: past(traffic.from),
-                to: past(traffic.to.min(now)),
-                step: 0,
-                points: 0,
-                limit: MOST_BEFORE,
-                ..ask
-            });
-            let rows: HashMap<Vec<String>, Measure> =
-                before.rows.into_iter().map(|Row { key, total, .. }| (key, total)).collect();
-            let of = |row: &Row| rows.get(&row.key).copied().unwrap_or_default();
-            let rows_before = traffic.rows.iter().map(of).collect();
-            Compared { traffic, before: Some(before.total), rows_before }
+        let (others, mut gateways) = self.ask_gateways(&ask).await;
+        let traffic = self.add_up(ask.clone(), others).await?;
+        let Some(earlier) = earlier else { return Ok(Compared { traffic, gateways, ..Compared::default() }) };
+        let past = |second: u64| second.saturating_sub(earlier);
+        let ask = Ask {
+            from: past(traffic.from),
+            to: past(traffic.to.min(now)),
+            step: 0,
+            points: 0,
+            limit: MOST_BEFORE,
+            ..ask
         };
+        let (others, also) = self.ask_gateways(&ask).await;
+        gateways = gateways::both(gateways, also);
+        let before = self.add_up(ask, others).await?;
+        let rows: HashMap<Vec<String>, Measure> =
+            before.rows.into_iter().map(|Row { key, total, .. }| (key, total)).collect();
+        let of = |row: &Row| rows.get(&row.key).copied().unwrap_or_default();
+        let rows_before = traffic.rows.iter().map(of).collect();
+        Ok(Compared { traffic, before: Some(before.total), rows_before, gateways })
+    }
+
+    async fn add_up(&self, ask: Ask, others: Vec<Portion>) -> Result<Traffic, ServiceError> {
+        let live = Arc::clone(self.live());
         // It is arithmetic over megabytes, beside whoever else is answered here.
-        tokio::task::spawn_blocking(work)
+        tokio::task::spawn_blocking(move || live.series_with(&ask, &others))
             .await
             .map_err(|_| ServiceError::Damaged("the traffic could not be added up".to_owned()))
     }

@@ -222,7 +222,11 @@ impl Service {
         };
         let transaction =
             Transaction::default().expect(key(&name), Compare::Exists).put(key(&name), encoded(&user)?);
-        self.tell(who, Event::new(AuditEvent::UserPut, &about), transaction).await?;
+        let may_be_changed = || match user.role {
+            Role::Admin => Ok(()),
+            _ => self.keeps_an_admin(who, &user.name),
+        };
+        self.tell_while(who, Event::new(AuditEvent::UserPut, &about), transaction, may_be_changed).await?;
         Ok(user.info())
     }
 
@@ -249,8 +253,27 @@ impl Service {
         }
         let event = Event::new(AuditEvent::UserDeleted, &format!("user {name}"));
         let transaction = Transaction::default().expect(key(&name), Compare::Exists).delete(key(&name));
-        self.told_with(who, event, transaction).await?;
+        let _writing = self.turns.alone().await;
+        self.tell_while(who, event, transaction, || self.keeps_an_admin(who, &name)).await?;
         Ok(())
+    }
+
+    /// Whether somebody is left who can let others in, where a user takes a role or a place away from himself. Whoever holds an admin key comes in
+    /// without any user, and may do so.
+    fn keeps_an_admin(&self, who: &Principal, name: &str) -> Result<(), ServiceError> {
+        let is_own = who.name == name;
+        let admins: Vec<User> =
+            self.users.all().into_iter().filter(|user| user.role == Role::Admin).collect();
+        if !is_own || !admins.iter().any(|user| user.name == name) || admins.len() > 1 {
+            return Ok(());
+        }
+        let sentence = format!(
+            "{} is the last user with the role admin, and would leave nobody who makes users; make another admin first, or let the holder of an \
+             admin key do it (such as `usher user remove {}`)",
+            plain(name),
+            plain(name)
+        );
+        Err(refused(sentence, ""))
     }
 
     /// Whether there is no user yet.
@@ -286,7 +309,7 @@ impl Service {
         match known.filter(|_| is_right).and_then(|_| self.users.find(&name.to_owned())) {
             Some(user) => Some(Principal::new(user.name, user.role, door)),
             None => {
-                self.login_failed(door, told).await;
+                self.password_failed(door, told).await;
                 None
             }
         }

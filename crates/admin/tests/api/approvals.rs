@@ -44,7 +44,19 @@ async fn a_person_agrees_to_the_plan_of_an_agent_and_the_history_names_both() {
     let entry = &bench.get("/history").await.json()["entries"][0];
     assert_eq!(entry["principal"], "chat");
     assert_eq!(entry["approval"], "person: ops, in the console");
-    assert_eq!(bench.send("GET", &path, &headers, Value::Null).await.refusal().0, 404);
+    // Who comes second hears what became of it.
+    for (method, body) in
+        [("GET", Value::Null), ("POST", json!({ "agree": true })), ("POST", json!({ "agree": false }))]
+    {
+        let second = bench.send(method, &path, &headers, body).await;
+        assert_eq!(second.refusal(), (404, "unknown_plan".to_owned()));
+        assert!(
+            second.text.contains("ops agreed to this plan before you: it was applied as revision"),
+            "{}",
+            second.text
+        );
+        assert!(second.next().contains("look at the history"), "{}", second.text);
+    }
     let again =
         bench.send("POST", &format!("/plans/{plan}/apply"), &[("x-api-key", &agent)], json!({})).await;
     assert!(again.text.contains("was applied already"), "{}", again.text);
@@ -60,7 +72,40 @@ async fn a_declined_plan_is_gone_and_the_agent_hears_why() {
     assert_eq!(bench.send("POST", &path, &headers, json!({ "agree": false })).await.json(), json!({}));
     let told = bench.send("POST", &format!("/plans/{plan}/apply"), &[("x-api-key", &agent)], json!({})).await;
     assert!(told.text.contains("a person declined"), "{}", told.text);
+    let second = bench.send("POST", &path, &headers, json!({ "agree": true })).await;
+    assert!(
+        second.text.contains("ops declined this plan before you: nothing was changed"),
+        "{}",
+        second.text
+    );
     assert_eq!(bench.get("/objects/routes").await.json()["total"], 1);
+}
+
+#[tokio::test]
+async fn a_plan_that_became_stale_says_so_before_anybody_agrees() {
+    let bench = Bench::new().await;
+    let (plan, _) = wish(&bench).await;
+    let cookie = person(&bench).await;
+    let headers = [("cookie", cookie.as_str()), ("x-usher-console", "1")];
+    let path = format!("/approvals/{plan}");
+    // What it doesn't touch may change.
+    bench.put("route", "2", route("/b")).await;
+    let seen = bench.send("GET", &path, &headers, Value::Null).await.json();
+    assert_eq!(seen.get("stale"), None, "{seen}");
+    bench.put("route", "1", route("/c")).await;
+    let listed = bench.send("GET", "/approvals", &headers, Value::Null).await.json();
+    let one = bench.send("GET", &path, &headers, Value::Null).await.json();
+    for seen in [&listed["plans"][0], &one] {
+        assert!(seen["stale"].as_str().unwrap().contains("route 1 was changed by revision"), "{seen}");
+    }
+    let refused = bench.send("POST", &path, &headers, json!({ "agree": true })).await;
+    assert_eq!(refused.refusal(), (409, "stale".to_owned()));
+    // The fresh plan waits in its place.
+    let fresh = refused.json()["plan"]["id"].as_str().unwrap().to_owned();
+    let listed = bench.send("GET", "/approvals", &headers, Value::Null).await.json();
+    assert_eq!((&listed["total"], &listed["plans"][0]["plan"]["id"]), (&json!(1), &json!(fresh)));
+    let gone = bench.send("GET", &path, &headers, Value::Null).await;
+    assert!(gone.text.contains("this plan is stale"), "{}", gone.text);
 }
 
 #[tokio::test]

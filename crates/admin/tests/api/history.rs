@@ -74,3 +74,35 @@ async fn the_audit_is_a_chain_that_can_be_exported_and_checked() {
     assert_eq!((&after["records"][0]["number"], &after["next"]), (&json!(2), &json!(2)));
     assert_eq!(bench.get("/audit/verify").await.json()["whole"], true);
 }
+
+#[tokio::test]
+async fn the_audit_is_looked_through_by_who_what_and_when() {
+    let bench = Bench::new().await;
+    bench.put("route", "1", route("/a")).await;
+    bench.put("upstream", "pay", json!({ "nodes": { "127.0.0.1:1": 1 } })).await;
+    let viewer = bench.token("viewer", json!({})).await;
+    let denied = [("x-api-key", viewer.as_str())];
+    assert_eq!(bench.send("GET", "/audit", &denied, Value::Null).await.status, 403);
+    let guess = json!({ "user": "mallory", "password": "a guess" });
+    assert_eq!(bench.send("POST", "/session", &[("x-usher-console", "1")], guess).await.status, 401);
+    let numbers = async |query: &str| {
+        let seen = bench.get(&format!("/audit?{query}")).await;
+        assert_eq!(seen.status, 200, "{query}: {}", seen.text);
+        let records = seen.json()["records"].as_array().unwrap().clone();
+        let numbers: Vec<u64> = records.iter().map(|record| record["number"].as_u64().unwrap()).collect();
+        (numbers, seen.json()["next"].as_u64())
+    };
+    assert_eq!(numbers("").await.0, [1, 2, 3, 4], "oldest first, as ever");
+    assert_eq!(numbers("order=newest&limit=2").await, (vec![4, 3], Some(3)));
+    assert_eq!(numbers("order=newest&limit=2&after=3").await.0, [2, 1]);
+    assert_eq!(numbers("event=change&order=newest").await.0, [2, 1]);
+    assert_eq!(numbers("object=upstream/pay").await.0, [2]);
+    assert_eq!(numbers("outcome=denied").await.0, [4]);
+    assert_eq!(numbers("outcome=done&who=OPS").await.0, [1, 2, 3]);
+    assert_eq!(numbers("since_ms=1").await.0.len(), 4);
+    assert_eq!(numbers("until_ms=1").await.0, [0; 0]);
+    for (wrong, field) in [("order=up", "order"), ("event=nothing", "event"), ("outcome=good", "outcome")] {
+        let seen = bench.get(&format!("/audit?{wrong}")).await;
+        assert_eq!((seen.status, &seen.json()["error"]["field"]), (422, &json!(field)), "{}", seen.text);
+    }
+}

@@ -145,9 +145,11 @@ async fn a_session_ends_with_its_log_out_its_user_and_its_password() {
 }
 
 #[tokio::test]
-async fn guesses_are_held_up_by_their_address() {
+async fn guesses_hold_up_a_name_at_their_address_and_nobody_else() {
     let bench = Bench::new().await;
     ada(&bench).await;
+    let bob = json!({ "name": "bob", "role": "viewer", "password": "bobs password" });
+    assert_eq!(bench.call("POST", "/users", bob).await.status, 201);
     let (guesser, other) = ("192.0.2.1:1".parse().unwrap(), "192.0.2.2:1".parse().unwrap());
     for _ in 0..11 {
         let seen = bench.log_in_from(guesser, &json!({ "user": "ada", "password": "wrong" })).await;
@@ -156,7 +158,11 @@ async fn guesses_are_held_up_by_their_address() {
     let right = json!({ "user": "ada", "password": "correct horse" });
     let held = bench.log_in_from(guesser, &right).await;
     assert_eq!(held.refusal(), (429, "too_many_guesses".to_owned()));
-    assert!(held.headers.contains_key("retry-after"));
+    assert!(held.headers.contains_key("retry-after") && held.next().contains("other users"), "{}", held.text);
+    // Behind one address there may be many people.
+    let bob = json!({ "user": "bob", "password": "bobs password" });
+    assert_eq!(bench.log_in_from(guesser, &bob).await.status, 200);
+    assert_eq!(bench.log_in_from(guesser, &json!({ "key": ADMIN })).await.status, 200);
     assert_eq!(bench.log_in_from(other, &right).await.status, 200);
 }
 
@@ -167,4 +173,45 @@ async fn where_no_key_is_asked_for_everybody_is_in() {
     assert_eq!((&seen["you"]["by"], &seen["you"]["role"]), (&json!("keyless"), &json!("admin")));
     let seen = bench.send("GET", "/status", &[MARK], Value::Null).await.json();
     assert_eq!(seen["you"]["door"], "console");
+}
+
+#[tokio::test]
+async fn a_single_wrong_password_is_in_the_audit() {
+    let bench = Bench::new().await;
+    ada(&bench).await;
+    for user in ["ada", "a password in the wrong field"] {
+        let wrong = json!({ "user": user, "password": "wrong horse" });
+        assert_eq!(bench.send("POST", "/session", &[MARK], wrong).await.status, 401);
+    }
+    let told = bench.get("/audit").await.text;
+    for part in ["a login failed as ada: wrong password", "a login failed as an unknown name"] {
+        assert!(told.contains(part), "{part} is missing in {told}");
+    }
+    assert!(!told.contains("wrong field") && !told.contains("wrong horse"), "{told}");
+}
+
+#[tokio::test]
+async fn the_last_admin_takes_that_from_nobody_but_by_an_admin_key() {
+    let bench = Bench::new().await;
+    let cookie = ada(&bench).await;
+    let headers = [("cookie", cookie.as_str()), MARK];
+    let lower = json!({ "role": "viewer" });
+    for (method, body) in [("DELETE", Value::Null), ("PUT", lower.clone())] {
+        let seen = bench.send(method, "/users/ada", &headers, body).await;
+        assert_eq!(seen.refusal().0, 422, "{}", seen.text);
+        for part in ["last user with the role admin", "make another admin first", "admin key"] {
+            assert!(seen.text.contains(part), "{part} is missing in {}", seen.text);
+        }
+    }
+    // Another password is no other role; with a second admin, the first may go.
+    let word = json!({ "role": "admin", "password": "correct horses" });
+    assert_eq!(bench.send("PUT", "/users/ada", &headers, word).await.status, 200);
+    let again = json!({ "user": "ada", "password": "correct horses" });
+    let cookie = bench.send("POST", "/session", &[MARK], again).await.cookie();
+    let headers = [("cookie", cookie.as_str()), MARK];
+    let eve = json!({ "name": "eve", "role": "admin", "password": "eves password" });
+    assert_eq!(bench.send("POST", "/users", &headers, eve).await.status, 201);
+    assert_eq!(bench.send("PUT", "/users/ada", &headers, lower).await.status, 200);
+    // The holder of an admin key comes in without any user.
+    assert_eq!(bench.call("DELETE", "/users/eve", Value::Null).await.status, 200);
 }

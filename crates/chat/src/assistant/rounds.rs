@@ -5,6 +5,7 @@
 //! that fails goes back to the model with the sentence that repairs it.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
@@ -51,12 +52,13 @@ struct Course {
     failed: bool,
 }
 
-/// Works on one sentence with a model.
+/// Works on one sentence with a model, as long as the person hasn't `left`.
 pub(super) async fn hold(
     model: &Client,
     turn: &mut Turn<'_>,
     meter: &Meter,
     sentence: &str,
+    mut left: Pin<&mut (dyn Future<Output = ()> + Send)>,
 ) -> Result<Outcome, ChatError> {
     meter.check()?;
     let functions = Functions::new(turn.connection.tools().await?);
@@ -69,15 +71,22 @@ pub(super) async fn hold(
         messages.extend(said.iter().cloned());
         let began = Instant::now();
         meter.check()?;
-        let answer =
-            tokio::time::timeout(THINKING.saturating_sub(thought), model.complete(&messages, &functions))
-                .await
-                .map_err(|_| endless(format!("{} minutes", THINKING.as_secs() / 60)))??;
+        let asked = || {
+            let said: usize = messages.iter().map(|message| message.to_string().len()).sum();
+            said + functions.length()
+        };
+        let answer = tokio::select! {
+            biased;
+            () = &mut left => {
+                // It may have been read there all the same.
+                meter.asked(estimated(asked()));
+                return Err(ChatError::Left);
+            }
+            answer = tokio::time::timeout(THINKING.saturating_sub(thought), model.complete(&messages, &functions)) => answer,
+        };
+        let answer = answer.map_err(|_| endless(format!("{} minutes", THINKING.as_secs() / 60)))??;
         thought += began.elapsed();
-        meter.asked(answer.tokens.unwrap_or_else(|| {
-            let asked: usize = messages.iter().map(|message| message.to_string().len()).sum();
-            estimated(asked + functions.length() + answer.message().to_string().len())
-        }));
+        meter.asked(answer.tokens.unwrap_or_else(|| estimated(asked() + answer.message().to_string().len())));
         speak(turn, &answer);
         said.push(answer.message());
         if answer.calls.is_empty() {

@@ -167,22 +167,25 @@ pub(super) async fn answer(State(server): State<Arc<Server>>, request: Request) 
     };
     // Without an address, as in tests of the router alone, all count as one.
     let peer = peer.unwrap_or_else(|| std::net::Ipv4Addr::UNSPECIFIED.into());
-    if let Some(secs) = server.guesses.held(peer) {
-        return again(&format!(
-            "too many wrong passwords came from your address; try again in {secs} seconds"
-        ));
-    }
     let (Some(user), Some(password)) = (form.get("user"), form.get("password")) else {
         return again("give the name and the password of a user of the console");
     };
+    if let Some(secs) = server.passwords.held(peer, user) {
+        return again(&format!(
+            "too many wrong passwords for this name came from your address; try again in {secs} seconds"
+        ));
+    }
+    // Before it is looked at, which takes long: many at the same moment are many guesses.
+    let guess = server.passwords.wrong(peer, user);
     let found = server.service.check_user(user, &Secret::new(password.to_owned()), Door::Console).await;
     let known = found.and_then(|user| Some((server.service.user_changed(&user.name)?, user)));
     let Some((changed_unix_ms, user)) = known else {
-        if matches!(server.guesses.wrong(peer), Guess::Burst { .. }) {
+        if matches!(guess, Guess::Burst { .. }) {
             tracing::warn!(%peer, "many wrong passwords came to the page that lets programs in");
         }
         return again("no user has this name and this password");
     };
+    server.passwords.right(peer, &user.name);
     let yes = asked.agreed(user, wanted, GrantedBy::Password { changed_unix_ms });
     tracing::info!(user = %yes.user.name, client = %yes.client_name, role = %yes.role, "a user let a program in");
     match server.codes.give(yes) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use usher_admin::service::Stored;
+use usher_admin::service::{Gateways, Stored};
 use usher_model::kind::{Key, Kind};
 use usher_model::live::{NodeHealth, UpstreamHealth};
 use usher_model::traffic::{Ask, By, Only};
@@ -11,10 +11,14 @@ use usher_model::traffic::{Ask, By, Only};
 use super::history::{now, when};
 use super::refusal::Refusal;
 use super::text::clean;
+use super::traffic::gateways_told;
 use super::{Answer, Call, MOST_ITEMS};
 
 /// How far back failures are looked for, in seconds.
 const LATELY: u64 = 600;
+/// How many requests failed, by route and cause.
+type Failing = Vec<((String, String), u64)>;
+
 /// Routes that are named of those that hang on one upstream.
 const NAMED: usize = 10;
 
@@ -43,7 +47,7 @@ impl Call<'_> {
             lines
                 .push(format!("no node is down of {nodes} that are checked, in {} upstreams", checked.len()));
         }
-        let failing = self.failing().await?;
+        let (failing, gateways) = self.failing().await?;
         for ((route, cause), count) in failing.iter().take(MOST_ITEMS) {
             let route =
                 if route.is_empty() { "no route".to_owned() } else { format!("route {}", clean(route, 100)) };
@@ -60,6 +64,12 @@ impl Call<'_> {
         if failing.is_empty() {
             lines.push(format!("no request failed at an upstream in the last {} minutes", LATELY / 60));
         }
+        if let Some(gateways) = gateways.filter(|gateways| !gateways.missing.is_empty()) {
+            lines.push(format!(
+                "failed requests are {}; nodes as this gateway sees them",
+                gateways_told(&gateways)
+            ));
+        }
         let unchecked = self.unchecked(&checked).await?;
         if unchecked > 0 {
             lines.push(format!("{unchecked} upstreams have no health checks, or were not used yet: only their failures are known"));
@@ -70,7 +80,7 @@ impl Call<'_> {
     }
 
     /// Requests that upstreams failed lately, by route and cause, the most first.
-    async fn failing(&self) -> Result<Vec<((String, String), u64)>, Refusal> {
+    async fn failing(&self) -> Result<(Failing, Option<Gateways>), Refusal> {
         let to = now() + 1;
         let ask = Ask {
             from: to - LATELY,
@@ -87,7 +97,7 @@ impl Call<'_> {
             let cause = if cause.is_empty() { "the upstream's own 5xx".to_owned() } else { cause };
             Some(((route, cause), total))
         });
-        Ok(rows.collect())
+        Ok((rows.collect(), found.gateways))
     }
 
     /// How many upstreams nobody checks.

@@ -3,13 +3,14 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use usher_admin::service::{Entry, HistoryQuery};
+use usher_admin::service::{Entry, Gateways, HistoryQuery};
 use usher_model::traffic::{Ask, LONGEST_SECS, Measure, Traffic};
 
 use super::arguments::Arguments;
 use super::plan::summary;
 use super::refusal::Refusal;
 use super::text::clean;
+use super::traffic::gateways_told;
 use super::{Answer, Call};
 
 /// Entries in one answer unless asked otherwise.
@@ -35,11 +36,14 @@ impl Call<'_> {
         let more = entries.len() > limit;
         entries.truncate(limit);
         let next = entries.last().filter(|_| more).map(|entry| entry.revision);
-        let effects = self.effects(&entries).await?;
+        let (effects, gateways) = self.effects(&entries).await?;
         let shown = || entries.iter().zip(effects.iter().map(Option::as_ref).chain(std::iter::repeat(None)));
         let mut lines: Vec<String> = shown().map(|(entry, effect)| told(entry, effect)).collect();
         if lines.is_empty() {
             lines.push("nothing was applied yet".to_owned());
+        }
+        if let Some(gateways) = gateways.filter(|gateways| !gateways.missing.is_empty()) {
+            lines.push(format!("requests and errors are {}", gateways_told(&gateways)));
         }
         if let Some(next) = next {
             lines.push(format!("older ones: before {next}"));
@@ -49,15 +53,16 @@ impl Call<'_> {
     }
 
     /// How errors were before and after each change; nothing for changes that nothing is remembered around.
-    async fn effects(&self, entries: &[Entry]) -> Result<Vec<Option<Effect>>, Refusal> {
-        let Some(oldest) = entries.last() else { return Ok(Vec::new()) };
+    async fn effects(&self, entries: &[Entry]) -> Result<(Vec<Option<Effect>>, Option<Gateways>), Refusal> {
+        let Some(oldest) = entries.last() else { return Ok((Vec::new(), None)) };
         let to = now() + 1;
         let from = (oldest.unix_ms / 1000).saturating_sub(AROUND).max(to.saturating_sub(LONGEST_SECS));
         // Minutes where they reach, otherwise hours; a year of points is never needed.
         let step = if to - from <= 86_400 { 60 } else { 3_600 };
         let ask = Ask { from, to, step, points: 1_500, limit: 1, ..Ask::default() };
         let found = self.service.traffic(self.who, ask, None).await.map_err(|error| self.refuse(error))?;
-        Ok(entries.iter().map(|entry| Effect::around(entry.unix_ms / 1000, &found.traffic)).collect())
+        let effects = entries.iter().map(|entry| Effect::around(entry.unix_ms / 1000, &found.traffic));
+        Ok((effects.collect(), found.gateways))
     }
 
     /// A key by id or name; an object that is gone has only its id left.

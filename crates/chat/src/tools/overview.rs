@@ -7,6 +7,7 @@ use usher_model::kind::{Key, Kind};
 
 use super::refusal::Refusal;
 use super::text::clean;
+use super::traffic::{gateways_shape, gateways_told};
 use super::{Answer, Call};
 
 /// Busiest routes, and problems, that are named.
@@ -73,15 +74,25 @@ impl Call<'_> {
                 row.requests
             ));
         }
+        let gateways = self.service.gateways().await;
+        if let Some(gateways) = &gateways {
+            text.push_str(&format!(
+                "\nrequests above are of this gateway alone; those of gateway_traffic are {}",
+                gateways_told(gateways)
+            ));
+        }
         let problems: Vec<Value> = problems
             .iter()
             .take(NAMED)
             .map(|problem| json!({ "key": clean(&problem.key, 100), "reason": clean(&problem.reason, 300) }))
             .collect();
-        let structured = json!({
+        let mut structured = json!({
             "version": env!("CARGO_PKG_VERSION"), "revision": revision, "listeners": listeners, "counts": counts,
             "problems": problems, "busiest": busiest,
         });
+        if let (Some(gateways), Some(members)) = (&gateways, structured.as_object_mut()) {
+            members.insert("gateways".to_owned(), gateways_shape(gateways));
+        }
         Ok(Answer { text, structured })
     }
 }

@@ -44,9 +44,13 @@ impl Call<'_> {
         let summary = self.summary(spec.name).to_owned();
         let phases = spec.phases.names();
         let example = sample(&schema).filter(|example| {
-            registry
-                .check(spec.name, example, &Env::new(self.service.process(), registry, "/usher/example"))
-                .is_ok()
+            let env = Env::new(self.service.process(), registry, "/usher/example");
+            let checked = if spec.is_for_requests() {
+                registry.check(spec.name, example, &env)
+            } else {
+                registry.check_on_connections(spec.name, example, &env)
+            };
+            checked.is_ok()
         });
         if let Some(members) = schema.as_object_mut() {
             members.remove("description");

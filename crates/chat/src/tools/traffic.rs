@@ -1,6 +1,7 @@
 //! `gateway_traffic`: what was served, told apart by what one asks for, beside an earlier time. The numbers are the gateway's own.
 
 use serde_json::{Map, Value, json};
+use usher_admin::service::Gateways;
 use usher_model::traffic::{Ask, By, LONGEST_SECS, Measure, OTHER, Only, Order, Row, span, statuses};
 
 use super::arguments::Arguments;
@@ -44,6 +45,7 @@ impl Call<'_> {
         let found = self.service.traffic(self.who, ask, earlier).await.map_err(|error| self.refuse(error))?;
         let compared = found.before.is_some();
         let mut lines = vec![format!("all: {}", told(&found.traffic.total, found.before.as_ref()))];
+        lines.extend(found.gateways.as_ref().map(gateways_told));
         let mut rows = Vec::new();
         for (row, before) in
             found.traffic.rows.iter().zip(found.rows_before.iter().map(Some).chain(std::iter::repeat(None)))
@@ -63,11 +65,14 @@ impl Call<'_> {
             }
             Some(_) => {}
         }
-        let structured = json!({
+        let mut structured = json!({
             "from": found.traffic.from, "to": found.traffic.to, "since": found.traffic.since,
             "total": measure(&found.traffic.total), "before": compared.then(|| found.before.as_ref().map(measure)).flatten(),
             "rows": rows, "more": found.traffic.more,
         });
+        if let (Some(gateways), Some(members)) = (&found.gateways, structured.as_object_mut()) {
+            members.insert("gateways".to_owned(), gateways_shape(gateways));
+        }
         Ok(Answer { text: lines.join("\n"), structured })
     }
 
@@ -79,6 +84,20 @@ impl Call<'_> {
         }
         Ok(Some(self.once(usher_model::kind::Kind::Route, word).await?.id))
     }
+}
+
+/// Of how many gateways figures are, for people.
+pub(super) fn gateways_told(gateways: &Gateways) -> String {
+    clean(&gateways.told(), 500)
+}
+
+/// The same as members.
+pub(super) fn gateways_shape(gateways: &Gateways) -> Value {
+    let missing = gateways.missing.iter();
+    let missing: Vec<Value> = missing
+        .map(|one| json!({ "gateway": clean(&one.gateway, 100), "reason": clean(&one.reason, 200) }))
+        .collect();
+    json!({ "counted": gateways.counted, "missing": missing })
 }
 
 fn time(arguments: &Arguments, name: &str) -> Result<Option<u64>, Refusal> {

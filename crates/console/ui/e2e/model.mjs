@@ -9,13 +9,14 @@ const KEY = 'sk-canary-of-the-model';
 /** A model server: what it was asked, and what it answers next. */
 const scripted = async () => {
   const asked = [];
-  const script = { status: 200 };
+  const script = { status: 200, hangs: false };
   const server = createServer((request, response) => {
     let text = '';
     request.on('data', (piece) => (text += piece));
     request.on('end', () => {
       const body = JSON.parse(text);
       asked.push({ path: request.url, key: request.headers.authorization, body });
+      if (script.hangs) return;
       if (script.status !== 200) {
         response.writeHead(script.status, { 'Content-Type': 'application/json' });
         response.end(JSON.stringify({ error: { message: `no model is called ${body.model}` } }));
@@ -31,7 +32,7 @@ const scripted = async () => {
     });
   });
   await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
-  return { url: `http://127.0.0.1:${server.address().port}/v1`, asked, script, close: () => server.close() };
+  return { url: `http://127.0.0.1:${server.address().port}/v1`, asked, script, close: () => server.closeAllConnections() ?? server.close() };
 };
 
 export const model = async ({ walks, page, by, api, ADMIN }) => {
@@ -79,8 +80,27 @@ export const model = async ({ walks, page, by, api, ADMIN }) => {
     await said.press('Enter');
     await chat.getByText('I looked at the gateway.').waitFor();
     await chat.getByText(/called gateway_overview/).waitFor();
-    const before = server.asked.length;
+    // A model that says nothing holds nobody up: neither the conversation, nor who tries it.
+    server.script.hangs = true;
+    const heard = server.asked.length;
+    await said.fill('look around once more');
+    await said.press('Enter');
+    while (server.asked.length === heard) await new Promise((resolve) => setTimeout(resolve, 20));
+    await chat.getByRole('button', { name: 'Stop' }).click();
+    await chat.getByText(/^Stopped/).waitFor();
+    server.script.hangs = false;
+    await said.fill('look around again');
+    await said.press('Enter');
+    await chat.getByText('I looked at the gateway.').nth(1).waitFor();
     await by('button', 'Close the chat').first().click();
+    server.script.hangs = true;
+    await page.reload();
+    await by('button', 'Try it').click();
+    await page.getByText('Waiting for the model, for 60 seconds at most').waitFor();
+    await by('button', 'Stop waiting').click();
+    await page.getByText('You stopped it').waitFor();
+    server.script.hangs = false;
+    const before = server.asked.length;
     await by('button', 'Go back to plain sentences').click();
     await page.getByRole('dialog').getByRole('button', { name: 'Go back to plain sentences' }).click();
     await region('No model: plain sentences').waitFor();
@@ -92,7 +112,7 @@ export const model = async ({ walks, page, by, api, ADMIN }) => {
     equal(server.asked.length, before, 'what the model was asked since it was switched off');
     await page.keyboard.press('Escape');
     const told = (await api('GET', '/audit?limit=1000')).body.records.filter((record) => record.event.startsWith('model-'));
-    equal(told.map((record) => record.event).join(' '), 'model-tried model-tried model-chosen model-forgotten', 'what the audit tells');
+    equal(told.map((record) => record.event).join(' '), 'model-tried model-tried model-chosen model-tried model-forgotten', 'what the audit tells');
     holds(!JSON.stringify(told).includes(KEY), 'the key is in no audit');
     server.close();
   });

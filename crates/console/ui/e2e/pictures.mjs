@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 
-export const pictures = async (browser, { page, admin, proxy, folder }) => {
+export const pictures = async (browser, { page, admin, proxy, api, folder }) => {
   const shoot = async (name) => {
     await page.locator('[aria-label="Loading"]').first().waitFor({ state: 'detached' });
     await new Promise((resolve) => setTimeout(resolve, 700));
@@ -52,4 +52,14 @@ export const pictures = async (browser, { page, admin, proxy, folder }) => {
   await shoot('phone');
   await look('/objects/routes/speakers', 'dark', phone);
   await shoot('phone-object');
+  // Behind the chat's own picture, which is led by nobody.
+  const chosen = await api('PUT', '/chat/model', { url: 'http://127.0.0.1:11434/v1', name: 'qwen3:14b' });
+  if (chosen.status !== 200) throw new Error(`a model to be shown: ${JSON.stringify(chosen.body)}`);
+  for (const scheme of ['light', 'dark']) {
+    await look('/model', scheme, wide);
+    await shoot(`model-${scheme}`);
+    await look('/model', scheme, phone);
+    await shoot(`phone-model-${scheme}`);
+  }
+  await api('DELETE', '/chat/model');
 };

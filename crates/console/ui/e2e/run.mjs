@@ -2,7 +2,10 @@
 
 import { attempt } from './attempt.mjs';
 import { consumers } from './consumers.mjs';
+import { deciding } from './deciding.mjs';
+import { forms } from './forms.mjs';
 import { equal, holds, need, open, violations, Walks, watched } from './harness.mjs';
+import { leaving } from './leaving.mjs';
 import { model } from './model.mjs';
 import { pictures } from './pictures.mjs';
 import { publish } from './publish.mjs';
@@ -186,7 +189,7 @@ await walks.walk('form and text are one value', async () => {
   await page.keyboard.insertText('{"name": "From the text", "uris": ["/speaker/*"], "upstream_id": "api"}');
   holds((await page.getByLabel('Name', { exact: true }).inputValue()) === 'From the text', 'the form follows the text');
   await page.keyboard.insertText(' and nonsense');
-  await page.getByText('The text can not be read').waitFor();
+  await page.getByText('The text can not be read;').waitFor();
   holds(await by('button', 'Review the change').isDisabled(), 'nonsense can not be saved');
   await by('button', 'Discard').click();
   equal(await page.getByLabel('Name', { exact: true }).inputValue(), 'Speakers', 'the name after discarding');
@@ -228,7 +231,14 @@ await walks.walk('a change, its history and its undo', async () => {
   await newest.getByRole('button', { name: 'Show what changed' }).click();
   await newest.getByRole('rowheader', { name: 'status' }).waitFor();
   await newest.getByRole('button', { name: 'Undo this' }).click();
-  await agree();
+  // One dialog, which is gone once it is applied.
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText('What changes').waitFor();
+  const risky = dialog.getByLabel('I have read what this does');
+  if (await risky.count()) await risky.check();
+  await dialog.getByRole('button', { name: /^Apply/ }).click();
+  await page.getByRole('status').getByText(/^Taken back/).waitFor();
+  equal(await page.getByRole('dialog').count(), 0, 'dialogs once it is taken back');
   equal((await fetch(`${PROXY}/speaker/1`)).status, 200, 'after the undo');
   await page.getByRole('article').first().getByText(/takes back revision/).waitFor();
 });
@@ -302,12 +312,15 @@ await walks.walk('a whole document is a plan too', async () => {
 });
 
 /** What walks of one subject, in files of their own, are given. */
-const world = { walks, browser, page, by, api, put, agree, apply, ADMIN, PROXY, NODE };
+const world = { walks, browser, page, context, by, api, put, agree, apply, ADMIN, PASSWORD, PROXY, NODE };
 await publish(world);
 await consumers(world);
 await resources(world);
 await attempt(world);
+await forms(world);
 await model(world);
+await leaving(world);
+await deciding(world);
 
 await walks.walk('switched off agents only look', async () => {
   await page.goto(`${ADMIN}/ui/agents`);
@@ -374,35 +387,78 @@ await walks.walk('a viewer looks and changes nothing', async () => {
   await other.context.close();
 });
 
-if (process.env.USHER_PICTURES) await walks.walk('pictures', () => pictures(browser, { page, admin: ADMIN, proxy: PROXY, folder: process.env.USHER_PICTURES }));
+if (process.env.USHER_PICTURES) await walks.walk('pictures', () => pictures(browser, { page, admin: ADMIN, proxy: PROXY, api, folder: process.env.USHER_PICTURES }));
 
 await walks.walk('ten thousand routes are a page at a time', async () => {
-  const routes = Array.from({ length: 10_000 }, (_, at) => ({
-    id: `bulk-${String(at).padStart(5, '0')}`, name: `Bulk ${at}`, uri: `/bulk/${at}`, labels: { wave: String(at % 10) }, upstream_id: 'api',
+  const COUNT = 10_000;
+  const shown = (number) => number.toLocaleString('en');
+  const begun = Date.now();
+  const routes = Array.from({ length: COUNT }, (_, at) => ({
+    id: `bulk-${String(at).padStart(6, '0')}`, name: `Bulk ${at}`, uri: `/bulk/${at}`, labels: { wave: String(at % 100) }, upstream_id: 'api',
   }));
   const plan = await api('POST', '/plans', { document: { routes } });
-  equal(plan.status, 201, 'the plan of ten thousand');
+  equal(plan.status, 201, 'the plan of all of them');
   const applied = await api('POST', `/plans/${plan.body.id}/apply`, { approval: { person: 'the test' }, in_steps: true });
   // On a busy machine it is stored before it is in force, which the answer then says.
   holds(applied.status === 200 || applied.body.error?.code === 'not_in_force', `applying it: ${applied.status} ${JSON.stringify(applied.body.error)}`);
-  const until = Date.now() + 60_000;
-  while ((await fetch(`${PROXY}/bulk/9999`)).status !== 200 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 200));
+  const until = Date.now() + 120_000;
+  while ((await fetch(`${PROXY}/bulk/${COUNT - 1}`)).status !== 200 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 200));
+  const imported = Date.now();
+  // What the first page costs: its rows, and the bytes that came for them, which are those of a page.
+  const answers = [];
+  const listen = (response) => {
+    if (response.url().includes('/objects/routes')) answers.push(response);
+  };
+  page.on('response', listen);
   await page.goto(`${ADMIN}/ui/objects/routes`);
-  await page.getByText('50 of 10,003').waitFor();
+  await page.getByText(`50 of ${shown(COUNT + 3)}`).waitFor();
+  const first = Date.now();
+  page.off('response', listen);
+  const rows = await page.getByRole('row').count();
+  const bytes = (await Promise.all(answers.map((response) => response.body().catch(() => Buffer.alloc(0))))).reduce((sum, body) => sum + body.length, 0);
+  equal(rows, 51, 'rows of the first page, with its head');
+  holds(bytes > 0 && bytes < 64_000, `bytes that came for the first page: ${bytes}`);
+  console.log(`      ${shown(COUNT)} routes: in force after ${imported - begun} ms, the first page after ${first - imported} ms, ${rows} rows, ${bytes} bytes`);
   await by('button', 'Next page').click();
   await by('link', 'Bulk 50').waitFor();
-  await page.getByLabel('Search').fill('/bulk/9876');
+  await page.getByLabel('Search').fill(`/bulk/${COUNT - 124}`);
   await page.getByText('1 of 1').waitFor();
-  await page.getByRole('link', { name: 'Bulk 9876' }).waitFor();
+  await page.getByRole('link', { name: `Bulk ${COUNT - 124}` }).waitFor();
+  // The last page of one label: all others of its pages are behind.
+  await page.goto(`${ADMIN}/ui/objects/routes?label=wave%3D3`);
+  await page.getByText(`50 of ${shown(COUNT / 100)}`).waitFor();
+  for (let behind = 50; behind < COUNT / 100; behind += 50) {
+    await page.getByRole('link', { name: `Bulk ${(behind - 50) * 100 + 3}`, exact: true }).waitFor();
+    await by('button', 'Next page').click();
+  }
+  await page.getByRole('link', { name: `Bulk ${COUNT - 97}`, exact: true }).waitFor();
+  holds(await by('button', 'Next page').isDisabled(), 'there is no page behind the last one');
+  await page.goto(`${ADMIN}/ui/objects/routes`);
   // Several at once are one plan.
-  await page.getByLabel('Search').fill('bulk-0000');
+  await page.getByLabel('Search').fill('bulk-00000');
   await page.getByText('10 of 10', { exact: true }).waitFor();
   await page.getByLabel('Select all on this page').check();
   await by('button', 'Switch off').click();
   await agree();
   equal((await fetch(`${PROXY}/bulk/3`)).status, 404, 'one that was switched off');
-  await page.goto(`${ADMIN}/ui/objects/routes?label=wave%3D3`);
-  await page.getByText('50 of 1,000').waitFor();
+  // More than one plan takes are planned in parts, and the next one is offered.
+  await page.getByLabel('Search').fill('bulk-00');
+  const fit = Math.min(COUNT, 10_000);
+  await page.getByText(`50 of ${shown(fit)}`).waitFor();
+  await page.getByLabel('Select all on this page').check();
+  await by('button', `Select all ${shown(fit)} that fit, on other pages too`).click();
+  await page.getByText(`these are ${fit / 5_000} plans`).waitFor();
+  await by('button', 'Switch off').click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('button', { name: `Routes and consumers that this touches (5,000)` }).waitFor({ timeout: 60_000 });
+  const read = dialog.getByLabel('I have read what this does');
+  if (await read.count()) await read.check();
+  await dialog.getByRole('button', { name: /^Apply/ }).click();
+  await dialog.getByText(/^(In force since|Stored as) revision/).waitFor({ timeout: 60_000 });
+  await dialog.getByRole('button', { name: 'Close' }).last().click();
+  await page.getByText(`5,000 of ${shown(fit)} are done`).waitFor();
+  await by('button', 'Review the next 5,000').waitFor();
+  await by('button', 'Leave the others as they are').click();
 });
 
 const PAGES = ['/', '/objects/routes', '/objects/routes/speakers', '/objects/consumers/jack', '/new/upstreams', '/objects/ssls', '/history', '/approvals', '/requests', '/explain', '/plugins', '/plugins/limit-count', '/import', '/import?of=openapi', '/agents', '/users', '/model', '/audit'];

@@ -84,11 +84,12 @@ const requests = createRoute({
   getParentRoute: () => inside,
   path: '/requests',
   component: lazyRouteComponent(() => import('./pages/Requests'), 'Requests'),
-  validateSearch: (search: Record<string, unknown>): { route?: string; consumer?: string; cause?: string; status?: string } => ({
+  validateSearch: (search: Record<string, unknown>): { route?: string; consumer?: string; cause?: string; status?: string; path?: string } => ({
     route: text(search.route),
     consumer: text(search.consumer),
     cause: text(search.cause),
     status: text(search.status),
+    path: text(search.path),
   }),
 });
 const explain = createRoute({

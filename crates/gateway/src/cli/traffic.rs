@@ -70,6 +70,9 @@ impl Traffic {
             return print(&found, self.output);
         }
         table(&found).print(Style::detect(), "")?;
+        if let Some(of) = gateways(&found) {
+            say(&of)?;
+        }
         match found.get("more").and_then(Value::as_u64).filter(|more| *more > 0) {
             Some(more) => say(&format!("{more} more rows; -n shows up to 100")),
             None => Ok(()),
@@ -102,6 +105,26 @@ fn table(found: &Value) -> Table {
         table.row(cells);
     }
     table
+}
+
+/// Of how many gateways the numbers are, where that was asked.
+fn gateways(found: &Value) -> Option<String> {
+    let gateways = found.get("gateways")?;
+    let counted = gateways.get("counted")?.as_u64()?;
+    let text =
+        |one: &Value, member: &str| one.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let missing: Vec<String> = gateways
+        .get("missing")?
+        .as_array()?
+        .iter()
+        .map(|one| format!("{} ({})", text(one, "gateway"), text(one, "reason")))
+        .collect();
+    Some(match missing.len() {
+        0 => format!("of all {counted} gateways"),
+        more => {
+            format!("of {counted} of {} gateways; missing: {}", counted + more as u64, missing.join(", "))
+        }
+    })
 }
 
 /// What a row is of.

@@ -94,6 +94,22 @@ impl Console {
     }
 }
 
+/// The names that the console on the Admin port has beside addresses: those of the settings, and what this machine calls itself.
+pub(super) fn names(settings: &Settings) -> Vec<String> {
+    let mut names = settings.console.hosts.clone();
+    let public = settings.console.public_url.as_deref().and_then(|url| url.split_once("://"));
+    names.extend(public.map(|(_, authority)| host_of(authority).to_owned()));
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    names.extend(Some(machine).filter(|name| !name.is_empty()));
+    names
+}
+
+/// An authority without its port: a proxy before us may pass it on with another, or without.
+fn host_of(authority: &str) -> &str {
+    let port = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    port.map_or(authority, |(host, _)| host)
+}
+
 #[cfg(test)]
 mod tests {
     use super::Console;
@@ -149,6 +165,16 @@ mod tests {
                 assert!(error.to_string().starts_with("chat.console: true can't be followed: "), "{error}");
             }
         }
+    }
+
+    #[test]
+    fn the_names_are_those_of_the_settings_and_the_machine_s() {
+        let mut settings = Settings::default();
+        settings.console.public_url = Some("https://usher.example.com:8443".to_owned());
+        settings.console.hosts = vec!["gateway.corp".to_owned()];
+        let names = super::names(&settings);
+        assert_eq!(names.get(..2).unwrap(), ["gateway.corp", "usher.example.com"]);
+        assert_eq!(super::host_of("[2001:db8::1]"), "[2001:db8::1]");
     }
 
     #[test]

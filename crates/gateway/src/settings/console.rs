@@ -12,7 +12,7 @@ use super::kept::Kept;
 use super::read::{Document, address, only_members, texts};
 
 /// Everything that the section may hold.
-const MEMBERS: &[&str] = &["public_url", "oidc"];
+const MEMBERS: &[&str] = &["public_url", "hosts", "oidc"];
 const OIDC: &[&str] = &[
     "name",
     "issuer",
@@ -42,6 +42,8 @@ const MOST_RULES: usize = 1000;
 pub(crate) struct Console {
     /// Where people open it; needed where that isn't this machine and a provider is named.
     pub(crate) public_url: Option<String>,
+    /// Further names under which it is served on the Admin port, each with or without a port.
+    pub(crate) hosts: Vec<String>,
     /// The provider that people may log in with.
     pub(crate) oidc: Option<(OidcSettings, Kept)>,
 }
@@ -55,6 +57,12 @@ pub(super) fn read(file: &Document<'_>, settings: &mut Settings) -> Result<(), S
     only_members("console", section, MEMBERS)?;
     let url = file.text("console.public_url")?;
     settings.console.public_url = url.map(public_url).transpose()?;
+    if let Some(hosts) = file.at("console.hosts").filter(|hosts| !hosts.is_null()) {
+        settings.console.hosts = texts("console.hosts", hosts)?
+            .into_iter()
+            .map(|text| host_name(text.trim()))
+            .collect::<Result<_, _>>()?;
+    }
     let Some(oidc) = file.at("console.oidc").filter(|section| !section.is_null()) else { return Ok(()) };
     only_members("console.oidc", oidc, OIDC)?;
     let mut names = settings.admin_keys.iter().map(|key| key.name.as_str());
@@ -65,6 +73,17 @@ pub(super) fn read(file: &Document<'_>, settings: &mut Settings) -> Result<(), S
     }
     settings.console.oidc = Some(read_oidc(file)?);
     Ok(())
+}
+
+/// A host as a browser names it; a pattern would let a name in that somebody else points at us.
+fn host_name(text: &str) -> Result<String, String> {
+    let is_host = text.parse::<http::uri::Authority>().is_ok_and(|host| !host.host().is_empty());
+    if is_host && !text.contains(['@', '*']) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(format!(
+        "console.hosts: {text} is no host; write a name such as gateway.example.com, or gateway.example.com:9180"
+    ))
 }
 
 /// Where people open the console: it lies at `/ui/` there and nowhere else.

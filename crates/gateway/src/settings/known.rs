@@ -20,6 +20,8 @@ pub(super) const SUPPORTED: &[&str] = &[
     "listen.metrics",
     "listen.control",
     "listen.status",
+    "listen.gateways",
+    "gateways.others",
     "limits.connections",
     "limits.connections_per_client",
     "limits.memory_mib",

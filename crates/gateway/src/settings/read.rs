@@ -113,11 +113,26 @@ fn read(document: &Value) -> Result<Settings, String> {
     }
     read_paths(&file, &mut settings)?;
     read_limits(&file, &mut settings)?;
+    if let Some(value) = file.at("gateways.others") {
+        settings.other_gateways = texts("gateways.others", value)?;
+        if let Some(bad) = settings.other_gateways.iter().find(|other| !is_host_and_port(other)) {
+            return Err(format!(
+                "gateways.others: {bad:?} is no gateway; write HOST:PORT of its listen.gateways, such as 10.0.0.2:9093"
+            ));
+        }
+    }
     plugin_attr::read(&file, &mut settings)?;
     upstream::read(&file, &mut settings)?;
     settings.access_log = read_access_log(&file, "nginx_config.http")?;
     settings.stream_access_log = read_access_log(&file, "nginx_config.stream")?;
     Ok(settings)
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    let parts = text.rsplit_once(':');
+    parts.is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
 }
 
 fn read_paths(file: &Document<'_>, settings: &mut Settings) -> Result<(), String> {
@@ -161,6 +176,7 @@ fn read_listeners(file: &Document<'_>, settings: &mut Settings) -> Result<(), St
         ("listen.metrics", &mut settings.metrics),
         ("listen.control", &mut settings.control),
         ("listen.status", &mut settings.status),
+        ("listen.gateways", &mut settings.gateways),
     ];
     for (name, place) in own {
         if let Some(value) = file.at(name) {

@@ -29,7 +29,7 @@ impl Settings {
     pub(crate) fn needing_restart(&self, newer: &Self) -> Vec<&'static str> {
         /// A setting's value as a text that can be compared; secrets are never shown by it.
         type Shown = fn(&Settings) -> String;
-        let all: [(&'static str, Shown); 38] = [
+        let all: [(&'static str, Shown); 40] = [
             ("data", |s| format!("{:?}", s.data)),
             ("keyring_file", |s| format!("{:?}", s.keyring_file)),
             ("store", |s| format!("{:?} {:?} {:?}", s.store, s.store_file, s.store_verify)),
@@ -39,6 +39,8 @@ impl Settings {
             ("listen.metrics", |s| format!("{:?}", s.metrics)),
             ("listen.control", |s| format!("{:?}", s.control)),
             ("listen.status", |s| format!("{:?}", s.status)),
+            ("listen.gateways", |s| format!("{:?}", s.gateways)),
+            ("gateways.others", |s| format!("{:?}", s.other_gateways)),
             ("server_header", Self::server_name),
             ("plugins", |s| format!("{:?}", s.plugins)),
             ("deployment.admin.admin_key_required", |s| s.admin_key_required.to_string()),

@@ -109,3 +109,47 @@ fn an_answer_is_read_to_a_bound_and_one_that_is_no_text_is_not_shown() {
     );
     assert_eq!(seen["body"].as_str().unwrap().len(), 256 << 10);
 }
+
+#[test]
+fn a_node_that_refuses_is_named_and_told_of_without_a_health_check() {
+    let usher = Usher::start(&["--workers", "1"]);
+    // A port that was just free: nobody listens there.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let upstream = json!({ "type": "roundrobin", "nodes": { (free.as_str()): 1 } });
+    usher.put("/routes/1", &json!({ "uri": "/dead", "upstream": upstream }));
+    let (status, seen) =
+        call(&usher, KEY, "POST", "/requests", &json!({ "method": "GET", "target": "/dead" }));
+    assert_eq!((status, &seen["status"]), (200, &json!(502)), "{seen}");
+    assert_eq!(seen["way"]["request"]["node"], json!(free), "{seen}");
+    assert_eq!(request(usher.address("proxy"), "GET", "/dead", &[], b"").status, 502);
+    let (_, log) = call(&usher, KEY, "GET", "/requests?path=/dead", &Value::Null);
+    assert_eq!(log["requests"][1]["node"], json!(free), "{log}");
+    let (_, health) = call(&usher, KEY, "GET", "/health", &Value::Null);
+    let node = &health["refusing"][0];
+    assert_eq!(
+        (&node["upstream"], &node["address"], &node["refused"], &node["of"]),
+        (&json!("/apisix/routes/1"), &json!(free), &json!(2), &json!(2)),
+        "{health}"
+    );
+    assert_eq!(health["upstreams"], json!([]), "no upstream has checks");
+    let (_, told) = call(
+        &usher,
+        &token(&usher, "viewer", &json!({ "labels": ["team=pay"] })),
+        "GET",
+        "/health",
+        &Value::Null,
+    );
+    assert_eq!(told["refusing"], json!([]), "who has a scope is not told of the others");
+    // Whoever takes connections again is no longer told of.
+    let listener = std::net::TcpListener::bind(&free).unwrap();
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            use std::io::{Read as _, Write as _};
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+        }
+    });
+    assert_eq!(request(usher.address("proxy"), "GET", "/dead", &[], b"").status, 204);
+    let (_, health) = call(&usher, KEY, "GET", "/health", &Value::Null);
+    assert_eq!(health["refusing"], json!([]), "{health}");
+}

@@ -3,6 +3,7 @@
 //!
 //! No model is asked anything: what is measured is what the tools need of one. `BENCH=FILE` writes the table of the good character.
 
+mod beside;
 mod model;
 mod tasks;
 mod world;
@@ -24,6 +25,8 @@ struct Told {
     seen: String,
     /// Tool calls that the model made.
     calls: usize,
+    /// What it wrote in them: the tool and the arguments.
+    written: Vec<String>,
     /// What the tools answered to it.
     results: Vec<String>,
     /// All that was sent to the model.
@@ -42,8 +45,9 @@ fn say(world: &World, sentence: &str, steps: Vec<Step>, yes: bool) -> Told {
     words.push(sentence);
     let run = binary().args(&words).stdin(Stdio::null()).output().unwrap();
     let (calls, results, sent) = model.heard();
+    let written = model.written();
     let seen = format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
-    Told { done: run.status.success(), seen, calls, results, sent }
+    Told { done: run.status.success(), seen, calls, written, results, sent }
 }
 
 /// The steps of a task, and a last word.
@@ -70,8 +74,9 @@ fn a_good_model_does_every_task_within_its_limit() {
         let told = say(&world, task.said, path(&world, &task), true);
         let answers = told.results.join("\n");
         let (size, bytes) = (tokens(&answers), answers.len());
+        let written: usize = told.written.iter().map(|call| tokens(call)).sum();
         table.push_str(&format!(
-            "| {} | {} | {} of {} | {size} | {bytes} |\n",
+            "| {} | {} | {} of {} | {written} | {size} | {bytes} |\n",
             task.id, task.said, told.calls, task.limit
         ));
         let mut problems = Vec::new();

@@ -1,13 +1,13 @@
 //! The model that an admin chooses at runtime: who may, where its key goes, and who is led by it.
 
-use std::io::{BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Output;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, KEY, Usher, binary, read_request, request};
+use crate::support::{Answer, KEY, Usher, binary, eventually, read_request, request};
 
 /// The key of the model: it turns up at the model and nowhere else.
 const CANARY: &str = "sk-canary-of-the-model";
@@ -268,4 +268,43 @@ fn what_the_settings_name_stands_over_a_choice() {
     assert_eq!(own(&usher, KEY, "DELETE", "/chat/model", &Value::Null).status, 409);
     assert_eq!(own(&usher, KEY, "POST", "/chat/model/try", &json!({})).json()["answer"], "I am set.");
     assert!(said(&usher, "who are you", &Value::Null).0.contains("I am set."));
+}
+
+/// Begins a sentence of a conversation: the status, and the stream of what happens.
+fn begin(usher: &Usher, body: &Value) -> (u16, BufReader<TcpStream>) {
+    let (to, body) = (usher.address("admin"), body.to_string());
+    let mut stream = TcpStream::connect(to).unwrap();
+    let head = format!(
+        "POST /usher/v1/chat HTTP/1.1\r\nHost: {to}\r\nX-API-KEY: {KEY}\r\nContent-Type: application/json"
+    );
+    write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    (line.split(' ').nth(1).unwrap().parse().unwrap(), reader)
+}
+
+#[test]
+fn a_sentence_that_is_stopped_frees_its_conversation_although_the_model_hangs() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let usher = Usher::start(&[]);
+    let url = format!("http://{}/v1", silent.local_addr().unwrap());
+    assert_eq!(choose(&usher, &json!({ "url": url, "name": "hangs" })).status, 200);
+    let (status, mut events) = begin(&usher, &json!({ "sentence": "who are you" }));
+    assert_eq!(status, 200);
+    let conversation = loop {
+        let mut line = String::new();
+        assert_ne!(events.read_line(&mut line).unwrap(), 0, "the stream ended");
+        if let Some(data) = line.strip_prefix("data: ") {
+            break serde_json::from_str::<Value>(data).unwrap()["id"].clone();
+        }
+    };
+    // The model was asked, and says nothing; then the person stops.
+    let (asked, _) = silent.accept().unwrap();
+    assert!(read_request(&mut BufReader::new(asked.try_clone().unwrap())).is_some());
+    let next = json!({ "sentence": "show all routes", "conversation": conversation });
+    assert_eq!(begin(&usher, &next).0, 409);
+    drop(events);
+    eventually("the conversation is free again", || begin(&usher, &next).0 == 200);
+    drop(asked);
 }

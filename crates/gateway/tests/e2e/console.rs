@@ -98,7 +98,7 @@ fn the_console_is_on_the_admin_port_unless_the_settings_say_otherwise() {
 }
 
 /// A gateway with these lines as its settings.
-fn with(lines: &str) -> Usher {
+pub(crate) fn with(lines: &str) -> Usher {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let config = folder.path().join("config.yaml");
     std::fs::write(&config, lines).unwrap();

@@ -3,6 +3,7 @@
 mod browser;
 mod programs;
 mod provider;
+mod restart;
 
 use std::process::Command;
 

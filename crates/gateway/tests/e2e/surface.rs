@@ -23,7 +23,14 @@ enum Door {
 use Door::{AsksItself, Closed, Public};
 
 /// The file whose router has it, the path as it stands there, the side that serves it, a path that fits, and who may come in.
-const ROUTED: [(&str, &str, &str, &str, Door); 29] = [
+const ROUTED: [(&str, &str, &str, &str, Door); 30] = [
+    (
+        "admin/src/gateways.rs",
+        "PATH",
+        "gateways",
+        "/usher/gateways/traffic",
+        AsksItself("another gateway proves who it is by the keyring that both have"),
+    ),
     ("admin/src/api.rs", "BASE", "admin", "/usher/v1", Closed),
     ("admin/src/api.rs", "/usher/v1/", "admin", "/usher/v1/", Closed),
     ("admin/src/api.rs", "/usher/v1/{*rest}", "admin", "/usher/v1/status", Closed),
@@ -195,7 +202,7 @@ fn every_path_that_is_routed_has_its_entry_here() {
 fn nothing_but_what_is_public_answers_a_stranger() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let config = folder.path().join("config.yaml");
-    std::fs::write(&config, "store: memory\nchat: {oauth: true}\n").unwrap();
+    std::fs::write(&config, "store: memory\nchat: {oauth: true}\nlisten: {gateways: 127.0.0.1:0}\n").unwrap();
     let usher = Usher::start_in(
         folder,
         &[

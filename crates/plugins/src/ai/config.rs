@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use usher_model::secret::Secret;
-use usher_pipeline::plugin::BuildError;
 
+use super::{amazon, google};
 use crate::schema::{MAX_BODY_BYTES, number, yes};
 
 /// How an instance is authorized: sent to the provider, and shown to nobody.
@@ -16,27 +16,33 @@ use crate::schema::{MAX_BODY_BYTES, number, yes};
 pub(crate) struct Auth {
     /// Header fields, such as `{"Authorization": "Bearer sk-..."}`.
     #[serde(default)]
-    pub(super) header: Secret<BTreeMap<String, String>>,
+    pub(crate) header: Secret<BTreeMap<String, String>>,
     /// Arguments.
     #[serde(default)]
-    pub(super) query: Secret<BTreeMap<String, String>>,
-    /// Refused: Google's service accounts are not supported.
-    gcp: Option<Secret<Value>>,
-    /// Refused: Amazon's signatures are not supported.
-    aws: Option<Secret<Value>>,
+    pub(crate) query: Secret<BTreeMap<String, String>>,
+    /// An account of Google's, for `vertex-ai`: requests are sent with its tokens.
+    pub(super) gcp: Option<google::Written>,
+    /// A key of Amazon's, for `bedrock`: requests are signed with it.
+    pub(super) aws: Option<amazon::Written>,
 }
 
 impl Auth {
-    /// # Errors
-    /// It asks for what this version can't do.
-    pub(crate) fn check(&self) -> Result<(), BuildError> {
-        if self.gcp.is_some() || self.aws.is_some() {
-            return Err(BuildError::new(
-                "auth.gcp and auth.aws are not supported by this version of Usher; write a key into auth.header",
-            ));
-        }
-        Ok(())
+    /// Whether it needs more than fields and arguments that never change.
+    pub(crate) const fn is_of_a_cloud(&self) -> bool {
+        self.gcp.is_some() || self.aws.is_some()
     }
+}
+
+/// Where at a provider that has its models in regions.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Place {
+    /// Such as `us-east-1` or `europe-west4`.
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[a-z0-9-]+$"))]
+    pub(super) region: Option<String>,
+    /// The project, at Google.
+    #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9:._-]+$"))]
+    pub(super) project_id: Option<String>,
 }
 
 /// What is set in every request to a model.
@@ -59,7 +65,7 @@ pub(crate) struct Override {
     #[serde(default)]
     pub(super) llm_options: LlmOptions,
     /// Members of requests by the protocol that the provider is asked by: `openai-chat`, `openai-responses`, `openai-embeddings`,
-    /// `anthropic-messages`.
+    /// `anthropic-messages`, `bedrock-converse`.
     #[serde(default)]
     pub(super) request_body: BTreeMap<String, Map<String, Value>>,
     /// Whether `llm_options` and `request_body` count more than what the client says.
@@ -77,14 +83,14 @@ pub(crate) struct LlmOptions {
 }
 
 /// What log lines hold of conversations.
-#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
 pub(crate) struct Logging {
-    /// Refused where it is `true`: the variables `$llm_model`, `$llm_prompt_tokens` and the like say it in a `log_format`.
+    /// `llm_summary`: the model, how long its first word took in milliseconds, and what the answer cost in tokens.
     #[serde(default)]
-    summaries: bool,
-    /// Refused where it is `true`: what people say to models stays out of logs.
+    pub(super) summaries: bool,
+    /// `llm_request` and `llm_response_text`: what people say and what models answer, up to 64 KiB each. Whoever reads logs reads it.
     #[serde(default)]
-    payloads: bool,
+    pub(super) payloads: bool,
 }
 
 /// How providers are asked.
@@ -110,7 +116,7 @@ pub(crate) struct Asking {
     pub(super) ssl_verify: bool,
     /// What log lines hold of conversations.
     #[serde(default)]
-    logging: Logging,
+    pub(super) logging: Logging,
     /// The largest request, in bytes, at least 1.
     #[serde(default = "number::<MAX_BODY_BYTES>")]
     #[schemars(range(min = 1))]
@@ -126,17 +132,4 @@ pub(crate) struct Asking {
     #[schemars(range(min = 0))]
     #[serde(rename = "streaming_flush_interval_ms")]
     _streaming_flush_interval_ms: u64,
-}
-
-impl Asking {
-    /// # Errors
-    /// It asks for what this version can't do.
-    pub(crate) fn check(&self) -> Result<(), BuildError> {
-        if self.logging.summaries || self.logging.payloads {
-            return Err(BuildError::new(
-                "logging.summaries and logging.payloads are not supported by this version of Usher; write $llm_model, $llm_prompt_tokens and $llm_completion_tokens into a logger's log_format",
-            ));
-        }
-        Ok(())
-    }
 }

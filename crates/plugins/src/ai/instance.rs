@@ -6,15 +6,20 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use usher_http1::head::{BadField, Head};
 use usher_model::secret::Secret;
+use usher_pipeline::body::Body;
 use usher_pipeline::env::{Env, Target};
 use usher_pipeline::exchange::{Choice, Exchange};
 use usher_pipeline::plugin::BuildError;
+use usher_pipeline::reply::Reply;
 
-use super::config::{Asking, Auth, Options, Override};
+use super::amazon::Signer;
+use super::config::{Asking, Auth, Options, Override, Place};
 use super::facts::Models;
+use super::google::Account;
 use super::protocol::{Protocol, streams};
 use super::provider::Provider;
-use super::{asked, put};
+use super::translate::{Translation, embeddings, question};
+use super::{amazon, asked, put};
 use crate::addresses::authority;
 use crate::callee::check_confidential;
 use crate::form;
@@ -43,6 +48,7 @@ pub(crate) struct Instance {
     pub(crate) name: Arc<str>,
     pub(super) models: Arc<Models>,
     provider: Provider,
+    place: Place,
     target: Arc<dyn Target>,
     /// The path where it is asked, where that isn't the provider's usual one.
     path: Option<String>,
@@ -50,6 +56,7 @@ pub(crate) struct Instance {
     query: String,
     header: Secret<Head>,
     arguments: Secret<BTreeMap<String, String>>,
+    credential: Credential,
     model: Option<String>,
     options: Map<String, Value>,
     max_tokens: Option<u64>,
@@ -57,10 +64,21 @@ pub(crate) struct Instance {
     forces: bool,
 }
 
+/// What proves who asks, besides fields and arguments that never change.
+enum Credential {
+    /// Nothing more.
+    None,
+    /// The token of an account of Google's; `None` for one that isn't known.
+    Google(Option<Account>),
+    /// A signature by a key of Amazon's.
+    Amazon(Signer),
+}
+
 /// What a user wrote of an instance.
 pub(crate) struct Described<'a> {
     pub(crate) name: &'a str,
     pub(crate) provider: Provider,
+    pub(crate) place: &'a Place,
     pub(crate) auth: &'a Auth,
     pub(crate) options: &'a Options,
     pub(crate) over: &'a Override,
@@ -76,12 +94,10 @@ impl Instance {
         asking: &Asking,
         env: &Env<'_>,
     ) -> Result<Self, BuildError> {
-        let Described { name, provider, auth, options, over, probes } = described;
-        provider.check()?;
-        auth.check()?;
+        let Described { name, provider, place, auth, options, over, probes } = described;
         let endpoint = match &over.endpoint {
             Some(endpoint) => endpoint.clone(),
-            None => provider.home()?.to_owned(),
+            None => provider.home(place)?.into_owned(),
         };
         check_confidential("override.endpoint", &endpoint, false, env).map_err(|error| {
             // The way out that the shared sentence names isn't there.
@@ -90,8 +106,10 @@ impl Instance {
         let (host, port) = authority(&endpoint).map_err(BuildError::new)?;
         let is_https = endpoint.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
         let rest = endpoint.split_once("://").map_or("", |(_, rest)| rest);
-        let place = rest.find(['/', '?']).and_then(|at| rest.get(at..)).unwrap_or_default();
-        let (path, query) = place.split_once('?').unwrap_or((place, ""));
+        let target = rest.find(['/', '?']).and_then(|at| rest.get(at..)).unwrap_or_default();
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        provider.check(place, !matches!(path, "" | "/"))?;
+        let credential = credential(&described, &host, port, is_https, query, env)?;
         let mut header = Head::empty();
         for (field, value) in auth.header.expose() {
             header.set(field, value).map_err(|_| {
@@ -101,10 +119,9 @@ impl Instance {
             })?;
         }
         for name in over.request_body.keys() {
-            let all = [Protocol::Chat, Protocol::Responses, Protocol::Embeddings, Protocol::Messages];
-            if !all.iter().any(|known| known.name() == name) {
+            if !Protocol::ALL.iter().any(|known| known.name() == name) {
                 return Err(BuildError::new(format!(
-                    "property \"override\" validation failed: request_body.{name} is no protocol; allowed are openai-chat, openai-responses, openai-embeddings and anthropic-messages"
+                    "property \"override\" validation failed: request_body.{name} is no protocol; allowed are openai-chat, openai-responses, openai-embeddings, anthropic-messages and bedrock-converse"
                 )));
             }
         }
@@ -121,11 +138,13 @@ impl Instance {
             name: name.into(),
             models,
             provider,
+            place: place.clone(),
             target: env.target(&format!("{name}@{}", env.resource()), &upstream)?,
             path: (!matches!(path, "" | "/")).then(|| path.to_owned()),
             query: query.to_owned(),
             header: Secret::new(header),
             arguments: auth.query.clone(),
+            credential,
             model: options.model.clone(),
             options: options.more.clone(),
             max_tokens: over.llm_options.max_tokens,
@@ -137,38 +156,86 @@ impl Instance {
     /// Makes of a client's request one to this model.
     ///
     /// # Errors
-    /// The sentence of why it can't be asked so.
-    pub(crate) fn ask(
+    /// The answer to what can't be asked so, or by whom nobody is let in.
+    pub(crate) async fn ask(
         &self,
         exchange: &mut Exchange,
         mut body: Map<String, Value>,
         protocol: Protocol,
-    ) -> Result<(), String> {
-        let usual = self.provider.path(protocol)?;
+    ) -> Result<(), Box<Reply>> {
+        let bad = |sentence: String| Box::new(Reply::message(400, &sentence));
+        let (protocol, translation) = self.provider.spoken(protocol).map_err(bad)?;
+        if translation == Translation::Messages {
+            body = question::question(&body, self.provider.has_newer_bound()).map_err(bad)?;
+        }
         let asked_for = body.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
         self.change(&mut body, protocol);
         let model = body.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let request_type = if streams(&body) { "ai_stream" } else { "ai_chat" };
+        let is_stream = streams(&body);
+        let mut path = match &self.path {
+            Some(path) => path.clone(),
+            None => self.provider.path(protocol, &self.place, &model).map_err(bad)?.into_owned(),
+        };
+        if protocol == Protocol::Converse {
+            // It streams at another path, and not by what the body says.
+            body.remove("stream");
+            if is_stream && path.ends_with("/converse") {
+                path.push_str("-stream");
+            }
+        }
+        if translation == Translation::Embeddings {
+            body = embeddings::question(&body).map_err(bad)?;
+        }
+        if self.provider.has_model_in_path() {
+            body.remove("model");
+        }
+        let request_type = if is_stream { "ai_stream" } else { "ai_chat" };
         let known = asked(exchange);
         known.request_type = request_type;
         known.request_model = asked_for.as_str().into();
         known.model = model.as_str().into();
+        known.translation = translation;
         exchange.set_variable("request_type", request_type);
-        exchange.set_variable("llm_stream", if request_type == "ai_stream" { "true" } else { "false" });
+        exchange.set_variable("llm_stream", if is_stream { "true" } else { "false" });
         exchange.set_variable("request_llm_model", asked_for);
         exchange.set_variable("llm_model", model);
-        if self.provider.has_model_in_path() {
-            body.remove("model");
-        }
         put(exchange, body);
-        self.address(exchange, usual).map_err(|error| error.to_string())?;
+        self.address(exchange, &path).map_err(|error| bad(error.to_string()))?;
+        self.authorize(exchange).await.map_err(|reason| {
+            tracing::error!(instance = &*self.name, reason, "an instance can't be asked");
+            Box::new(Reply::message(500, "the gateway could not authorize itself at the provider"))
+        })?;
         exchange.choice = Some(Choice::Target(Arc::clone(&self.target)));
         Ok(())
     }
 
     /// Whether it can be asked by this protocol.
     pub(crate) fn speaks(&self, protocol: Protocol) -> bool {
-        self.provider.path(protocol).is_ok()
+        self.provider.spoken(protocol).is_ok()
+    }
+
+    /// # Errors
+    /// Why it can't, without anything secret.
+    async fn authorize(&self, exchange: &mut Exchange) -> Result<(), String> {
+        match &self.credential {
+            Credential::None => Ok(()),
+            Credential::Google(None) => Err("auth.gcp names an account that isn't known".to_owned()),
+            Credential::Google(Some(account)) => {
+                let token = account.token(exchange).await?;
+                let value = format!("Bearer {}", token.expose());
+                exchange.request.head.set("Authorization", &value).map_err(|error| error.to_string())
+            }
+            Credential::Amazon(signer) => {
+                let now = exchange.worker().unix_ms();
+                let path = exchange.request.path().to_owned();
+                let Body::Full(body) = &exchange.request.body else {
+                    return Err("the request has no body that could be signed".to_owned());
+                };
+                let body = body.clone();
+                let signed = signer.sign(&mut exchange.request.head, &path, &body, now);
+                signed.map_err(|error| error.to_string())
+            }
+        }
     }
 
     /// Whether probes find it well.
@@ -181,11 +248,14 @@ impl Instance {
         for (name, _) in self.header.expose().iter() {
             exchange.request.head.remove(name);
         }
+        for name in amazon::FIELDS {
+            exchange.request.head.remove(name);
+        }
     }
 
-    fn address(&self, exchange: &mut Exchange, usual: &str) -> Result<(), BadField> {
+    fn address(&self, exchange: &mut Exchange, path: &str) -> Result<(), BadField> {
         let request = &mut exchange.request;
-        request.set_path(self.path.as_deref().unwrap_or(usual));
+        request.set_path(path);
         let own = self.arguments.expose().iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let query = [self.query.clone(), form::encode(own)];
         let query: Vec<&str> = query.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
@@ -217,6 +287,10 @@ impl Instance {
             others.iter().for_each(|other| drop(body.remove(*other)));
             body.insert(name.to_owned(), most.into());
         }
+        if let (Protocol::Converse, Some(most)) = (protocol, self.max_tokens) {
+            let bound = Map::from_iter([("maxTokens".to_owned(), most.into())]);
+            merge(body, &Map::from_iter([("inferenceConfig".to_owned(), bound.into())]), self.forces);
+        }
         if let Some(members) = self.members.get(protocol.name()) {
             merge(body, members, self.forces);
         }
@@ -227,6 +301,45 @@ impl Instance {
                 options.insert("include_usage".to_owned(), true.into());
             }
         }
+    }
+}
+
+/// What proves who asks.
+///
+/// # Errors
+/// What of it can't be used.
+fn credential(
+    described: &Described<'_>,
+    host: &str,
+    port: u16,
+    is_https: bool,
+    query: &str,
+    env: &Env<'_>,
+) -> Result<Credential, BuildError> {
+    let Described { provider, place, auth, .. } = described;
+    let only = |member: &str, of: Provider| {
+        Err(BuildError::new(format!(
+            "property \"auth\" validation failed: {member} is for the provider {}, and this one is {}; write a key into auth.header",
+            of.name(),
+            provider.name()
+        )))
+    };
+    match (&auth.gcp, &auth.aws) {
+        (Some(_), _) if *provider != Provider::VertexAi => only("gcp", Provider::VertexAi),
+        (_, Some(_)) if *provider != Provider::Bedrock => only("aws", Provider::Bedrock),
+        (_, Some(keys)) => {
+            if !query.is_empty() || !auth.query.expose().is_empty() {
+                return Err(BuildError::new(
+                    "property \"auth\" validation failed: requests with arguments can't be signed; leave auth.query and the arguments of override.endpoint out",
+                ));
+            }
+            let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+            let usual = if is_https { 443 } else { 80 };
+            let host = if port == usual { bracketed } else { format!("{bracketed}:{port}") };
+            Ok(Credential::Amazon(Signer::new(keys, place.region.as_deref().unwrap_or_default(), host)))
+        }
+        (Some(written), None) => Ok(Credential::Google(Account::build(written, env)?)),
+        (None, None) => Ok(Credential::None),
     }
 }
 

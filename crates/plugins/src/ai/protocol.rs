@@ -14,9 +14,15 @@ pub(crate) enum Protocol {
     Embeddings,
     /// Anthropic's messages.
     Messages,
+    /// Amazon's conversations.
+    Converse,
 }
 
 impl Protocol {
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Chat, Self::Responses, Self::Embeddings, Self::Messages, Self::Converse];
+
     /// As users write it.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -24,6 +30,7 @@ impl Protocol {
             Self::Responses => "openai-responses",
             Self::Embeddings => "openai-embeddings",
             Self::Messages => "anthropic-messages",
+            Self::Converse => "bedrock-converse",
         }
     }
 
@@ -36,6 +43,8 @@ impl Protocol {
             Some(Self::Responses)
         } else if path.ends_with("/embeddings") && body.contains_key("input") {
             Some(Self::Embeddings)
+        } else if path.ends_with("/converse") && body.get("messages").is_some_and(Value::is_array) {
+            Some(Self::Converse)
         } else if body.get("messages").is_some_and(Value::is_array) {
             Some(Self::Chat)
         } else {
@@ -50,7 +59,8 @@ impl Protocol {
             Self::Chat => Some(("max_tokens", &["max_completion_tokens", "max_tokens"])),
             Self::Responses => Some(("max_output_tokens", &["max_output_tokens"])),
             Self::Messages => Some(("max_tokens", &["max_tokens"])),
-            Self::Embeddings => None,
+            // Of Amazon's, it stands deeper.
+            Self::Embeddings | Self::Converse => None,
         }
     }
 }

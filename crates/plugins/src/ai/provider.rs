@@ -1,10 +1,15 @@
 //! The providers of models: where each one is, and which protocols it speaks at which path.
 
+use std::borrow::Cow;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use usher_pipeline::plugin::BuildError;
 
-use super::protocol::Protocol::{self, Chat, Embeddings, Messages, Responses};
+use super::config::Place;
+use super::protocol::Protocol::{self, Chat, Converse, Embeddings, Messages, Responses};
+use super::translate::Translation;
+use crate::form::escaped;
 
 /// A provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,9 +31,9 @@ pub(crate) enum Provider {
     Openrouter,
     /// generativelanguage.googleapis.com
     Gemini,
-    /// Refused: its requests have to be signed by Google's keys.
+    /// A region of Google's cloud, as `provider_conf` says.
     VertexAi,
-    /// Refused: its requests have to be signed by Amazon's keys.
+    /// A region of Amazon's cloud, as `provider_conf` says.
     Bedrock,
 }
 
@@ -52,42 +57,58 @@ impl Provider {
     /// Where it is, unless `override.endpoint` says so.
     ///
     /// # Errors
-    /// It has to say so, or the provider can't be asked.
-    pub(crate) fn home(self) -> Result<&'static str, BuildError> {
-        Ok(match self {
-            Self::Openai => "https://api.openai.com",
-            Self::Deepseek => "https://api.deepseek.com",
-            Self::Aimlapi => "https://api.aimlapi.com",
-            Self::Anthropic => "https://api.anthropic.com",
-            Self::Openrouter => "https://openrouter.ai",
-            Self::Gemini => "https://generativelanguage.googleapis.com",
-            Self::OpenaiCompatible | Self::AzureOpenai => {
+    /// It has to say so, or the region is missing.
+    pub(crate) fn home(self, place: &Place) -> Result<Cow<'static, str>, BuildError> {
+        let home = match (self, &place.region) {
+            (Self::Openai, _) => "https://api.openai.com",
+            (Self::Deepseek, _) => "https://api.deepseek.com",
+            (Self::Aimlapi, _) => "https://api.aimlapi.com",
+            (Self::Anthropic, _) => "https://api.anthropic.com",
+            (Self::Openrouter, _) => "https://openrouter.ai",
+            (Self::Gemini, _) => "https://generativelanguage.googleapis.com",
+            (Self::OpenaiCompatible | Self::AzureOpenai, _) => {
                 return Err(BuildError::new(format!(
                     "property \"override\" is required: the provider {} is wherever override.endpoint says",
                     self.name()
                 )));
             }
-            Self::VertexAi | Self::Bedrock => return Err(self.refusal()),
-        })
+            (Self::VertexAi, Some(region)) => {
+                return Ok(format!("https://{region}-aiplatform.googleapis.com").into());
+            }
+            (Self::Bedrock, Some(region)) => {
+                return Ok(format!("https://bedrock-runtime.{region}.amazonaws.com").into());
+            }
+            (Self::VertexAi | Self::Bedrock, None) => return Err(self.homeless()),
+        };
+        Ok(home.into())
     }
 
+    /// Whether a request can be addressed; `has_path` where `override.endpoint` says the path.
+    ///
     /// # Errors
-    /// This version can't ask it.
-    pub(crate) fn check(self) -> Result<(), BuildError> {
-        if matches!(self, Self::VertexAi | Self::Bedrock) { Err(self.refusal()) } else { Ok(()) }
+    /// What of `provider_conf` is missing.
+    pub(crate) fn check(self, place: &Place, has_path: bool) -> Result<(), BuildError> {
+        let is_complete = match self {
+            // Its signatures are good for one region, wherever it is reached.
+            Self::Bedrock => place.region.is_some(),
+            Self::VertexAi => has_path || (place.region.is_some() && place.project_id.is_some()),
+            _ => true,
+        };
+        if is_complete { Ok(()) } else { Err(self.homeless()) }
     }
 
-    fn refusal(self) -> BuildError {
+    fn homeless(self) -> BuildError {
+        let needed = if self == Self::Bedrock { "region" } else { "region and project_id" };
         BuildError::new(format!(
-            "the provider {} is not supported by this version of Usher, which can't sign its requests; take one that is asked with a key",
+            "property \"provider_conf\" is required: the provider {} needs its {needed}",
             self.name()
         ))
     }
 
-    /// The protocols it speaks, each with its path.
+    /// The protocols it speaks, each with its path. `{region}`, `{project}` and `{model}` stand for what they say.
     const fn paths(self) -> &'static [(Protocol, &'static str)] {
         match self {
-            Self::Openai | Self::OpenaiCompatible | Self::AzureOpenai | Self::VertexAi | Self::Bedrock => &[
+            Self::Openai | Self::OpenaiCompatible | Self::AzureOpenai => &[
                 (Chat, "/v1/chat/completions"),
                 (Responses, "/v1/responses"),
                 (Embeddings, "/v1/embeddings"),
@@ -99,14 +120,56 @@ impl Provider {
             Self::Gemini => {
                 &[(Chat, "/v1beta/openai/chat/completions"), (Embeddings, "/v1beta/openai/embeddings")]
             }
+            Self::VertexAi => &[
+                (Chat, "/v1beta1/projects/{project}/locations/{region}/endpoints/openapi/chat/completions"),
+                (
+                    Embeddings,
+                    "/v1/projects/{project}/locations/{region}/publishers/google/models/{model}:predict",
+                ),
+            ],
+            Self::Bedrock => &[(Converse, "/model/{model}/converse")],
         }
     }
 
-    /// Where it takes this protocol.
+    /// Where it takes this protocol, for this model.
+    ///
+    /// # Errors
+    /// The sentence that says which it takes, or that the model is missing.
+    pub(crate) fn path(
+        self,
+        protocol: Protocol,
+        place: &Place,
+        model: &str,
+    ) -> Result<Cow<'static, str>, String> {
+        let path = self.pattern(protocol)?;
+        if !path.contains('{') {
+            return Ok(path.into());
+        }
+        if path.contains("{model}") && model.is_empty() {
+            return Err(format!("the provider {} is asked by a model's name; write `model`", self.name()));
+        }
+        let said = |text: &Option<String>| text.clone().unwrap_or_default();
+        let path = path.replace("{region}", &said(&place.region));
+        let path = path.replace("{project}", &said(&place.project_id));
+        // A name with a slash stays one segment.
+        Ok(path.replace("{model}", &escaped(model)).into())
+    }
+
+    /// The protocol that it is asked by where a client speaks this one, and how its answers are translated.
     ///
     /// # Errors
     /// The sentence that says which it takes.
-    pub(crate) fn path(self, protocol: Protocol) -> Result<&'static str, String> {
+    pub(super) fn spoken(self, protocol: Protocol) -> Result<(Protocol, Translation), String> {
+        match (self, protocol) {
+            (Self::VertexAi, Embeddings) => Ok((Embeddings, Translation::Embeddings)),
+            (_, Messages) if self.pattern(Messages).is_err() && self.pattern(Chat).is_ok() => {
+                Ok((Chat, Translation::Messages))
+            }
+            _ => self.pattern(protocol).map(|_| (protocol, Translation::None)),
+        }
+    }
+
+    fn pattern(self, protocol: Protocol) -> Result<&'static str, String> {
         let all = self.paths();
         let found = all.iter().find(|(known, _)| *known == protocol).map(|(_, path)| *path);
         found.ok_or_else(|| {
@@ -122,11 +185,11 @@ impl Provider {
 
     /// Whether the path says which model it is, so that the body must not.
     pub(crate) const fn has_model_in_path(self) -> bool {
-        matches!(self, Self::AzureOpenai)
+        matches!(self, Self::AzureOpenai | Self::Bedrock)
     }
 
     /// Whether it has given the bound of an answer's length its newer name.
     pub(crate) const fn has_newer_bound(self) -> bool {
-        matches!(self, Self::Openai | Self::AzureOpenai)
+        matches!(self, Self::Openai | Self::AzureOpenai | Self::VertexAi)
     }
 }

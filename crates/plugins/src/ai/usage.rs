@@ -1,6 +1,7 @@
 //! What an answer cost: read from it as it passes, whether it comes as a whole or word by word.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,14 @@ use usher_http1::head::Head;
 use usher_pipeline::body::{BodyError, BodyOut, BodyStep};
 use usher_pipeline::worker::Worker;
 
+use super::call::MOST_HEARD;
+use super::frames;
+
 /// The largest answer, or event of a stream, that is read for what it cost, in bytes. Larger ones pass all the same.
 const MOST: usize = 8 << 20;
+
+/// How many numbers of an answer's usage are told apart.
+const MOST_COUNTED: usize = 100;
 
 /// What an answer cost, in tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,17 +36,41 @@ pub(crate) struct Usage {
 impl Usage {
     /// Takes up what a piece of an answer says of it. The numbers of streams grow, so that the largest counts.
     fn learn(&mut self, said: &Value) {
-        // Some protocols wrap it: the event of a response, the message that begins.
-        let places = [Some(said), said.get("response"), said.get("message")];
-        let Some(usage) = places.into_iter().flatten().find_map(|place| place.get("usage")) else { return };
-        let number = |names: [&str; 2]| names.iter().find_map(|name| usage.get(*name)?.as_u64());
-        let (prompt, completion) =
-            (number(["prompt_tokens", "input_tokens"]), number(["completion_tokens", "output_tokens"]));
+        let Some(usage) = of_usage(said) else { return };
+        let number = |names: [&str; 3]| names.iter().find_map(|name| usage.get(*name)?.as_u64());
+        let prompt = number(["prompt_tokens", "input_tokens", "inputTokens"]);
+        let completion = number(["completion_tokens", "output_tokens", "outputTokens"]);
         self.known |= prompt.is_some() || completion.is_some();
         self.prompt = self.prompt.max(prompt.unwrap_or(0));
         self.completion = self.completion.max(completion.unwrap_or(0));
-        let total = usage.get("total_tokens").and_then(Value::as_u64);
+        let total = number(["total_tokens", "totalTokens", "total"]);
         self.total = self.total.max(total.unwrap_or(0)).max(self.prompt.saturating_add(self.completion));
+    }
+}
+
+/// What a piece of an answer says of its usage. Some protocols wrap it: the event of a response, the message that begins.
+fn of_usage(said: &Value) -> Option<&Value> {
+    [Some(said), said.get("response"), said.get("message")]
+        .into_iter()
+        .flatten()
+        .find_map(|place| place.get("usage"))
+}
+
+/// Notes the numbers in an object by their names, and those of the objects in it behind a dot.
+fn note(counted: &mut BTreeMap<String, f64>, before: &str, object: &Value) {
+    for (name, value) in object.as_object().into_iter().flatten() {
+        let name = format!("{before}{name}");
+        match value.as_f64() {
+            Some(number) if counted.len() < MOST_COUNTED => {
+                let known = counted.entry(name).or_insert(number);
+                *known = known.max(number);
+            }
+            Some(_) => {}
+            None if before.matches('.').count() < 3 => {
+                note(counted, &format!("{name}."), value);
+            }
+            None => {}
+        }
     }
 }
 
@@ -52,12 +83,80 @@ pub(crate) struct Bounds {
     pub(crate) time: Option<Duration>,
 }
 
+/// How an answer comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// As one JSON.
+    Whole,
+    /// As a stream of events, in lines.
+    Events,
+    /// As a stream of Amazon's frames.
+    Frames,
+}
+
+impl Way {
+    /// By its media type.
+    pub(crate) fn of(kind: &str) -> Self {
+        if kind.starts_with("text/event-stream") {
+            Self::Events
+        } else if kind.starts_with("application/vnd.amazon.eventstream") {
+            Self::Frames
+        } else {
+            Self::Whole
+        }
+    }
+}
+
 /// Whom a meter tells.
 pub(crate) struct Telling {
     /// What the answer cost.
     pub(crate) usage: Rc<Cell<Usage>>,
     /// How long its first word took; of an answer that comes as a whole, its last.
     pub(crate) first_word: Rc<Cell<Option<Duration>>>,
+    /// What is answered, where anybody wants to know.
+    pub(crate) heard: Option<Rc<RefCell<String>>>,
+    /// All numbers of its usage, where anybody counts by them.
+    pub(crate) counted: Option<Rc<RefCell<BTreeMap<String, f64>>>>,
+}
+
+impl Telling {
+    /// Takes up all numbers of what a piece of an answer says of its usage. Those of streams grow, so that the largest counts.
+    fn count(&self, said: &Value) {
+        if let (Some(counted), Some(usage)) = (&self.counted, of_usage(said)) {
+            note(&mut counted.borrow_mut(), "", usage);
+        }
+    }
+
+    /// Adds what a piece of an answer says, up to a bound.
+    fn hear(&self, said: &Value) {
+        let Some(heard) = &self.heard else { return };
+        let text = [
+            "/choices/0/message/content",
+            "/choices/0/delta/content",
+            // Anthropic's and Amazon's pieces.
+            "/delta/text",
+            // The events of a response.
+            "/delta",
+        ];
+        let mut heard = heard.borrow_mut();
+        let mut add = |text: &str| {
+            let left = MOST_HEARD.saturating_sub(heard.len()).min(text.len());
+            let end = (0..=left).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            heard.push_str(text.get(..end).unwrap_or_default());
+        };
+        if let Some(text) = text.iter().find_map(|place| said.pointer(place)?.as_str()) {
+            return add(text);
+        }
+        // The parts of messages as wholes: Anthropic's, Amazon's, and a response's.
+        let parts = said.get("content").or_else(|| said.pointer("/output/message/content"));
+        let responses = said.get("output").and_then(Value::as_array).into_iter().flatten();
+        let responses = responses.filter_map(|item| item.get("content"));
+        for part in parts.into_iter().chain(responses).filter_map(Value::as_array).flatten() {
+            if let Some(text) = part.get("text").and_then(Value::as_str) {
+                add(text);
+            }
+        }
+    }
 }
 
 /// Passes an answer on as it comes, and reads what it cost.
@@ -68,8 +167,7 @@ pub(crate) struct Meter {
     bounds: Bounds,
     passed: u64,
     held: Vec<u8>,
-    /// Whether it comes as a stream of events.
-    streams: bool,
+    way: Way,
     /// Whether it is too large to be read.
     gave_up: bool,
 }
@@ -80,21 +178,47 @@ impl Meter {
         worker: Rc<dyn Worker>,
         started: Instant,
         bounds: Bounds,
-        streams: bool,
+        way: Way,
     ) -> Self {
-        Self { told, worker, started, bounds, passed: 0, held: Vec::new(), streams, gave_up: false }
+        Self { told, worker, started, bounds, passed: 0, held: Vec::new(), way, gave_up: false }
+    }
+
+    /// What it has read so far.
+    pub(super) fn usage(&self) -> Rc<Cell<Usage>> {
+        Rc::clone(&self.told.usage)
     }
 
     fn learn(&self, text: &[u8]) {
         // Most events of a stream say nothing of it.
-        if memchr::memmem::find(text, b"\"usage\"").is_none() {
+        if self.told.heard.is_none() && memchr::memmem::find(text, b"\"usage\"").is_none() {
             return;
         }
         if let Ok(said) = serde_json::from_slice(text) {
+            self.told.hear(&said);
+            self.told.count(&said);
             let mut usage = self.told.usage.get();
             usage.learn(&said);
             self.told.usage.set(usage);
         }
+    }
+
+    fn read_frames(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        let mut rest = held.as_slice();
+        loop {
+            match frames::first(rest) {
+                Ok(Some((payload, length))) => {
+                    self.learn(payload);
+                    rest = rest.get(length..).unwrap_or_default();
+                }
+                Ok(None) => break,
+                Err(()) => {
+                    self.gave_up = true;
+                    return;
+                }
+            }
+        }
+        self.held = rest.to_vec();
     }
 
     fn read_lines(&mut self) {
@@ -118,7 +242,7 @@ impl BodyStep for Meter {
             return Err(BodyError::TooLarge { limit });
         }
         let took = self.worker.now().saturating_duration_since(self.started);
-        if self.streams {
+        if self.way != Way::Whole {
             if self.bounds.time.is_some_and(|time| took > time) {
                 return Err(BodyError::TimedOut);
             }
@@ -126,8 +250,10 @@ impl BodyStep for Meter {
         }
         if !self.gave_up {
             self.held.extend_from_slice(&bytes);
-            if self.streams {
-                self.read_lines();
+            match self.way {
+                Way::Events => self.read_lines(),
+                Way::Frames => self.read_frames(),
+                Way::Whole => {}
             }
             if self.held.len() > MOST {
                 self.gave_up = true;
@@ -139,13 +265,18 @@ impl BodyStep for Meter {
     }
 
     fn end(&mut self, _: &mut Head, _: &mut BodyOut) -> Result<(), BodyError> {
-        if self.streams {
-            self.held.push(b'\n');
-            self.read_lines();
-        } else {
-            self.told.first_word.set(Some(self.worker.now().saturating_duration_since(self.started)));
-            if !self.gave_up {
-                self.learn(&self.held);
+        match self.way {
+            Way::Events => {
+                self.held.push(b'\n');
+                self.read_lines();
+            }
+            // What is left is no whole frame.
+            Way::Frames => {}
+            Way::Whole => {
+                self.told.first_word.set(Some(self.worker.now().saturating_duration_since(self.started)));
+                if !self.gave_up {
+                    self.learn(&self.held);
+                }
             }
         }
         Ok(())
@@ -177,6 +308,7 @@ mod tests {
                 ],
                 (10, 25, 35),
             ),
+            (vec![json!({ "usage": { "inputTokens": 3, "outputTokens": 4, "totalTokens": 8 } })], (3, 4, 8)),
             (vec![json!({ "usage": null })], (0, 0, 0)),
             (vec![json!({ "usage": { "prompt_tokens": "many" } })], (0, 0, 0)),
             (

@@ -9,7 +9,8 @@ use usher_model::template::Template;
 use usher_pipeline::plugin::BuildError;
 
 use super::fleet::{Key, Rules};
-use crate::ai::config::{Asking, Auth, Options, Override};
+use super::meaning::Embeddings;
+use crate::ai::config::{Asking, Auth, Options, Override, Place};
 use crate::ai::provider::Provider;
 
 /// Spreads requests over several models.
@@ -21,6 +22,8 @@ pub(super) struct Config {
     /// How one of them is chosen.
     #[serde(default)]
     pub(super) balancer: Balancer,
+    /// Who embeds what is asked, for `balancer.algorithm` `semantic`.
+    pub(super) embeddings: Option<Embeddings>,
     /// What makes another instance be asked, of whichever priority, one after the other. `http_429`, `http_5xx`: such an answer; no answer at all counts as
     /// 502, one that took too long as 504. `instance_health_and_rate_limiting`, in a list `rate_limiting`: it has no tokens left by `ai-rate-limiting`,
     /// and isn't asked at all then. Health counts always. Without it, whoever is chosen answers.
@@ -52,6 +55,9 @@ pub(super) struct Written {
     /// Instances of a lower priority are asked where none of a higher one is well, or as `fallback_strategy` says.
     #[serde(default)]
     pub(super) priority: i64,
+    /// Where, at a provider that has its models in regions: `vertex-ai`, `bedrock`.
+    #[serde(default)]
+    pub(super) provider_conf: Place,
     /// How the gateway is authorized there.
     pub(super) auth: Auth,
     /// What is set in every request.
@@ -60,6 +66,16 @@ pub(super) struct Written {
     /// What is different from what the provider's name says.
     #[serde(default)]
     pub(super) r#override: Override,
+    /// With `balancer.algorithm` `semantic`: questions that this instance is for.
+    #[serde(default)]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 2000)))]
+    pub(super) examples: Vec<String>,
+    /// How close a question has to be to one of them, by the cosine between both, -1 to 1; `balancer.threshold` where it isn't given.
+    #[schemars(range(min = -1, max = 1))]
+    pub(super) threshold: Option<f64>,
+    /// Whether this instance answers what no other is close enough to; the first one does where none is marked so.
+    #[serde(default)]
+    pub(super) catchall: bool,
     /// How it is looked whether the instance is well.
     pub(super) checks: Option<Checks>,
 }
@@ -107,7 +123,8 @@ enum Reason {
 /// How an instance is chosen.
 #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub(super) struct Balancer {
-    /// `roundrobin` in turns by weight, `chash` the same one for the same key; `semantic` is refused.
+    /// `roundrobin` in turns by weight, `chash` the same one for the same key, `semantic` the one whose `examples` are
+    /// closest to what the user asks, whatever the weights and priorities.
     #[serde(default)]
     algorithm: Algorithm,
     /// What `chash` goes by.
@@ -116,6 +133,11 @@ pub(super) struct Balancer {
     /// The name of the variable, header or cookie, or a text of variables for `vars_combinations`.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    /// How close a question has to be to an instance's `examples` with `semantic`, by the cosine between both, -1 to 1; the closest one is taken at any
+    /// distance where it isn't given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1, max = 1))]
+    pub(super) threshold: Option<f64>,
 }
 
 /// How an instance is chosen.
@@ -149,20 +171,20 @@ enum HashOn {
 }
 
 impl Balancer {
-    /// What instances are chosen by; `None` where they take turns.
+    /// Whether instances are chosen by what is asked.
+    pub(super) const fn is_semantic(&self) -> bool {
+        matches!(self.algorithm, Algorithm::Semantic)
+    }
+
+    /// The key that instances are chosen by; `None` where there is none.
     ///
     /// # Errors
-    /// The key has no name, or it asks for what this version can't do.
+    /// The key has no name.
     pub(super) fn key(&self) -> Result<Option<Key>, BuildError> {
         match self.algorithm {
-            Algorithm::Roundrobin => return Ok(None),
+            Algorithm::Roundrobin | Algorithm::Semantic => return Ok(None),
             Algorithm::Chash if self.hash_on == HashOn::Consumer => return Ok(Some(Key::Consumer)),
             Algorithm::Chash => {}
-            Algorithm::Semantic => {
-                return Err(BuildError::new(
-                    "balancer.algorithm semantic is not supported by this version of Usher; take roundrobin or chash",
-                ));
-            }
         }
         let Some(key) = &self.key else {
             return Err(BuildError::new(

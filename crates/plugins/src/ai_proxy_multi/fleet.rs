@@ -1,13 +1,16 @@
-//! The instances of one use of the plugin, and which of them is next: by priority, then in turns or by a key.
+//! The instances of one use of the plugin, and which of them is next: by priority, then in turns or by a key; or by what is asked.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use serde_json::{Map, Value};
 use usher_model::template::Template;
 use usher_model::variables::Variables as _;
 use usher_pipeline::exchange::Exchange;
+use usher_pipeline::plugin::BuildError;
 
+use super::meaning::{Meaning, Purpose};
 use crate::ai::asked;
 use crate::ai::instance::Instance;
 
@@ -23,6 +26,7 @@ pub(super) struct Member {
     pub(super) instance: Instance,
     pub(super) weight: u64,
     pub(super) priority: i64,
+    pub(super) purpose: Purpose,
 }
 
 /// How one of a priority is chosen.
@@ -31,6 +35,15 @@ pub(super) enum Way {
     Turns(Mutex<Vec<i128>>),
     /// By what this says of the request.
     Key(Key),
+    /// By what is asked.
+    Meaning(Box<Meaning>),
+}
+
+impl Way {
+    /// In turns.
+    pub(super) const fn turns() -> Self {
+        Self::Turns(Mutex::new(Vec::new()))
+    }
 }
 
 /// What requests are told apart by.
@@ -71,14 +84,28 @@ impl Rules {
 
 impl Fleet {
     /// A fleet of these, of which those of weight 0 are left out. `None` where nobody is left.
-    pub(super) fn new(mut members: Vec<Member>, key: Option<Key>, rules: Rules) -> Option<Self> {
+    ///
+    /// # Errors
+    /// They can't be told apart by what is asked.
+    pub(super) fn new(mut members: Vec<Member>, way: Way, rules: Rules) -> Result<Option<Self>, BuildError> {
         members.retain(|member| member.weight > 0);
         members.sort_by_key(|member| std::cmp::Reverse(member.priority));
-        let way = match key {
-            Some(key) => Way::Key(key),
-            None => Way::Turns(Mutex::new(vec![0; members.len()])),
+        let way = match way {
+            Way::Turns(_) => Way::Turns(Mutex::new(vec![0; members.len()])),
+            Way::Meaning(meaning) => Way::Meaning(Box::new(
+                meaning.with(members.iter().map(|member| member.purpose.clone()).collect())?,
+            )),
+            key @ Way::Key(_) => key,
         };
-        (!members.is_empty()).then_some(Self { members, way, rules })
+        Ok((!members.is_empty()).then_some(Self { members, way, rules }))
+    }
+
+    /// How well each instance fits what is asked; nothing where that isn't what they are chosen by.
+    pub(super) async fn scores(&self, exchange: &Exchange, body: &Map<String, Value>) -> Vec<f64> {
+        match &self.way {
+            Way::Meaning(meaning) => meaning.scores(exchange, body).await,
+            Way::Turns(_) | Way::Key(_) => Vec::new(),
+        }
     }
 
     /// The instance at this place.
@@ -91,11 +118,12 @@ impl Fleet {
         &self,
         exchange: &mut Exchange,
         passed: &mut Vec<usize>,
+        scores: &[f64],
         sparing: bool,
     ) -> Option<usize> {
         let gates = if sparing { asked(exchange).gates.clone() } else { Vec::new() };
         'next: loop {
-            let at = self.choose(exchange, passed)?;
+            let at = self.choose(exchange, passed, scores)?;
             let name = &self.instance(at)?.name;
             for gate in &gates {
                 if !std::sync::Arc::clone(gate).admits(exchange, name).await {
@@ -107,8 +135,8 @@ impl Fleet {
         }
     }
 
-    /// Of the highest priority that has any left: those that are well, or all where nobody is.
-    fn choose(&self, exchange: &Exchange, passed: &[usize]) -> Option<usize> {
+    /// Of the highest priority that has any left: those that are well, or all where nobody is. By what is asked, priorities don't count.
+    fn choose(&self, exchange: &Exchange, passed: &[usize], scores: &[f64]) -> Option<usize> {
         let left = |at: &usize| !passed.contains(at);
         let well: Vec<usize> = self
             .members
@@ -122,6 +150,11 @@ impl Fleet {
         } else {
             (0..self.members.len()).filter(left).collect()
         };
+        if matches!(self.way, Way::Meaning(_)) {
+            let score = |at: &usize| scores.get(*at).copied().unwrap_or(f64::MIN);
+            // The first of equals.
+            return able.into_iter().rev().max_by(|one, other| score(one).total_cmp(&score(other)));
+        }
         let priority = |at: usize| self.members.get(at).map(|member| member.priority);
         let highest = priority(*able.first()?);
         able.retain(|at| priority(*at) == highest);
@@ -131,6 +164,7 @@ impl Fleet {
                 let mut owed = owed.lock().unwrap_or_else(PoisonError::into_inner);
                 turn(&mut owed, &able, weight)
             }
+            Way::Meaning(_) => None,
             Way::Key(key) => {
                 let key = key.of(exchange);
                 let name = |at: usize| self.instance(at).map_or("", |instance| &instance.name);

@@ -25,6 +25,8 @@ struct Journey {
     /// What the client asks.
     body: Map<String, Value>,
     protocol: Protocol,
+    /// How well each instance fits what is asked.
+    scores: Vec<f64>,
     come: RefCell<Come>,
 }
 
@@ -47,18 +49,19 @@ pub(super) async fn begin(
     protocol: Protocol,
 ) -> Flow {
     let mut passed = Vec::new();
-    let picked = fleet.pick(exchange, &mut passed, fleet.rules.out_of_tokens).await;
+    let scores = fleet.scores(exchange, &body).await;
+    let picked = fleet.pick(exchange, &mut passed, &scores, fleet.rules.out_of_tokens).await;
     let Some((at, instance)) = picked.and_then(|at| Some((at, fleet.instance(at)?))) else {
         return Reply::message(503, "no instance has tokens left").into();
     };
     let kept = fleet.rules.go_by_status().then(|| body.clone());
-    if let Err(reply) = call::send(exchange, instance, body, protocol) {
+    if let Err(reply) = call::send(exchange, instance, body, protocol).await {
         return Flow::Reply(reply);
     }
     if let Some(body) = kept {
         passed.push(at);
         let come = RefCell::new(Come { passed, at, since: exchange.worker().now(), more: 0 });
-        exchange.fallback = Some(Rc::new(Journey { fleet: Arc::clone(fleet), body, protocol, come }));
+        exchange.fallback = Some(Rc::new(Journey { fleet: Arc::clone(fleet), body, protocol, scores, come }));
     }
     Flow::Continue
 }
@@ -83,14 +86,14 @@ impl Journey {
         };
         loop {
             // What one instance may cost is no less bounded where another has failed.
-            let at = self.fleet.pick(exchange, &mut passed, true).await?;
+            let at = self.fleet.pick(exchange, &mut passed, &self.scores, true).await?;
             passed.push(at);
             let next = self.fleet.instance(at)?;
             if !next.speaks(self.protocol) {
                 continue;
             }
             last.withdraw(exchange);
-            if let Err(reply) = call::send(exchange, next, self.body.clone(), self.protocol) {
+            if let Err(reply) = call::send(exchange, next, self.body.clone(), self.protocol).await {
                 tracing::warn!(
                     instance = &*next.name,
                     status = reply.head.status(),

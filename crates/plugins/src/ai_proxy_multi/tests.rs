@@ -1,6 +1,8 @@
 //! What providers and clients see of `ai-proxy-multi`.
 #![cfg(test)]
 
+mod meaning;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -64,7 +66,7 @@ fn refuses_bodies_that_can_not_work() {
         ),
         (
             json!({ "instances": [instance("a", 1, 0)], "balancer": { "algorithm": "semantic" } }),
-            "semantic is not supported",
+            "property \"embeddings\" is required where balancer.algorithm is semantic",
         ),
         (
             json!({ "instances": [instance("a", 1, 0)], "fallback_strategy": "http_404" }),

@@ -6,6 +6,7 @@ use serde_json::json;
 use usher_http1::head::Head;
 use usher_pipeline::plugin::BuildError;
 
+use super::cost::Cost;
 use super::limits::{Limit, Whose};
 use crate::limit_key::{Amount, Number};
 use crate::redis_link::{Cluster, Redis, Sentinel, Single};
@@ -25,10 +26,12 @@ pub(super) struct Config {
     instances: Option<Vec<OfInstance>>,
     /// Limits by what requests say, each with counters of its own; one whose `key` has no value doesn't count.
     rules: Option<Vec<Rule>>,
-    /// Which tokens are counted: `total_tokens`, `prompt_tokens` or `completion_tokens`; `expression` is refused.
+    /// Which tokens are counted: `total_tokens`, `prompt_tokens` or `completion_tokens`; with `expression`, what `cost_expr` comes to.
     #[serde(default)]
     pub(super) limit_strategy: Strategy,
-    /// Refused, as the strategy `expression` is.
+    /// What an answer costs, for the strategy `expression`: numbers, `+ - * / %`, brackets, `min`, `max`, `floor`, `ceil`, and the names that the provider
+    /// gives its usage, such as `input_tokens + 0.1 * cache_read_input_tokens + 5 * output_tokens`; deeper ones as
+    /// `prompt_tokens_details.cached_tokens`. What the provider doesn't say is 0; the result is rounded.
     #[schemars(length(min = 1))]
     cost_expr: Option<String>,
     /// The status of a rejection, 200 to 599.
@@ -118,15 +121,25 @@ enum Policy {
 }
 
 impl Config {
+    /// The expression that tokens are counted by, where they are.
+    ///
     /// # Errors
-    /// It asks for what this version can't do.
-    pub(super) fn check(&self) -> Result<(), BuildError> {
-        if self.limit_strategy == Strategy::Expression || self.cost_expr.is_some() {
-            return Err(BuildError::new(
-                "limit_strategy expression is not supported by this version of Usher; take total_tokens, prompt_tokens or completion_tokens",
-            ));
-        }
-        Ok(())
+    /// It is missing, or none.
+    pub(super) fn cost(&self) -> Result<Option<Cost>, BuildError> {
+        let is_expression = self.limit_strategy == Strategy::Expression;
+        let Some(text) = self.cost_expr.as_ref().filter(|_| is_expression) else {
+            return if is_expression {
+                Err(BuildError::new(
+                    "property \"cost_expr\" is required where limit_strategy is expression; write something like input_tokens + 5 * output_tokens",
+                ))
+            } else {
+                Ok(None)
+            };
+        };
+        let cost = Cost::parse(text);
+        cost.map(Some).map_err(|reason| {
+            BuildError::new(format!("property \"cost_expr\" validation failed: the expression {reason}"))
+        })
     }
 
     /// Where tokens are counted; `None` where that is this process.

@@ -50,6 +50,18 @@ fn a_strategy_says_which_tokens_count() {
         let outcome = ask(&mut bench, &[]);
         assert_eq!(outcome.field("X-AI-RateLimit-Remaining-ai-proxy-openai"), Some(left), "{strategy}");
     }
+    let priced = json!({ "limit": 100, "time_window": 60, "limit_strategy": "expression",
+        "cost_expr": "prompt_tokens * 0.5 + details.cached * 2 + missing" });
+    let mut bench = bench(priced);
+    let usage =
+        json!({ "usage": { "prompt_tokens": 10, "completion_tokens": 30, "details": { "cached": 4 } } });
+    bench = bench.upstream(move |_| Reply::text(200, "application/json", usage.to_string()));
+    ask(&mut bench, &[]);
+    assert_eq!(ask(&mut bench, &[]).field("X-AI-RateLimit-Remaining-ai-proxy-openai"), Some("87"));
+}
+
+#[test]
+fn what_is_left_may_stay_unsaid() {
     let quiet = json!({ "limit": 100, "time_window": 60, "show_limit_quota_header": false });
     assert_eq!(ask(&mut bench(quiet), &[]).field("X-AI-RateLimit-Limit-ai-proxy-openai"), None);
 }
@@ -118,7 +130,11 @@ fn refuses_bodies_that_can_not_work() {
         (json!({ "limit": "x", "time_window": 1 }), "property \"limit\" validation failed"),
         (
             json!({ "limit": 1, "time_window": 1, "limit_strategy": "expression" }),
-            "limit_strategy expression is not supported",
+            "property \"cost_expr\" is required where limit_strategy is expression",
+        ),
+        (
+            json!({ "limit": 1, "time_window": 1, "limit_strategy": "expression", "cost_expr": "1 +" }),
+            "the expression ends where a number or a name was expected",
         ),
         (json!({ "instances": [{ "name": "a" }] }), "property \"limit\" is required"),
         (

@@ -114,7 +114,7 @@ mod tests {
     use usher_model::compat::Compat;
     use usher_pipeline::env::{Env, Process, Target, Targets};
     use usher_pipeline::registry::Registry;
-    use usher_pipeline::stream::{Session, StreamPipeline, Verdict};
+    use usher_pipeline::stream::{Progress, Session, StreamPipeline, Verdict};
 
     use super::super::PLUGIN;
 
@@ -135,23 +135,12 @@ mod tests {
     }
 
     fn session(client: &str, server: &str) -> Session {
-        Session {
-            client: format!("{client}:4000").parse().unwrap(),
-            server: format!("{server}:9100").parse().unwrap(),
-            protocol: "TCP",
-            secured: None,
-            route: "1".into(),
-            route_name: "".into(),
-            upstream: None,
-            status: 200,
-            received: 0,
-            sent: 0,
-            came: Instant::now(),
-            lasted: Duration::ZERO,
-            notes: Vec::new(),
-            choice: None,
-            worker: None,
-        }
+        let address = |ip, port| format!("{ip}:{port}").parse().unwrap();
+        Session::new("TCP", address(client, 4000), address(server, 9100), Instant::now())
+    }
+
+    fn ask(pipeline: &StreamPipeline, session: &mut Session) -> Verdict {
+        pipeline.preread(session, &mut Progress::default())
     }
 
     #[test]
@@ -162,11 +151,11 @@ mod tests {
         let pipeline = pipeline(body).unwrap();
         for _ in 0..3 {
             let mut open: Vec<Session> = (0..3).map(|_| session("192.0.2.1", "10.0.0.1")).collect();
-            let verdicts: Vec<Verdict> = open.iter_mut().map(|one| pipeline.preread(one)).collect();
+            let verdicts: Vec<Verdict> = open.iter_mut().map(|one| ask(&pipeline, one)).collect();
             let wanted = [Verdict::Continue, Verdict::Wait(Duration::from_millis(500)), Verdict::Close];
             assert_eq!(verdicts, wanted);
             let mut other = session("192.0.2.2", "10.0.0.1");
-            assert_eq!(pipeline.preread(&mut other), Verdict::Continue);
+            assert_eq!(ask(&pipeline, &mut other), Verdict::Continue);
             open.push(other);
             open.iter().for_each(|one| pipeline.log(one));
         }
@@ -177,9 +166,9 @@ mod tests {
         let body = json!({ "conn": 1, "burst": 0, "default_conn_delay": 0.5, "key": "server_addr" });
         let pipeline = pipeline(body).unwrap();
         let mut first = session("192.0.2.1", "10.0.0.1");
-        assert_eq!(pipeline.preread(&mut first), Verdict::Continue);
-        assert_eq!(pipeline.preread(&mut session("192.0.2.2", "10.0.0.1")), Verdict::Close);
-        assert_eq!(pipeline.preread(&mut session("192.0.2.2", "10.0.0.2")), Verdict::Continue);
+        assert_eq!(ask(&pipeline, &mut first), Verdict::Continue);
+        assert_eq!(ask(&pipeline, &mut session("192.0.2.2", "10.0.0.1")), Verdict::Close);
+        assert_eq!(ask(&pipeline, &mut session("192.0.2.2", "10.0.0.2")), Verdict::Continue);
     }
 
     #[test]

@@ -60,6 +60,13 @@ impl Format {
         for (name, node) in members {
             line.insert(name.clone(), node.value(&variables));
         }
+        for name in ["llm_summary", "llm_request", "llm_response_text"] {
+            // Set by the plugins for models where their `logging` asks for it, with their own bounds.
+            let told = exchange.variable(name).and_then(|told| serde_json::from_slice(&told).ok());
+            if let Some(told) = told {
+                line.insert(name.to_owned(), told);
+            }
+        }
         if matches!(self, Self::Own(_))
             && let Some(route) = &exchange.route
         {

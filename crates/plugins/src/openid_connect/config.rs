@@ -11,6 +11,7 @@ use usher_model::secret::Secret;
 use usher_pipeline::env::Env;
 use usher_pipeline::plugin::BuildError;
 
+use super::kept::Place;
 use crate::addresses::authority;
 use crate::callee;
 use crate::schema::{number, yes};
@@ -263,9 +264,18 @@ pub(super) struct SessionConfig {
     /// Seconds after which the session ends in any case; 0 is never.
     #[serde(default = "number::<86400>")]
     pub(super) absolute_timeout: u64,
-    /// Where the session is kept. This version of Usher keeps it in the cookie.
+    /// Where the session is kept: in the `cookie`, encrypted, or in a `redis`, where it is encrypted too and the cookie only says which one it is.
     #[serde(default)]
     pub(super) storage: Storage,
+    /// The Redis, for `storage` `redis`.
+    pub(super) redis: Option<Place>,
+}
+
+impl SessionConfig {
+    /// Seconds after which a session ends in any case; 0 is never.
+    pub(super) fn lifetime(&self) -> u64 {
+        self.cookie.as_ref().and_then(|cookie| cookie.lifetime).unwrap_or(self.absolute_timeout)
+    }
 }
 
 /// An older way to write `absolute_timeout`.
@@ -374,9 +384,9 @@ impl Config {
             None if !self.bearer_only => {
                 return refused("property \"session.secret\" is required when \"bearer_only\" is false");
             }
-            Some(session) if session.storage == Storage::Redis => {
+            Some(session) if session.storage == Storage::Cookie && session.redis.is_some() => {
                 return refused(
-                    "property \"session\" validation failed: storage redis is not supported by this version of Usher; sessions are kept in the cookie",
+                    "property \"session\" validation failed: redis is only used where storage is redis; write storage, or remove redis",
                 );
             }
             _ => {}

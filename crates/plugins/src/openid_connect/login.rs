@@ -162,8 +162,7 @@ impl OpenidConnect {
             Reply::new(302).with("Location", local(&begun.target)).with("Cache-Control", "no-store");
         let secure = self.is_secure(exchange);
         cookies.set(&mut reply.head, &name, "", Some(0), secure);
-        let sealed = cookies.seal("session", &session).unwrap_or_default();
-        if sealed.is_empty() || !cookies.set_session(exchange, &mut reply.head, &sealed, secure) {
+        if !self.keep_session(exchange, cookies, &session, &mut reply.head).await? {
             return Err(Trouble("the provider's tokens are too large for a cookie".to_owned()));
         }
         Ok(reply)

@@ -8,9 +8,9 @@ use usher_model::jose::token::{Token, encode};
 use super::config::{Config, SessionConfig};
 
 /// How many seconds pass between two notes that a session is still used; fewer where it ends soon without use.
-const NOTE_SECONDS: u64 = 60;
+pub(super) const NOTE_SECONDS: u64 = 60;
 
-/// What a login gave. It lies encrypted in the browser.
+/// What a login gave. It lies encrypted in the browser, or in a Redis.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Session {
     /// Which session this is, so that it can be ended.
@@ -64,9 +64,7 @@ impl Session {
     /// Whether it is still valid.
     pub(super) fn is_alive(&self, config: &SessionConfig, now: u64) -> bool {
         let within = |since: u64, limit: u64| limit == 0 || now.saturating_sub(since) < limit;
-        let absolute =
-            config.cookie.as_ref().and_then(|cookie| cookie.lifetime).unwrap_or(config.absolute_timeout);
-        within(self.made, absolute) && within(self.seen, config.idling_timeout)
+        within(self.made, config.lifetime()) && within(self.seen, config.idling_timeout)
     }
 
     /// Whether its access token has ended.

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod bearer;
+mod kept;
 mod login;
 mod proving;
 mod standin;

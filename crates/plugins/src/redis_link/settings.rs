@@ -147,8 +147,16 @@ impl Single {
     /// # Errors
     /// The member that is missing.
     pub(crate) fn redis(&self) -> Result<Redis, BuildError> {
+        self.redis_named(None)
+    }
+
+    /// The same, whose certificate has to have this name.
+    ///
+    /// # Errors
+    /// As for [`Single::redis`].
+    pub(crate) fn redis_named(&self, name: Option<String>) -> Result<Redis, BuildError> {
         let host = self.redis_host.clone().ok_or_else(|| required("redis_host"))?;
-        let tls = self.redis_ssl.then_some(PeerTls { verify: self.redis_ssl_verify, name: None });
+        let tls = self.redis_ssl.then_some(PeerTls { verify: self.redis_ssl_verify, name });
         Ok(self.at(Place::Single(host, self.redis_port), tls, Duration::from_millis(self.redis_timeout)))
     }
 

@@ -301,6 +301,20 @@ pub(crate) const AUTH_FACTS: &[Facts] = &[
             session.rolling_timeout              | integer | 3600
             session.absolute_timeout             | integer | 86400
             session.storage                      | string  | "cookie"  | {"enum": ["cookie", "redis"]}
+            session.redis                        | object  |
+            session.redis.host                   | string  | "127.0.0.1" | {"minLength": 1}
+            session.redis.port                   | integer | 6379      | {"minimum": 1}
+            session.redis.username               | string  |
+            session.redis.password               | string  |
+            session.redis.database               | integer | 0
+            session.redis.prefix                 | string  | "sessions"
+            session.redis.ssl                    | boolean | false
+            session.redis.ssl_verify             | boolean | true
+            session.redis.server_name            | string  |
+            session.redis.connect_timeout        | integer | 1000      | {"minimum": 1}
+            session.redis.send_timeout           | integer | 1000      | {"minimum": 1}
+            session.redis.read_timeout           | integer | 1000      | {"minimum": 1}
+            session.redis.keepalive_timeout      | integer | 10000     | {"minimum": 1000}
             realm                                | string  | "apisix"
             redirect_uri                         | string  |
             logout_path                          | string  | "/logout"

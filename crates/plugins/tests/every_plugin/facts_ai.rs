@@ -74,6 +74,9 @@ pub(crate) const AI: &[Facts] = &[
         also: STREAMS,
         fields: r#"
             provider | string | ! | {"enum": ["openai", "deepseek", "aimlapi", "anthropic", "openai-compatible", "azure-openai", "openrouter", "gemini", "vertex-ai", "bedrock"]}
+            provider_conf | object |
+            provider_conf.region | string |  | {"minLength": 1, "maxLength": 64, "pattern": "^[a-z0-9-]+$"}
+            provider_conf.project_id | string |  | {"minLength": 1, "maxLength": 128, "pattern": "^[A-Za-z0-9:._-]+$"}
             auth | object... | !
             options | object... |
             override | object... |
@@ -107,6 +110,14 @@ pub(crate) const AI: &[Facts] = &[
             instances[].checks | object |
             instances[].checks.active | object... | !
             instances[].provider | string | ! | {"enum": ["openai", "deepseek", "aimlapi", "anthropic", "openai-compatible", "azure-openai", "openrouter", "gemini", "vertex-ai", "bedrock"]}
+            instances[].provider_conf | object |
+            instances[].provider_conf.region | string |  | {"minLength": 1, "maxLength": 64, "pattern": "^[a-z0-9-]+$"}
+            instances[].provider_conf.project_id | string |  | {"minLength": 1, "maxLength": 128, "pattern": "^[A-Za-z0-9:._-]+$"}
+            instances[].examples | array |  | {"maxItems": 100}
+            instances[].examples[] | string |  | {"minLength": 1, "maxLength": 2000}
+            instances[].threshold | number |  | {"minimum": -1, "maximum": 1}
+            instances[].catchall | boolean | false
+            embeddings | object... |
             instances[].auth | object... | !
             instances[].options | object... |
             instances[].override | object... |

@@ -61,6 +61,32 @@ pub(crate) const TRAFFIC: &[Facts] = &[
             "property \"comp_level\" validation failed: expected 12 to be at most 11",
         )],
     },
+    Facts {
+        name: "mqtt-proxy",
+        priority: 1000,
+        // Its only phase is of connections.
+        phases: "",
+        also: &[],
+        fields: r#"
+            protocol_name  | string  | "MQTT"
+            protocol_level | integer | ! | {"minimum": 0, "maximum": 255}
+        "#,
+        refused: &[
+            (r#"{}"#, "property \"protocol_level\" is required"),
+            (
+                r#"{"protocol_level": "5"}"#,
+                "property \"protocol_level\" validation failed: wrong type: expected integer, got string",
+            ),
+            (
+                r#"{"protocol_level": 256}"#,
+                "property \"protocol_level\" validation failed: expected 256 to be at most 255",
+            ),
+            (
+                r#"{"protocol_level": 4}"#,
+                "it works on connections, and here are requests; put it into a stream route",
+            ),
+        ],
+    },
     // None of APISIX's.
     Facts {
         name: "chat-files",

@@ -15,22 +15,29 @@ pub(crate) fn page(spec: &Spec, registry: &Registry, text: &str) -> String {
         docs.iter().partition(|line| line.starts_with("Example: `"));
     let mut page = format!("# {}\n\n{}\n\n", spec.name, said.join("\n").trim());
     let phases = spec.phases.names().join(", ");
-    let phases = if phases.is_empty() { "none".to_owned() } else { phases };
+    let phases = match phases.as_str() {
+        "" if !spec.is_for_requests() => "of connections only".to_owned(),
+        "" => "none".to_owned(),
+        _ => phases,
+    };
     let _ = writeln!(page, "Priority {}, phases: {phases}.\n\n## Try it\n", spec.priority);
     for (at, example) in examples.iter().enumerate() {
         let body: Value =
             serde_json::from_str(example.trim_start_matches("Example: `").trim_end_matches('`')).unwrap();
         let mut plugins = serde_json::Map::new();
         plugins.insert(spec.name.to_owned(), body);
-        let route = json!({
-            "uri": "/anything/*", "plugins": plugins,
-            "upstream": { "type": "roundrobin", "nodes": { "127.0.0.1:1980": 1 } },
-        });
+        let (kind, route) = if spec.is_for_requests() {
+            let upstream = json!({ "type": "roundrobin", "nodes": { "127.0.0.1:1980": 1 } });
+            ("routes", json!({ "uri": "/anything/*", "plugins": plugins, "upstream": upstream }))
+        } else {
+            let upstream = json!({ "type": "roundrobin", "scheme": "tcp", "nodes": { "127.0.0.1:1883": 1 } });
+            ("stream_routes", json!({ "server_port": 9100, "plugins": plugins, "upstream": upstream }))
+        };
         // What a shell reads between single quotes has none itself.
         let route = serde_json::to_string_pretty(&route).unwrap().replace('\'', "\\u0027");
         let _ = writeln!(
             page,
-            "```console\ncurl -H \"X-API-KEY: $(cat usher-data/admin.key)\" -X PUT \\\n  http://127.0.0.1:9180/apisix/admin/routes/{} -d '\n{route}'\n```\n",
+            "```console\ncurl -H \"X-API-KEY: $(cat usher-data/admin.key)\" -X PUT \\\n  http://127.0.0.1:9180/apisix/admin/{kind}/{} -d '\n{route}'\n```\n",
             at + 1
         );
     }

@@ -137,7 +137,7 @@ fn cause(course: &Course<'_>, failure: &Failure) -> Option<(What, bool)> {
         Failure::RetriesTimedOut => (What::RetriesTimedOut, false),
         Failure::ClientGone => (What::ClientGone, false),
         Failure::Upstream(trouble) => match trouble {
-            Trouble::NoLink(NoLink::TimedOut(_)) => (What::ConnectTimeout, true),
+            Trouble::NoLink(NoLink::TimedOut(..)) => (What::ConnectTimeout, true),
             Trouble::NoLink(_) => (What::ConnectRefused, true),
             Trouble::Refused => (What::Broken, true),
             Trouble::Broken(_) | Trouble::Reset(_) => (What::Broken, false),

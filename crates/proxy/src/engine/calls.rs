@@ -33,10 +33,11 @@ pub(super) async fn open(local: Rc<Local>, peer: Peer) -> Result<Box<dyn Stream>
         tls: peer.tls.as_ref().map(|tls| secure(tls, &peer.host)).transpose().map_err(unusable)?,
         idle: local.nodes.idle(POOL, &peer.host, peer.port, KeepalivePool::default()),
         trunk: None,
+        links: None,
     };
     let link = connect(&local, &endpoint, None, peer.timeout).await.map_err(|error| match error {
         NoLink::Forbidden(address, _) => FetchError::Forbidden(address.to_string()),
-        NoLink::TimedOut(_) => FetchError::TimedOut(peer.to_string()),
+        NoLink::TimedOut(..) => FetchError::TimedOut(peer.to_string()),
         other => FetchError::Unreachable { peer: peer.to_string(), reason: other.to_string() },
     })?;
     let Link { socket, .. } = *link;

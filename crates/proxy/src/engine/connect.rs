@@ -1,5 +1,6 @@
 //! The one dialer: every connection that the gateway opens is opened here, to an address that was judged right before.
 
+use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -39,7 +40,21 @@ pub(super) enum NoLink {
     Tls(SocketAddr, Arc<io::Error>),
     /// It took too long.
     #[error("no connection within {0:?}")]
-    TimedOut(Duration),
+    TimedOut(Duration, Option<SocketAddr>),
+}
+
+impl NoLink {
+    /// The address that was tried last; `None` where a name led to none.
+    pub(super) const fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Forbidden(address, _)
+            | Self::Refused(address, _)
+            | Self::Silent(address, _)
+            | Self::Tls(address, _) => Some(*address),
+            Self::Unknown(_) => None,
+            Self::TimedOut(_, address) => *address,
+        }
+    }
 }
 
 /// Connects to a node. `host` is the name that TLS goes by where the node follows the client's.
@@ -53,13 +68,28 @@ pub(super) async fn connect(
     within: Duration,
 ) -> Result<Box<Link>, NoLink> {
     // A timer, because this happens once per connection and has to be exact.
-    let connected = timeout(within, dial(local, endpoint, host)).await;
+    let tried = Cell::new(None);
+    let connected = timeout(within, dial(local, endpoint, host, &tried)).await;
     local.clock.turn();
-    connected.unwrap_or(Err(NoLink::TimedOut(within)))
+    let connected = connected.unwrap_or_else(|_| Err(NoLink::TimedOut(within, tried.get())));
+    if let Some(links) = &endpoint.links {
+        match &connected {
+            Ok(_) => links.took(),
+            Err(NoLink::Refused(..) | NoLink::TimedOut(..)) => links.refused(),
+            // What is wrong there is no refusal: a name, a certificate, or an address that is never called.
+            Err(_) => {}
+        }
+    }
+    connected
 }
 
-async fn dial(local: &Local, endpoint: &Endpoint, host: Option<Rc<str>>) -> Result<Box<Link>, NoLink> {
-    let (stream, address) = reach(local, endpoint).await?;
+async fn dial(
+    local: &Local,
+    endpoint: &Endpoint,
+    host: Option<Rc<str>>,
+    tried: &Cell<Option<SocketAddr>>,
+) -> Result<Box<Link>, NoLink> {
+    let (stream, address) = reach(local, endpoint, tried).await?;
     // Delay of small writes helps nobody here; without it a connection works all the same.
     let _ = stream.set_nodelay(true);
     let socket = match &endpoint.tls {
@@ -74,9 +104,13 @@ async fn dial(local: &Local, endpoint: &Endpoint, host: Option<Rc<str>>) -> Resu
     Ok(Link::new(socket, address, host))
 }
 
-async fn reach(local: &Local, endpoint: &Endpoint) -> Result<(TcpStream, SocketAddr), NoLink> {
+async fn reach(
+    local: &Local,
+    endpoint: &Endpoint,
+    tried: &Cell<Option<SocketAddr>>,
+) -> Result<(TcpStream, SocketAddr), NoLink> {
     let name = match &endpoint.place {
-        Place::Address(ip) => return open(local, *ip, endpoint.port).await,
+        Place::Address(ip) => return open(local, *ip, endpoint.port, tried).await,
         Place::Name(name) => name,
     };
     let addresses = name.addresses(local.clock.now()).await.map_err(NoLink::Unknown)?;
@@ -89,7 +123,7 @@ async fn reach(local: &Local, endpoint: &Endpoint) -> Result<(TcpStream, SocketA
     let order = (0..preferred).map(|step| (start + step) % preferred).chain(preferred..addresses.len());
     let mut failed = NoLink::Unknown("it has no address".into());
     for ip in order.filter_map(|at| addresses.get(at)).take(MOST_ADDRESSES) {
-        match open(local, *ip, endpoint.port).await {
+        match open(local, *ip, endpoint.port, tried).await {
             Ok(opened) => return Ok(opened),
             Err(error) => failed = error,
         }
@@ -119,8 +153,14 @@ fn judged(local: &Local, address: SocketAddr) -> Result<SocketAddr, NoLink> {
     }
 }
 
-async fn open(local: &Local, ip: IpAddr, port: u16) -> Result<(TcpStream, SocketAddr), NoLink> {
+async fn open(
+    local: &Local,
+    ip: IpAddr,
+    port: u16,
+    tried: &Cell<Option<SocketAddr>>,
+) -> Result<(TcpStream, SocketAddr), NoLink> {
     let address = judged(local, SocketAddr::new(ip, port))?;
+    tried.set(Some(address));
     let stream = TcpStream::connect(address).await;
     Ok((stream.map_err(|error| NoLink::Refused(address, Arc::new(error)))?, address))
 }

@@ -86,7 +86,7 @@ impl Trouble {
     /// The status that stands for it: 504 for time, 502 for everything else.
     pub(super) const fn status(&self) -> u16 {
         match self {
-            Self::NoLink(NoLink::TimedOut(_)) | Self::SendTimedOut | Self::ReadTimedOut => 504,
+            Self::NoLink(NoLink::TimedOut(..)) | Self::SendTimedOut | Self::ReadTimedOut => 504,
             _ => 502,
         }
     }

@@ -59,7 +59,7 @@ async fn fetch_from(local: &Local, call: &Call, target: &Target<'_>) -> Result<A
     let link =
         Box::pin(connect(local, &endpoint, None, call.timeout)).await.map_err(|error| match error {
             NoLink::Forbidden(address, _) => FetchError::Forbidden(address.to_string()),
-            NoLink::TimedOut(_) => FetchError::TimedOut(target.peer()),
+            NoLink::TimedOut(..) => FetchError::TimedOut(target.peer()),
             other => FetchError::Unreachable { peer: target.peer(), reason: other.to_string() },
         })?;
     ask(local, link, &endpoint, &head, call).await.map_err(|broken| broken.told(target))
@@ -114,6 +114,7 @@ fn endpoint(local: &Local, target: &Target<'_>, verify: bool) -> Result<Endpoint
         tls,
         idle: local.nodes.idle(pool, target.host, target.port, KeepalivePool::default()),
         trunk: None,
+        links: None,
     })
 }
 

@@ -188,10 +188,12 @@ async fn try_node(
             Some(link) => link,
             None => {
                 let within = connect_within(terms, others);
-                let missed =
-                    |error| Stop::Miss(Miss { trouble: Trouble::NoLink(error), sent: false, heard: false });
                 // Boxed: it is rare, and large beside everything else of a request.
-                Box::pin(connect(local, endpoint, followed.clone(), within)).await.map_err(missed)?
+                let connected = Box::pin(connect(local, endpoint, followed.clone(), within)).await;
+                connected.map_err(|error| {
+                    course.state.exchange.upstream.address = error.address();
+                    Stop::Miss(Miss { trouble: Trouble::NoLink(error), sent: false, heard: false })
+                })?
             }
         };
         let state = &mut *course.state;

@@ -100,6 +100,8 @@ pub(super) struct Complaints {
     pub(super) bodies: Throttle,
     /// A connection that no stream route takes.
     pub(super) streams: Throttle,
+    /// A connection that a plugin of its stream route refuses.
+    pub(super) refused: Throttle,
     /// A load balancer that didn't say where its client is.
     pub(super) balancers: Throttle,
     /// A handshake that failed.

@@ -15,7 +15,7 @@ use usher_pipeline::env::Target;
 
 use super::http2::Trunk;
 use super::pool::Idle;
-use crate::config::{Fleet, Upstream};
+use crate::config::{Fleet, Links, Upstream};
 use crate::resolve::{Name, Resolver};
 
 /// An upstream in whichever way a request came by it.
@@ -46,6 +46,8 @@ pub(super) struct Endpoint {
     pub(super) idle: Rc<Idle>,
     /// The connections of HTTP/2 to it, where it is spoken to by that.
     pub(super) trunk: Option<Rc<Trunk>>,
+    /// Where it is noted whether it takes connections, of a node of an upstream.
+    pub(super) links: Option<Arc<Links>>,
 }
 
 /// Where a node is.
@@ -125,7 +127,11 @@ impl Nodes {
         let endpoints = fleet
             .nodes()
             .iter()
-            .map(|node| self.endpoint(upstream, node, fleet.port(node), resolver))
+            .enumerate()
+            .map(|(at, node)| Endpoint {
+                links: fleet.links(at),
+                ..self.endpoint(upstream, node, fleet.port(node), resolver)
+            })
             .collect();
         let nodes = Rc::new(Members { fleet, endpoints });
         let alive = match chosen {
@@ -160,6 +166,7 @@ impl Nodes {
                 .scheme
                 .is_grpc()
                 .then(|| self.trunk(upstream.pool, &node.host, port, spec.keepalive_pool)),
+            links: None,
         }
     }
 

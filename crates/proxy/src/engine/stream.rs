@@ -1,6 +1,7 @@
 //! Connections that aren't HTTP: found a route for, asked about, and passed on byte for byte.
 
 mod datagrams;
+mod first;
 mod pump;
 mod reach;
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use usher_pipeline::secured::Secured;
-use usher_pipeline::stream::{Session, Verdict};
+use usher_pipeline::stream::{Progress, Session, Verdict};
 
 use super::access_log::Finished;
 use super::alarm::Alarm;
@@ -39,14 +40,19 @@ pub(super) async fn serve(local: Rc<Local>, alarm: Rc<Alarm>, opened: Opened, se
     let Some(mut passage) = Passage::find(&local, "TCP", secured, client, server) else {
         return pump::close(&local, &alarm, &mut socket).await;
     };
-    if passage.is_admitted().await {
+    let mut said = first::Said { alarm: &alarm, socket: &mut socket };
+    if passage.is_admitted(&local, Some(&mut said)).await {
         match reach::connect(&local, &passage).await {
             Ok(mut reached) => {
                 let link = &mut *reached.link;
                 passage.session.upstream = Some(link.address);
                 let mut ends = pump::Ends { client: &mut socket, upstream: &mut link.socket };
                 let patience = passage.patience();
-                let moved = pump::pump(&local, &alarm, &mut ends, patience, passage.greeting(&local)).await;
+                let front = pump::Front {
+                    greeting: passage.greeting(&local),
+                    first: std::mem::take(&mut passage.session.first),
+                };
+                let moved = pump::pump(&local, &alarm, &mut ends, patience, front).await;
                 (passage.session.received, passage.session.sent) = (moved.up, moved.down);
                 if moved.cut {
                     // Best effort: without it the cut looks like an end.
@@ -87,38 +93,53 @@ impl Passage {
             }
             return None;
         };
-        let session = Session {
-            client,
-            server,
-            protocol,
-            secured,
-            route: Arc::clone(&route.id),
-            route_name: Arc::clone(&route.name),
-            upstream: None,
-            status: 200,
-            received: 0,
-            sent: 0,
-            came: local.clock.now(),
-            lasted: Duration::ZERO,
-            notes: Vec::new(),
-            choice: None,
-            worker: Some(Rc::<Local>::clone(local)),
-        };
+        let mut session = Session::new(protocol, client, server, local.clock.now());
+        session.secured = secured;
+        session.route = Arc::clone(&route.id);
+        session.route_name = Arc::clone(&route.name);
+        session.worker = Some(Rc::<Local>::clone(local));
         Some(Self { view, route, session })
     }
 
-    /// Whether the plugins let it in, once it has waited for as long as they say.
-    async fn is_admitted(&mut self) -> bool {
-        match self.route.plugins.preread(&mut self.session) {
-            Verdict::Continue => true,
-            Verdict::Wait(time) => {
-                tokio::time::sleep(time).await;
-                true
+    /// Whether the plugins let it in, once they have read what they want to and it has waited for as long as they say. Where nothing can be read ahead,
+    /// whoever wants to closes it.
+    async fn is_admitted(&mut self, local: &Local, mut said: Option<&mut first::Said<'_>>) -> bool {
+        let mut progress = Progress::default();
+        loop {
+            match self.route.plugins.preread(&mut self.session, &mut progress) {
+                Verdict::Continue => return true,
+                Verdict::Wait(time) => {
+                    tokio::time::sleep(time).await;
+                    return true;
+                }
+                Verdict::Read => {
+                    let read = match &mut said {
+                        Some(said) => said.read_on(local, &mut self.session.first).await,
+                        None => Err("a plugin wants to read what comes first, and this is UDP".into()),
+                    };
+                    local.clock.turn();
+                    if let Err(reason) = read {
+                        self.session.refused = Some(reason);
+                        self.refuse(local);
+                        return false;
+                    }
+                }
+                Verdict::Close => {
+                    self.refuse(local);
+                    return false;
+                }
             }
-            Verdict::Close => {
-                self.session.status = 403;
-                false
-            }
+        }
+    }
+
+    /// A plugin doesn't want it; where it says why, the log is told.
+    fn refuse(&mut self, local: &Local) {
+        self.session.status = 403;
+        self.session.received = self.session.first.len() as u64;
+        if let Some(reason) = &self.session.refused
+            && let Some(silent) = local.complaints.refused.speak(local.clock.ms())
+        {
+            tracing::warn!(stream_route = &*self.route.id, client = %self.session.client, %reason, silent, "closed a connection: a plugin of its stream route refuses it");
         }
     }
 
@@ -138,9 +159,10 @@ impl Passage {
         if let Some(lines) = &local.stream_lines {
             lines.add(Finished::Session(&self.session), &local.clock);
         }
-        let Session { client, upstream, protocol, status, received, sent, lasted, .. } = &self.session;
-        let upstream = upstream.map(tracing::field::display);
-        tracing::debug!(stream_route = &*self.route.id, %client, upstream, protocol, status, received, sent, ?lasted, "a connection ended");
+        let Session { client, upstream, protocol, status, received, sent, lasted, refused, .. } =
+            &self.session;
+        let (upstream, refused) = (upstream.map(tracing::field::display), refused.as_deref());
+        tracing::debug!(stream_route = &*self.route.id, %client, upstream, protocol, status, received, sent, ?lasted, refused, "a connection ended");
     }
 
     /// How long nothing may move.

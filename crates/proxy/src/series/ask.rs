@@ -18,9 +18,26 @@ const MOST_POINTS: usize = 40_000;
 
 /// What is needed to answer, taken out of the book so that nobody waits.
 pub(super) struct Looked {
-    slots: Vec<Slot>,
+    pub(super) slots: Vec<Slot>,
     grain: Grain,
-    since: Option<u64>,
+    pub(super) since: Option<u64>,
+}
+
+/// The time of an answer, in whole points.
+pub(super) struct Spread {
+    pub(super) from: u64,
+    pub(super) to: u64,
+    pub(super) step: u64,
+    pub(super) points: usize,
+}
+
+impl Spread {
+    pub(super) fn of(looked: &Looked, ask: &Ask) -> Self {
+        let step = step(ask, looked.grain);
+        let from = ask.from - ask.from % step;
+        let to = ask.to.max(from + 1).next_multiple_of(step);
+        Self { from, to, step, points: usize::try_from((to - from) / step).unwrap_or(usize::MAX) }
+    }
 }
 
 /// Takes out what is needed to answer.
@@ -31,10 +48,7 @@ pub(super) fn look(book: &Book, ask: &Ask, now: u64) -> Looked {
 
 /// Answers.
 pub(super) fn answer(looked: &Looked, ask: &Ask) -> Traffic {
-    let step = step(ask, looked.grain);
-    let from = ask.from - ask.from % step;
-    let to = ask.to.max(from + 1).next_multiple_of(step);
-    let points = usize::try_from((to - from) / step).unwrap_or(usize::MAX);
+    let Spread { from, to, step, points } = Spread::of(looked, ask);
     let slots: Vec<&Slot> = looked.slots.iter().filter(|slot| (from..to).contains(&slot.start)).collect();
     let mut total = Total::NONE;
     let mut totals: HashMap<Vec<Arc<str>>, Total> = HashMap::new();
@@ -131,7 +145,7 @@ fn fill_points(rows: &mut [Row], slots: &[&Slot], ask: &Ask, (from, step, points
 }
 
 /// Whether a row is asked for.
-fn fits(only: &Only, names: &[&str; NAMES], status: u16) -> bool {
+pub(super) fn fits(only: &Only, names: &[&str; NAMES], status: u16) -> bool {
     let [route, service, consumer, client, cause, plugin] = *names;
     let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
     is(&only.route, route)

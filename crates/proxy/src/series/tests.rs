@@ -30,10 +30,12 @@ impl Bench {
     fn serve(&self, at: u64, count: usize, route: &str, status: u16) {
         let facts =
             Arc::new(RouteFacts { id: route.into(), service_id: "shop".into(), ..RouteFacts::default() });
+        // As long as nobody's clock says: figures of several gateways have to be the same to the last digit.
+        let spans = Spans { took: Duration::from_millis(u64::from(status) / 50), upstream: None };
         for _ in 0..count {
             let mut exchange = exchange(status);
             exchange.route = (!route.is_empty()).then(|| Arc::clone(&facts));
-            self.tally.note(&exchange, &Spans::of(&exchange), Duration::from_secs(at));
+            self.tally.note(&exchange, &spans, Duration::from_secs(at));
         }
         self.tally.hand_over(Duration::from_secs(at), true);
         let written = self.series.fold(at, false);
@@ -43,7 +45,7 @@ impl Bench {
     fn ask(&self, now: u64, back: u64, by: &[By]) -> Traffic {
         let ask =
             Ask { from: now - back, to: now, by: by.to_vec(), limit: 100, points: 60, ..Ask::default() };
-        self.series.answer_at(&ask, now)
+        self.series.answer_at(&ask, &[], now)
     }
 }
 
@@ -131,7 +133,7 @@ fn what_is_asked_by_and_filtered_by_is_what_was_served() {
     assert_eq!(told.iter().find(|row| row.0.is_empty()), Some(&row("", 3, 0)), "{told:?}");
     let only = |only: Only| {
         let ask = Ask { from: at - 60, to: at + 1, only, limit: 10, order: Order::Errors, ..Ask::default() };
-        let traffic = bench.series.answer_at(&ask, at + 1);
+        let traffic = bench.series.answer_at(&ask, &[], at + 1);
         assert!(traffic.rows[0].points.is_empty());
         traffic.total.requests
     };
@@ -190,4 +192,41 @@ fn a_thousand_names_a_second_stay_within_bounds() {
         bench.series.lock().slots(super::Grain::Minute).iter().map(|slot| slot.bytes().len()).sum();
     assert!(kept < 1 << 20, "{kept} bytes");
     assert!(traffic.rows.iter().all(|row| row.key[0] != OTHER || row.total.requests > 0));
+}
+
+#[test]
+fn figures_of_several_gateways_are_those_of_one_that_served_all_of_it() {
+    let (all, one, two) = (Bench::new(None), Bench::new(None), Bench::new(None));
+    let start = now() / 3_600 * 3_600 - 7_200;
+    for at in (start..start + 7_000).step_by(25) {
+        for (bench, count, route, status) in
+            [(&one, 2, "a", 200), (&two, 3, "a", 504), (&two, 1, "only-there", 200)]
+        {
+            bench.serve(at, count, route, status);
+            all.serve(at, count, route, status);
+        }
+    }
+    let end = start + 7_000;
+    for (back, points, only) in [
+        (500, 60, Only::default()),
+        (6_000, 60, Only::default()),
+        (6_000, 0, Only::default()),
+        (6_000, 0, Only { route: Some("only-there".into()), ..Only::default() }),
+        (6_000, 7, Only { status: Some((500, 599)), ..Only::default() }),
+    ] {
+        let ask = Ask {
+            from: end - back,
+            to: end,
+            by: vec![By::Route],
+            limit: 100,
+            points,
+            only,
+            ..Ask::default()
+        };
+        let portion = two.series.portion_at(&ask, end);
+        let merged = one.series.answer_at(&ask, &[portion], end);
+        let whole = all.series.answer_at(&ask, &[], end);
+        assert!(whole.total.requests > 100, "{ask:?}");
+        assert_eq!(merged, whole, "{ask:?}");
+    }
 }

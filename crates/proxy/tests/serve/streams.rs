@@ -276,6 +276,57 @@ fn upstreams_are_told_where_the_client_is_if_they_want_to() {
 }
 
 #[test]
+fn what_a_plugin_reads_ahead_is_passed_on_behind_what_the_upstream_is_told() {
+    let node = echo("");
+    let address: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let streams = Streams {
+        tcp: vec![StreamListen { address, tls: false }],
+        udp: vec![address],
+        proxy_protocol_to_upstreams: true,
+        ..Streams::default()
+    };
+    let route = |ahead: usize| {
+        let plugins = json!({ "trial": { "ahead": ahead, "log": format!("ahead {ahead}") } });
+        json!({ "plugins": plugins, "upstream": upstream(&[node], "tcp") })
+    };
+    let gateway = Gateway::start_with(Options { streams, ..options() }, &[("stream_routes/1", route(5))]);
+    let to = gateway.streams[0];
+    for said in [&b"hello"[..], b"hello and more", &[b'x'; 200_000]] {
+        let mut stream = connect(to);
+        stream.set_nodelay(true).unwrap();
+        for byte in &said[..5] {
+            stream.write_all(&[*byte]).unwrap();
+        }
+        let (rest, mut writer) = (said[5..].to_vec(), stream.try_clone().unwrap());
+        let writing = std::thread::spawn(move || {
+            writer.write_all(&rest).unwrap();
+            writer.shutdown(Shutdown::Write).unwrap();
+        });
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        writing.join().unwrap();
+        let line = all.windows(2).position(|two| two == b"\r\n").unwrap() + 2;
+        assert!(all.starts_with(b"PROXY TCP4 127.0.0.1 127.0.0.1 "), "{:?}", &all[..line]);
+        assert!(all[line..] == *said, "{} bytes are {}", said.len(), all.len() - line);
+    }
+    eventually("they are logged", || logged("ahead 5").len() == 3);
+    let counts: Vec<String> = logged("ahead 5").iter().map(|seen| seen["bytes_received"].clone()).collect();
+    assert_eq!(counts, ["5", "14", "200000"]);
+    // One that ends too early, and one that goes on for too long, come to nobody.
+    assert_eq!(talk(to, b"hell"), b"");
+    gateway.put(&[("stream_routes/1", route(1 << 20))]);
+    assert_eq!(talk(to, &[b'x'; 20_000]), b"");
+    eventually("it is logged", || logged("ahead 1048576").len() == 1);
+    let seen = logged("ahead 1048576").remove(0);
+    assert_eq!((seen["status"].as_str(), seen.contains_key("upstream_addr")), ("403", false));
+    // Of datagrams nothing is read ahead.
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.send_to(b"hello", gateway.datagrams[0]).unwrap();
+    eventually("it is logged", || logged("ahead 1048576").len() == 2);
+    assert_eq!(logged("ahead 1048576")[1]["status"], "403");
+}
+
+#[test]
 fn requests_are_not_sent_to_an_upstream_of_streams() {
     let node = echo("a:");
     let gateway = Gateway::start_with(

@@ -75,6 +75,8 @@ pub(crate) struct Config {
     upstream_id: Option<String>,
     /// Counts its calls of before_proxy in `X-Tries`.
     tries: bool,
+    /// On connections: reads ahead until so many bytes are there.
+    ahead: usize,
 }
 
 /// The plugin; several, so that a route can carry more than one.
@@ -240,8 +242,11 @@ impl<const N: u8> Trial<N> {
 
 /// On connections `reply` closes, and `log` notes the same variables.
 impl<const N: u8> OnConnections for Trial<N> {
-    const PREREAD: Option<Preread<Self>> =
-        Some(|plugin, _| if plugin.config.reply.is_some() { Verdict::Close } else { Verdict::Continue });
+    const PREREAD: Option<Preread<Self>> = Some(|plugin, session| match plugin.config.reply {
+        _ if session.first.len() < plugin.config.ahead => Verdict::Read,
+        Some(_) => Verdict::Close,
+        None => Verdict::Continue,
+    });
     const LOG: Option<Finished<Self>> = Some(|plugin, session| {
         let Some(name) = &plugin.config.log else { return };
         let noted = [

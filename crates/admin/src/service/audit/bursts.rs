@@ -21,6 +21,7 @@ pub(in crate::service) struct Bursts(Mutex<Counts>);
 #[derive(Default)]
 struct Counts {
     logins: Window,
+    passwords: Window,
     denials: OneByOne,
     refusals: OneByOne,
 }
@@ -65,11 +66,21 @@ impl Bursts {
     /// How many logins failed, where it is time to tell.
     pub(super) fn login_failed(&self) -> Option<u64> {
         let count = self.lock(|counts| counts.logins.one_more());
+        Self::is_mark(count).then_some(count)
+    }
+
+    /// The same for a wrong password, of which a few are told one by one.
+    pub(super) fn password_failed(&self) -> Option<u64> {
+        let count = self.lock(|counts| counts.passwords.one_more());
+        (count < LOGINS || Self::is_mark(count)).then_some(count)
+    }
+
+    fn is_mark(count: u64) -> bool {
         let mut mark = LOGINS;
         while mark < count {
             mark = mark.saturating_mul(10);
         }
-        (count == mark).then_some(count)
+        count == mark
     }
 
     /// Counts a denial. Where it is to be told: how many were not told before it.
@@ -103,5 +114,7 @@ mod tests {
         assert_eq!(bursts.denied(), Some(0));
         assert!((0..9).all(|_| bursts.login_failed().is_none()));
         assert_eq!(bursts.login_failed(), Some(10));
+        let told: Vec<u64> = (0..5000).filter_map(|_| bursts.password_failed()).collect();
+        assert_eq!(told, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 100, 1000]);
     }
 }

@@ -1,4 +1,4 @@
-//! The last plans that can't be applied any more, and why: only so that their owner is told the cause.
+//! The last plans that can't be applied any more, and why: so that their owner is told the cause, and a person who was asked to agree.
 
 use std::collections::VecDeque;
 
@@ -33,6 +33,8 @@ struct Trace {
     name: String,
     door: Door,
     how: End,
+    /// The person who decided, where one did.
+    person: Option<String>,
 }
 
 /// The traces, oldest first.
@@ -48,7 +50,15 @@ impl Ended {
         if self.traces.len() >= REMEMBERED {
             self.traces.pop_front();
         }
-        self.traces.push_back(Trace { id: id.to_owned(), name: owner.name.clone(), door: owner.door, how });
+        let (name, door) = (owner.name.clone(), owner.door);
+        self.traces.push_back(Trace { id: id.to_owned(), name, door, how, person: None });
+    }
+
+    /// Remembers who decided.
+    pub(super) fn decided(&mut self, id: &str, person: &str) {
+        if let Some(trace) = self.traces.iter_mut().rfind(|trace| trace.id == id) {
+            trace.person = Some(person.to_owned());
+        }
     }
 
     /// Forgets a plan that goes on.
@@ -56,6 +66,30 @@ impl Ended {
         // What ends now was mostly remembered just before.
         if let Some(at) = self.traces.iter().rposition(|trace| trace.id == id) {
             self.traces.remove(at);
+        }
+    }
+
+    /// What became of a plan, whoever made it, for a person who may agree to plans.
+    pub(super) fn to_a_person(&self, id: &str) -> String {
+        let trace = self.traces.iter().rfind(|trace| trace.id == id);
+        let person = trace.and_then(|trace| trace.person.as_deref()).map_or("somebody", |name| name);
+        let (person, short) = (shortened(person, 64), shortened(id, 40));
+        match trace.map(|trace| trace.how) {
+            Some(End::Applied(revision)) => {
+                format!("{person} agreed to this plan before you: it was applied as revision {revision}")
+            }
+            Some(End::Taken) => "somebody agreed to this plan just now, and it is being applied".to_owned(),
+            Some(End::Declined) => format!("{person} declined this plan before you: nothing was changed"),
+            Some(End::Expired) => "this plan waited too long and has expired: nothing was changed".to_owned(),
+            Some(End::Stale) => {
+                "this plan is stale: what it was made for was changed since, and nothing was applied"
+                    .to_owned()
+            }
+            Some(End::Refused) => "this plan could not be applied: nothing was changed".to_owned(),
+            Some(End::Dropped) => "this plan had to make room for newer ones: nothing was changed".to_owned(),
+            None => format!(
+                "no plan {short} waits here: it ended long ago, or was made before Usher was started the last time, which forgets plans"
+            ),
         }
     }
 
@@ -116,6 +150,14 @@ mod tests {
         assert!(ended.sentence(&who("a"), "1").contains("applied already, as revision 7"));
         assert!(ended.sentence(&who("b"), "1").contains("belongs to somebody else"));
         assert!(ended.sentence(&who("a"), " ").contains("the id is empty"));
+        assert!(ended.to_a_person("1").contains("somebody agreed to this plan before you"));
+        ended.decided("1", "ann");
+        assert!(
+            ended
+                .to_a_person("1")
+                .contains("ann agreed to this plan before you: it was applied as revision 7")
+        );
+        assert!(ended.to_a_person("0").contains("started the last time"));
         ended.forget("1");
         assert!(ended.sentence(&who("a"), "1").contains("never existed"));
     }

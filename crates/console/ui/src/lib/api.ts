@@ -113,7 +113,7 @@ export type Changed = With<Usher.Change, { op: 'create' | 'update' | 'delete' }>
 export type Plan = With<Sparse<Usher.Plan>, { risk: Risk; changes: Changed[] }>;
 export type Applied = Usher.Applied;
 export type Entry = With<Sparse<Usher.Entry>, { role: Role; risk: Risk; changes: Changed[] }>;
-export type Waiting = With<Usher.Waiting, { role: Role; plan: Plan }>;
+export type Waiting = With<Sparse<Usher.Waiting>, { role: Role; plan: Plan }>;
 
 export type Wish = With<Usher.WantedChange, { value?: Members }>;
 export type PlanRequest = With<Usher.PlanRequest, { changes?: Wish[]; document?: string | Members }>;

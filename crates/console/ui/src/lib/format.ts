@@ -2,9 +2,6 @@
 
 export const count = (number: number) => number.toLocaleString('en', { maximumFractionDigits: number < 10 ? 1 : 0 });
 
-/** A sentence of the manual without the marks of code. */
-export const unmarked = (text: string) => text.replaceAll('`', '');
-
 export const percent = (share: number) => `${(share * 100).toFixed(share > 0 && share < 0.1 ? 2 : 1)} %`;
 
 export const millis = (ms: number) => {

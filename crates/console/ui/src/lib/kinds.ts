@@ -94,10 +94,11 @@ export const labelsOf = (value: Members): [string, string][] =>
   Object.entries((value.labels ?? {}) as Members).map(([name, text]) => [name, String(text)]);
 export const pluginsOf = (value: Members) => Object.keys((value.plugins ?? {}) as Members);
 
+/** A node; null stands for a number that was taken out of its field and is wanted there. */
 export interface Node {
   host: string;
-  port?: number;
-  weight: number;
+  port?: number | string | null;
+  weight: number | string | null;
   priority?: number;
 }
 
@@ -105,8 +106,8 @@ export interface Node {
 export const nodesOf = (nodes: unknown): Node[] => {
   if (Array.isArray(nodes)) return nodes as Node[];
   return Object.entries((nodes ?? {}) as Record<string, number>).map(([place, weight]) => {
-    const [, host, port] = /^(.*?)(?::(\d+))?$/.exec(place) ?? ['', place, ''];
-    return { host, ...(port ? { port: Number(port) } : {}), weight };
+    const [, host = place, port] = /^(.*?)(?::(\d*))?$/.exec(place) ?? [];
+    return { host, ...(port === undefined ? {} : { port: port === '' ? null : Number(port) }), weight };
   });
 };
 

@@ -63,14 +63,18 @@ export type Approvals = {
   plans: Waiting[];
   /** How many wait in all. */
   total: number;
+  /** When this gateway was started, in milliseconds since 1970: plans that were made before are forgotten. */
+  since_unix_ms: number;
 };
 
-/** Records, oldest first. */
+/** Records, in the order asked for. */
 export type Audit = {
   /** Records as they are stored; the digests are made of exactly these members. */
   records: Json[];
-  /** Where the next page begins: give it as `after`. */
+  /** Where the next page begins: give it as `after`. There may be fewer records than asked for, or none, where many were read in vain. */
   next?: number | null;
+  /** How many records were read for this page; at most 20000. */
+  read: number;
 };
 
 /** Where the provider asks who one is. */
@@ -310,6 +314,14 @@ export type Field = {
 /** The form of a document. */
 export type Form = "usher" | "apisix";
 
+/** Of how many gateways figures are. */
+export type Gateways = {
+  /** Those that are in the figures, this one among them. */
+  counted: number;
+  /** Those that are not. */
+  missing: MissingGateway[];
+};
+
 /** What is gone now. */
 export type Gone = {
   /** Its id or name. */
@@ -328,6 +340,8 @@ export type Header = {
 export type Health = {
   /** The upstreams that have health checks and were used, by name; the first thousand. Empty for who has a scope. */
   upstreams: CheckedUpstream[];
+  /** The nodes that refused the gateway's last connection to them, or didn't take it in time, within the last quarter of an hour, whether they have health checks or not; the first hundred. Empty for who has a scope. */
+  refusing: RefusingNode[];
 };
 
 /** Applied changes, newest first. */
@@ -380,6 +394,14 @@ export type Measure = {
   p95_ms?: number | null;
   /** 99 of a hundred took no longer. */
   p99_ms?: number | null;
+};
+
+/** A gateway whose traffic is in no figure. */
+export type MissingGateway = {
+  /** As `gateways.others` of the settings names it. */
+  gateway: string;
+  /** Why it is missing. */
+  reason: string;
 };
 
 /** A model. */
@@ -666,6 +688,20 @@ export type Ran = {
   took_ms?: number | null;
 };
 
+/** A node that refused the last connection. */
+export type RefusingNode = {
+  /** The object that its upstream is written in, such as `/apisix/upstreams/1`. */
+  upstream: string;
+  /** `host:port`, as it is written. */
+  address: string;
+  /** Connections that it refused. */
+  refused: number;
+  /** Of so many, the last ones; at most 32. */
+  of: number;
+  /** When it last did, in milliseconds since 1970. */
+  unix_ms: number;
+};
+
 /** A request that was served. */
 export type Request = {
   /** When its head was complete, in milliseconds since 1970. */
@@ -802,6 +838,8 @@ export type Session = {
   provider_log_out?: string | null;
   /** The place of the console that was wanted when a login with the provider was begun. */
   to?: string | null;
+  /** Why the session that this browser brought is none any more; missing where it brought none, or where it lasts. */
+  ended?: string | null;
 };
 
 /** The first user. */
@@ -940,6 +978,8 @@ export type TrafficShape = {
   series: Series[];
   /** How many series there are beside those. */
   more: number;
+  /** Of how many gateways all of it is; left out where the settings name no others, so that it is of this one. */
+  gateways?: Gateways | null;
 };
 
 /** What came back, and which way the request went. */
@@ -1096,6 +1136,8 @@ export type Waiting = {
   door: string;
   /** The plan. */
   plan: Plan;
+  /** Why it can't be applied any more, where what it was made for was changed since; missing where it can. */
+  stale?: string | null;
 };
 
 /** One wanted change. */

@@ -33,6 +33,8 @@ export interface Traffic {
   total: Measure;
   series: Series[];
   more: number;
+  /** Of how many gateways it is, where others are asked; without it, of the one that answers. */
+  gateways?: { counted: number; missing: { gateway: string; reason: string }[] };
 }
 
 /** Spans of time that one can look at, as Usher writes them. */

@@ -10,6 +10,7 @@ import { ago } from '../lib/format';
 import { Clients, WaitingPlans } from '../parts/Clients';
 import { Connect } from '../parts/Connect';
 import { Card, Head, Problem, Wait } from '../parts/Message';
+import { Unsaved } from '../parts/unsaved';
 import { t } from '../texts';
 
 const ROLES: Role[] = ['viewer', 'chat', 'editor', 'admin'];
@@ -170,6 +171,7 @@ function Make() {
   if (make.data) return <Once text={make.data.token} />;
   return (
     <form onSubmit={submit}>
+      <Unsaved dirty={name !== '' || labels.length + hosts.length + paths.length > 0} />
       <Stack>
         <TextInput label={t.agents.name} description={t.agents.nameHint} value={name} required onChange={(event) => setName(event.currentTarget.value)} data-autofocus />
         <Select label={t.agents.role} data={ROLES.map((value) => ({ value, label: t.agents.roles[value] }))} value={role} allowDeselect={false} onChange={(next) => setRole((next ?? 'chat') as Role)} />

@@ -1,8 +1,10 @@
-// The audit: who did what and what was denied, whether its chain holds, and all of it as a file.
+// The audit: who did what and what was denied, newest first, looked through by who, what, how it ended and when; whether its chain holds, and all
+// of it as a file.
 
-import { Alert, Button, Group, Table, Text } from '@mantine/core';
+import { Alert, Badge, Button, Group, Select, Table, Text, TextInput } from '@mantine/core';
+import { useDebouncedValue } from '@mantine/hooks';
 import { IconDownload, IconShieldCheck } from '@tabler/icons-react';
-import { useMutation, useQuery } from '@tanstack/react-query';
+import { useInfiniteQuery, useMutation } from '@tanstack/react-query';
 import { useState } from 'react';
 
 import { address, get, type Json } from '../lib/api';
@@ -17,7 +19,9 @@ interface AuditRecord {
   door?: string;
   event?: string;
   about?: string;
-  [name: string]: Json | undefined;
+  changes?: { key: string }[];
+  total?: number;
+  [name: string]: Json | { key: string }[] | undefined;
 }
 
 interface Verdict {
@@ -26,18 +30,45 @@ interface Verdict {
   broken?: { number: number; reason: string };
 }
 
-const PAGE = 200;
+const PAGE = 100;
+
+interface Found {
+  records: AuditRecord[];
+  next?: number;
+  read: number;
+}
+
+const HOUR = 3_600_000;
+const SPANS: Record<string, number> = { hour: HOUR, day: 24 * HOUR, week: 7 * 24 * HOUR, month: 30 * 24 * HOUR };
+
+/** Of what a record tells how it ended, as the server judges it. */
+const outcomeOf = (event = '') => (['denied', 'login-refused', 'failed-logins'].includes(event) ? 'denied' : event === 'failed' ? 'failed' : 'done');
+const COLOUR: Record<string, string> = { denied: 'orange', failed: 'red' };
+
+const named = (key: string) => key.replace('/apisix/', '').replace(/^(\w+?)s?\//, '$1/');
 
 export function Audit() {
-  const [after, setAfter] = useState<number>();
-  const audit = useQuery({
-    queryKey: ['audit', after],
-    queryFn: ({ signal }) => get<{ records: AuditRecord[]; next?: number }>('/audit', { after, limit: PAGE }, signal),
+  const [who, setWho] = useState('');
+  const [object, setObject] = useState('');
+  const [event, setEvent] = useState<string | null>(null);
+  const [outcome, setOutcome] = useState<string | null>(null);
+  const [span, setSpan] = useState<string | null>(null);
+  const [since, setSince] = useState<number>();
+  const [typed] = useDebouncedValue(`${who}\n${object}`, 300);
+  const [wantedWho = '', wantedObject = ''] = typed.split('\n');
+  const audit = useInfiniteQuery({
+    queryKey: ['audit', wantedWho, wantedObject, event, outcome, since],
+    queryFn: ({ pageParam, signal }) =>
+      get<Found>('/audit', { order: 'newest', after: pageParam, limit: PAGE, who: wantedWho.trim(), object: wantedObject.trim(), event: event ?? undefined, outcome: outcome ?? undefined, since_ms: since }, signal),
+    initialPageParam: undefined as number | undefined,
+    getNextPageParam: (last) => last.next,
   });
+  const records = audit.data?.pages.flatMap((page) => page.records) ?? [];
+  const read = audit.data?.pages.reduce((sum, page) => sum + page.read, 0) ?? 0;
   const verify = useMutation({ mutationFn: () => get<Verdict>('/audit/verify') });
   return (
     <>
-      <Head title={t.audit.title} intro={t.audit.intro}>
+      <Head title={t.audit.title} intro={`${t.audit.intro} ${t.audit.order}`}>
         <Group gap="sm">
           <Button variant="default" leftSection={<IconShieldCheck size={16} aria-hidden />} loading={verify.isPending} onClick={() => verify.mutate()}>
             {t.audit.verify}
@@ -52,9 +83,28 @@ export function Audit() {
           {verify.data.broken ? t.audit.broken(verify.data.broken.number, verify.data.broken.reason) : t.audit.whole(verify.data.records)}
         </Alert>
       )}
-      {audit.error && <Problem error={audit.error} />}
+      <div role="group" aria-label={t.audit.filters} style={{ display: 'grid', gap: '0.6rem', gridTemplateColumns: 'repeat(auto-fit, minmax(10rem, 1fr))', marginBottom: '0.75rem' }}>
+        <TextInput size="xs" label={t.audit.who} placeholder={t.audit.whoHint} value={who} onChange={(typing) => setWho(typing.currentTarget.value)} />
+        <Select size="xs" label={t.audit.action} placeholder={t.audit.any} clearable searchable data={Object.entries(t.audit.actions).map(([value, label]) => ({ value, label }))} value={event} onChange={setEvent} />
+        <TextInput size="xs" label={t.audit.object} placeholder={t.audit.objectHint} value={object} onChange={(typing) => setObject(typing.currentTarget.value)} />
+        <Select size="xs" label={t.audit.outcome} placeholder={t.audit.any} clearable data={Object.entries(t.audit.outcomes).map(([value, label]) => ({ value, label }))} value={outcome} onChange={setOutcome} />
+        <Select
+          size="xs"
+          label={t.audit.since}
+          placeholder={t.audit.any}
+          clearable
+          data={Object.entries(t.audit.spans).map(([value, label]) => ({ value, label }))}
+          value={span}
+          onChange={(next) => {
+            setSpan(next);
+            setSince(next ? Date.now() - (SPANS[next] ?? 0) : undefined);
+          }}
+        />
+      </div>
+      {audit.error && <Problem error={audit.error} again={() => void audit.refetch()} />}
       {audit.isPending && <Wait />}
-      {audit.data && (
+      {audit.data && records.length === 0 && <Text c="dimmed">{t.audit.nothing(read)}</Text>}
+      {records.length > 0 && (
         <div className="card scroll-x" style={{ padding: 0 }} tabIndex={0} role="group" aria-label={t.audit.title}>
           <Table className="rows" verticalSpacing="xs">
             <Table.Thead>
@@ -67,7 +117,7 @@ export function Audit() {
               </Table.Tr>
             </Table.Thead>
             <Table.Tbody>
-              {audit.data.records.map((record) => (
+              {records.map((record) => (
                 <Table.Tr key={record.number}>
                   <Table.Td className="num">{record.number}</Table.Td>
                   <Table.Td className="num" style={{ whiteSpace: 'nowrap' }}>
@@ -76,7 +126,18 @@ export function Audit() {
                   <Table.Td>{record.principal || '–'}</Table.Td>
                   <Table.Td>{record.door}</Table.Td>
                   <Table.Td className="wrap">
-                    {record.event}
+                    {t.audit.actions[record.event ?? ''] ?? record.event}{' '}
+                    {outcomeOf(record.event) !== 'done' && (
+                      <Badge size="sm" variant="light" color={COLOUR[outcomeOf(record.event)]}>
+                        {t.audit.outcomes[outcomeOf(record.event)]}
+                      </Badge>
+                    )}
+                    {(record.changes ?? []).length > 0 && (
+                      <Text size="sm" className="wrap">
+                        {(record.changes ?? []).slice(0, 3).map((change) => named(change.key)).join(', ')}{' '}
+                        {(record.total ?? 0) > 3 && t.audit.objects((record.total ?? 0) - 3)}
+                      </Text>
+                    )}
                     {record.about && (
                       <Text size="sm" c="dimmed" className="wrap">
                         {record.about}
@@ -89,10 +150,10 @@ export function Audit() {
           </Table>
         </div>
       )}
-      {audit.data?.next !== undefined && (
+      {audit.hasNextPage && (
         <Group justify="center" mt="md">
-          <Button variant="default" onClick={() => setAfter(audit.data?.next)}>
-            {t.audit.more}
+          <Button variant="default" loading={audit.isFetchingNextPage} onClick={() => void audit.fetchNextPage()}>
+            {records.length === 0 ? t.audit.readOn : t.audit.more}
           </Button>
         </Group>
       )}

@@ -8,6 +8,7 @@ import { lazy, Suspense, useState } from 'react';
 import { address, Refused } from '../lib/api';
 import { Card, Head, Problem, Wait } from '../parts/Message';
 import { usePlans } from '../parts/plans';
+import { Unsaved } from '../parts/unsaved';
 import { Publish } from '../parts/Publish';
 import { useMay } from '../parts/session';
 import { t } from '../texts';
@@ -45,12 +46,13 @@ export function Document() {
 function Configuration({ editor }: { editor: boolean }) {
   const plans = usePlans();
   const [text, setText] = useState(FIRST);
+  const [applied, setApplied] = useState(FIRST);
   const [deletes, setDeletes] = useState(false);
   const [error, setError] = useState<unknown>();
   const propose = async () => {
     setError(undefined);
     try {
-      await plans.propose({ document: text, delete: deletes, intent: 'import of a document' });
+      await plans.propose({ document: text, delete: deletes, intent: 'import of a document' }, () => setApplied(text));
     } catch (refused) {
       setError(refused);
     }
@@ -58,6 +60,7 @@ function Configuration({ editor }: { editor: boolean }) {
   const nothing = error instanceof Refused && error.cause.code === 'nothing_to_change';
   return (
     <Stack>
+      <Unsaved dirty={editor && text.trim() !== '' && text !== FIRST && text !== applied} />
       {editor && (
         <Card title={t.document.paste}>
           <Stack gap="sm">

@@ -18,8 +18,8 @@ import { useMay } from '../parts/session';
 import { t } from '../texts';
 
 const PAGE = 50;
-/** Objects that can be chosen at once, and how many are read at a time for that. */
-const MOST = 5_000;
+/** Objects that can be chosen at once, which a browser holds with ease, and how many are read at a time for that. */
+const MOST = 100_000;
 const READ = 1_000;
 
 const few = (texts: string[], most = 2) => {
@@ -196,7 +196,7 @@ function OfKind({ kind }: { kind: Kind }) {
       {chosen.size > 0 && listed.data && all && chosen.size < Math.min(listed.data.total, MOST) && (
         <Group mb="xs" gap="xs">
           <Button size="compact-sm" variant="subtle" loading={gathering} onClick={() => void gather()}>
-            {t.list.selectFitting(Math.min(listed.data.total, MOST))}
+            {t.list.selectFitting(Math.min(listed.data.total, MOST), listed.data.total)}
           </Button>
         </Group>
       )}

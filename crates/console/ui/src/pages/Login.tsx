@@ -55,6 +55,13 @@ function Ways({ to, problem }: { to?: string; problem?: unknown }) {
         </Alert>
       )}
       {problem !== undefined && <Problem error={problem} />}
+      {session.data?.ended && problem === undefined && (
+        <Alert color="yellow" variant="light" role="status" title={t.login.expired}>
+          <Text size="sm">
+            {sentence(session.data.ended)} {to && to !== '/' && t.login.comeBack}
+          </Text>
+        </Alert>
+      )}
       {setup ? <Setup to={to} beside={provider !== undefined} /> : <Enter to={to} />}
       {provider && <Provider name={provider} to={to} />}
       {session.data?.setup && (
@@ -65,6 +72,9 @@ function Ways({ to, problem }: { to?: string; problem?: unknown }) {
     </Frame>
   );
 }
+
+/** A sentence of Usher, as a page begins and ends one. */
+const sentence = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
 function Frame({ children }: { children: ReactNode }) {
   return (

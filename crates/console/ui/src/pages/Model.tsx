@@ -1,13 +1,15 @@
 // Which model leads the chat: chosen, tried and switched off here. Its key is written and never read back.
 
-import { Alert, Button, Group, Modal, PasswordInput, Select, Stack, Switch, Text, TextInput } from '@mantine/core';
+import { Alert, Button, Group, Loader, Modal, PasswordInput, Select, Stack, Switch, Text, TextInput } from '@mantine/core';
 import { IconCheck, IconPlugConnected } from '@tabler/icons-react';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { type FormEvent, useState } from 'react';
 
-import { call, type ChatModel, get, type Heard, post } from '../lib/api';
+import { call, type ChatModel, get, type Heard } from '../lib/api';
 import { ago } from '../lib/format';
 import { Card, Head, Problem, Wait } from '../parts/Message';
+import { isStopped, useStoppable } from '../parts/stoppable';
+import { Unsaved } from '../parts/unsaved';
 import { t } from '../texts';
 
 type Api = 'completions' | 'responses' | 'messages';
@@ -25,6 +27,37 @@ export function Model() {
   );
 }
 
+/** How long the model that is tried may take is Usher's to bound, at 60 seconds; a little more, and nobody answers at all. */
+const WITHIN = 70;
+
+type Try = ReturnType<typeof useStoppable<Heard>>;
+
+const useTry = (): Try => useStoppable<Heard>('/chat/model/try', WITHIN);
+
+/** What came of it, or the way out while nothing came yet. */
+function Trying({ tried: { asked, stop } }: { tried: Try }) {
+  if (asked.isPending) {
+    return (
+      <Group gap="sm" role="status">
+        <Loader size="xs" aria-hidden />
+        <Text size="sm">{t.model.waits}</Text>
+        <Button size="compact-sm" variant="default" onClick={stop}>
+          {t.stoppable.stop}
+        </Button>
+      </Group>
+    );
+  }
+  if (isStopped(asked.error)) {
+    return (
+      <Text size="sm" c="dimmed" role="status">
+        {t.stoppable.stopped}
+      </Text>
+    );
+  }
+  if (asked.error) return <Problem error={asked.error} title={t.model.failed} />;
+  return asked.data ? <Tried heard={asked.data} /> : null;
+}
+
 function Tried({ heard }: { heard: Heard }) {
   return (
     <Alert color="teal" variant="light" icon={<IconCheck aria-hidden />} title={t.model.answered(heard.took_ms)} role="status">
@@ -37,7 +70,7 @@ function Tried({ heard }: { heard: Heard }) {
 
 /** The one that the settings name: nothing here changes it. */
 function Fixed({ model: { fixed_by, model } }: { model: ChatModel }) {
-  const attempt = useMutation({ mutationFn: () => post<Heard>('/chat/model/try', {}) });
+  const tried = useTry();
   if (!model) return null;
   return (
     <Card title={t.model.leads(model.name)}>
@@ -49,10 +82,9 @@ function Fixed({ model: { fixed_by, model } }: { model: ChatModel }) {
         <TextInput label={t.model.name} value={model.name} readOnly />
         <TextInput label={t.model.api} value={model.api ? t.model.apis[model.api] : ''} readOnly />
         <TextInput label={t.model.key} value={model.key ?? t.model.noKey} readOnly />
-        {attempt.error && <Problem error={attempt.error} title={t.model.failed} />}
-        {attempt.data && <Tried heard={attempt.data} />}
+        <Trying tried={tried} />
         <Group>
-          <Button variant="default" leftSection={<IconPlugConnected size={16} aria-hidden />} loading={attempt.isPending} onClick={() => attempt.mutate()}>
+          <Button variant="default" leftSection={<IconPlugConnected size={16} aria-hidden />} loading={tried.asked.isPending} onClick={() => tried.asked.mutate({})}>
             {t.model.attempt}
           </Button>
         </Group>
@@ -74,7 +106,7 @@ function Chosen({ model: { model } }: { model: ChatModel }) {
     queries.setQueryData(['chat-model'], now);
     return queries.invalidateQueries({ queryKey: ['chat-model'] });
   };
-  const attempt = useMutation({ mutationFn: () => post<Heard>('/chat/model/try', { model: wanted() }) });
+  const tried = useTry();
   const save = useMutation({ mutationFn: () => call<ChatModel>('PUT', '/chat/model', { body: wanted() }), onSuccess: took });
   const forget = useMutation({
     mutationFn: () => call<ChatModel>('DELETE', '/chat/model'),
@@ -84,18 +116,20 @@ function Chosen({ model: { model } }: { model: ChatModel }) {
     },
   });
   const changed = () => {
-    attempt.reset();
+    tried.asked.reset();
     save.reset();
   };
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    attempt.reset();
+    tried.asked.reset();
     save.mutate();
   };
+  const touched = url !== (model?.url ?? '') || name !== (model?.name ?? '') || api !== (model?.api ?? null) || key !== '' || keyless !== (model !== null && model.key === null);
   const ready = url.trim() !== '' && name.trim() !== '';
   return (
     <Card title={model ? t.model.leads(model.name) : t.model.none}>
       <form onSubmit={submit}>
+        <Unsaved dirty={touched} />
         <Stack p="md" maw="44rem">
           {model?.by && (
             <Text size="sm" c="dimmed">
@@ -157,14 +191,13 @@ function Chosen({ model: { model } }: { model: ChatModel }) {
           <Text size="sm" c="dimmed">
             {t.model.goes}
           </Text>
-          {attempt.error && <Problem error={attempt.error} title={t.model.failed} />}
-          {attempt.data && <Tried heard={attempt.data} />}
+          <Trying tried={tried} />
           {save.error && <Problem error={save.error} />}
           <Group>
             <Button type="submit" loading={save.isPending} disabled={!ready}>
               {t.model.use}
             </Button>
-            <Button variant="default" leftSection={<IconPlugConnected size={16} aria-hidden />} loading={attempt.isPending} disabled={!ready} onClick={() => attempt.mutate()}>
+            <Button variant="default" leftSection={<IconPlugConnected size={16} aria-hidden />} loading={tried.asked.isPending} disabled={!ready} onClick={() => tried.asked.mutate({ model: wanted() })}>
               {t.model.attempt}
             </Button>
             {model && (

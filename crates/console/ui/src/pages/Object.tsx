@@ -11,14 +11,18 @@ import { get, type Json, type Members, Refused, step, type Stored, type Wish } f
 import { line } from '../lib/format';
 import { hostsOf, type Kind, kindOf, pathsOf, titleOf } from '../lib/kinds';
 import { offer, remarks, type Sources } from '../lib/advice';
+import { placeIn } from '../lib/blame';
+import { asShown, asStored } from '../lib/kept';
+import { secretsPut } from '../lib/secrets';
 import { type Schema, shapeOf } from '../lib/schema';
 import { type Language, placeOf, readText, written } from '../lib/source';
 import type { Mark } from '../parts/Editor';
-import { Credentials } from '../parts/Credentials';
+import { Credentials, type Fresh, Once } from '../parts/Credentials';
 import { Fields } from '../parts/Fields';
 import { Card, Head, Missing, Problem, Wait } from '../parts/Message';
 import { pluginQuery, pluginsQuery, PluginsField } from '../parts/PluginsField';
 import { usePlans } from '../parts/plans';
+import { Unsaved } from '../parts/unsaved';
 import { useMay } from '../parts/session';
 import { LeadsField, NodesField } from '../parts/Upstream';
 import { t } from '../texts';
@@ -49,12 +53,36 @@ export function ObjectPage() {
   if (!stored.data) return <Wait />;
   return (
     <>
+      <ShownOnce kind={kind} id={id} />
       <Work key={`${kind.many}/${id}/${stored.data.revision}`} kind={kind} stored={stored.data} />
       {kind.many === 'consumers' && (
         <div style={{ marginTop: '1rem' }}>
           <Credentials key={id} consumer={stored.data} />
         </div>
       )}
+    </>
+  );
+}
+
+/** Where secrets wait to be shown that were just written. */
+const onceKey = (kind: Kind, id: string) => ['once', kind.many, id];
+
+/** Secrets that were just written by the form: shown this once, and forgotten when one leaves the page. */
+function ShownOnce({ kind, id }: { kind: Kind; id: string }) {
+  const queries = useQueryClient();
+  const fresh = useQuery<Fresh[]>({ queryKey: onceKey(kind, id), queryFn: () => [], enabled: false, staleTime: Number.POSITIVE_INFINITY });
+  const forget = () => queries.setQueryData(onceKey(kind, id), []);
+  useEffect(
+    () => () => void queries.removeQueries({ queryKey: onceKey(kind, id) }),
+    [queries, kind, id],
+  );
+  return (
+    <>
+      {(fresh.data ?? []).map((one) => (
+        <div key={one.plugin} style={{ marginBottom: '0.9rem' }}>
+          <Once fresh={one} close={forget} />
+        </div>
+      ))}
     </>
   );
 }
@@ -141,15 +169,18 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
     setMarks([]);
   };
   const ownId = kind.named ? String(value[kind.named] ?? '') : id;
+  const touched = JSON.stringify(value) !== JSON.stringify(first) || broken !== undefined;
+  /** The settings of a plugin here, as fields. */
+  const shapeFor = (name: string) => {
+    const settings = sources?.plugin(name);
+    return settings && shapeOf(settings, settings);
+  };
   const dirty = stored === undefined || JSON.stringify(value) !== JSON.stringify(first);
 
   const refuse = (refused: unknown) => {
     setError(refused);
-    if (refused instanceof Refused && refused.cause.field) {
-      const field = refused.cause.field.replace(/^\/changes\/\d+/, '').replace(/^\/value/, '');
-      const place = placeOf(text, field);
-      setMarks([{ ...place, message: refused.message }]);
-    }
+    const field = refused instanceof Refused ? placeIn(refused) : undefined;
+    if (refused instanceof Refused && field !== undefined) setMarks([{ ...placeOf(text, field), message: refused.message }]);
   };
   /** Shows what is there now beside what is wanted; whether there is a difference. */
   const compare = async (known: Stored) => {
@@ -163,8 +194,10 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
       await plans.propose({ changes: [wish], intent: intent.trim() || undefined }, (applied) => {
         const gone = wish.op === 'delete';
         const key = applied.objects.find((one) => one.kind === kind.one)?.id ?? wish.id;
-        if (gone) void navigate({ to: '/objects/$kind', params: { kind: kind.many } });
-        else if (!stored) void navigate({ to: '/objects/$kind/$id', params: { kind: kind.many, id: key }, replace: true });
+        const made = gone || !credentials ? undefined : secretsPut(value, first, (name) => shapeFor(name), applied.revision);
+        if (made) queries.setQueryData(onceKey(kind, key), made);
+        if (gone) void navigate({ to: '/objects/$kind', params: { kind: kind.many }, ignoreBlocker: true });
+        else if (!stored) void navigate({ to: '/objects/$kind/$id', params: { kind: kind.many, id: key }, replace: true, ignoreBlocker: true });
         else void queries.invalidateQueries({ queryKey: ['object', kind.many, stored.id] });
       }, stored ? () => void compare(stored) : undefined);
     } catch (refused) {
@@ -178,31 +211,40 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
     propose({ op: stored ? 'put' : 'create', kind: kind.one, id: ownId, value, ...(stored ? { revision } : {}) });
 
   // Whoever asked for a review stands at the foot of a long form; what came of it is told at its head.
-  const said = useRef<HTMLDivElement>(null);
+  const head = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    if (error !== undefined || conflict) said.current?.scrollIntoView({ block: 'start' });
+    if (error !== undefined || conflict) head.current?.scrollIntoView({ block: 'start' });
   }, [error, conflict]);
 
   const errors = useMemo(() => {
-    if (!(error instanceof Refused) || !error.cause.field) return {};
-    return { [error.cause.field.replace(/^\/changes\/\d+/, '').replace(/^\/value/, '')]: error.message };
+    const field = error instanceof Refused ? placeIn(error) : undefined;
+    return error instanceof Refused && field !== undefined ? { [field]: error.message } : {};
   }, [error]);
   const below = (place: string) =>
     Object.fromEntries(Object.entries(errors).filter(([at]) => at.startsWith(place)).map(([at, message]) => [at.slice(place.length), message]));
 
+  /** What is said of a member or of anything in it, which has no field of its own. */
+  const said = (place: string) => Object.entries(errors).find(([at]) => at === place || at.startsWith(`${place}/`))?.[1];
+  // A single path or host is shown in the field for several.
+  const shownErrors = { ...errors, ...(errors['/uri'] && { '/uris': errors['/uri'] }), ...(errors['/host'] && { '/hosts': errors['/host'] }) };
   const special = ['plugins', 'upstream', 'upstream_id', 'service_id', 'nodes', 'status', 'id', 'uri', 'host', ...OWN];
   const main = kind.fields.filter((name) => !special.includes(name));
   const form = shape ? (
-    <fieldset disabled={!editor} style={{ border: 0, padding: 0, margin: 0, minWidth: 0 }}>
+    <fieldset disabled={!editor || broken !== undefined} style={{ border: 0, padding: 0, margin: 0, minWidth: 0 }}>
       <legend style={{ position: 'absolute', left: -9999 }}>{t.object.form}</legend>
       <Stack>
+        {broken !== undefined && (
+          <Alert color="yellow" title={t.object.formWaits}>
+            {t.object.formWaitsText}
+          </Alert>
+        )}
         {!stored && !kind.named && (
           <TextInput label={t.object.id} description={t.object.idHint} value={id} required onChange={(event) => setId(event.currentTarget.value)} error={below('/id')['']} />
         )}
-        <Fields own shape={shape} only={main} value={withPaths(value)} errors={errors} onChange={(next) => put(next)} />
-        {kind.fields.includes('nodes') && <NodesField value={value.nodes} error={errors['/nodes']} onChange={(nodes) => put({ ...value, nodes })} />}
+        <Fields own shape={shape} only={main} value={asShown(value, kind.fields)} errors={shownErrors} onChange={(next) => put(asStored(next, value, kind.fields))} />
+        {kind.fields.includes('nodes') && <NodesField value={value.nodes} error={said('/nodes')} onChange={(nodes) => put({ ...value, nodes })} />}
         {kind.fields.includes('status') && (
-          <Switch label={t.form.active} checked={value.status !== 0} onChange={(event) => put({ ...value, status: event.currentTarget.checked ? 1 : 0 })} />
+          <Switch label={t.form.active} checked={value.status !== 0} onChange={(event) => put(turned(value, event.currentTarget.checked ? 1 : 0, first.status))} />
         )}
         {kind.leads && <LeadsField value={value} errors={errors} onChange={put} services={kind.many !== 'services'} />}
         {kind.plugins && (
@@ -224,7 +266,7 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
   const source = (
     <Stack gap="xs">
       <Group justify="space-between">
-        <SegmentedControl size="xs" aria-label={t.object.source} value={language} onChange={(next) => speak(next as Language)} data={[{ value: 'yaml', label: t.object.yaml }, { value: 'json', label: t.object.json }]} />
+        <SegmentedControl size="xs" aria-label={t.object.source} disabled={broken !== undefined} value={language} onChange={(next) => speak(next as Language)} data={[{ value: 'yaml', label: t.object.yaml }, { value: 'json', label: t.object.json }]} />
         {broken && (
           <Text size="xs" c="red" role="status">
             {t.object.sourceBroken}
@@ -242,6 +284,7 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
   const title = stored ? titleOf(stored) : t.object.new(kind.word);
   return (
     <>
+      <Unsaved dirty={editor && touched} />
       <Head title={title} intro={stored ? `${kind.word} ${stored.id}, ${t.object.usedAt(stored.revision)}` : kind.about}>
         <Group gap="sm">
           {stored && (
@@ -261,7 +304,7 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
           )}
         </Group>
       </Head>
-      <div ref={said} style={{ scrollMarginTop: '5rem' }} />
+      <div ref={head} style={{ scrollMarginTop: '5rem' }} />
       {conflict && stored && (
         <Conflict
           mine={value}
@@ -320,16 +363,10 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
   );
 }
 
-/** A route's single path or host is shown in the field for several. */
-const withPaths = (value: Members): Members => {
-  let next = value;
-  for (const [one, several] of [['uri', 'uris'], ['host', 'hosts']] as const) {
-    if (typeof next[one] === 'string' && next[several] === undefined) {
-      const { [one]: only, ...rest } = next;
-      next = { ...rest, [several]: [only as string] };
-    }
-  }
-  return next;
+/** A route that is switched; where nothing stood before, nothing stands when it is on again. */
+const turned = (value: Members, status: number, before: Json | undefined): Members => {
+  const { status: _, ...rest } = value;
+  return status === 1 && before === undefined ? rest : { ...value, status };
 };
 
 /** A request that a route might take, to begin with. */

@@ -10,7 +10,7 @@ import { type Entry, get, type Health, type Listed, type Status, step, type Stor
 import { endOf } from '../lib/certificate';
 import { ago, count, millis, percent } from '../lib/format';
 import { namesOf, titleOf } from '../lib/kinds';
-import { axisOf, overTime, type Span, SPANS, type Top, topOf, topsOf } from '../lib/traffic';
+import { axisOf, overTime, type Span, SPANS, type Top, topOf, topsOf, type Traffic } from '../lib/traffic';
 import { Chart } from '../parts/Chart';
 import { Card, Head, Problem, Wait } from '../parts/Message';
 import { useMay } from '../parts/session';
@@ -21,8 +21,19 @@ const EVERY = 2_000;
 const NEWEST = 2;
 const SOON = 30 * 86_400_000;
 
+/** Of how many gateways the figures are, and why the others are missing. */
+function Gateways({ counted, missing }: NonNullable<Traffic['gateways']>) {
+  const all = counted + missing.length;
+  return (
+    <Text size="sm" mb="md" c={missing.length ? undefined : 'dimmed'} fw={missing.length ? 600 : undefined} role={missing.length ? 'status' : undefined}>
+      {missing.length ? `${t.overview.ofSome(counted, all)} ${missing.map((one) => `${one.gateway} (${one.reason})`).join(', ')}` : t.overview.ofAll(all)}
+    </Text>
+  );
+}
+
 export function Overview() {
   const editor = useMay('editor');
+  const admin = useMay('admin');
   const status = useQuery({ queryKey: ['status'], queryFn: ({ signal }) => get<Status>('/status', undefined, signal), refetchInterval: EVERY });
   const [span, setSpan] = useState<Span>('5m');
   const traffic = useQuery({ ...overTime(span), placeholderData: keepPreviousData });
@@ -70,6 +81,8 @@ export function Overview() {
     .filter((one): one is { stored: (typeof one)['stored']; end: number } => one.end !== undefined && one.end - Date.now() < SOON)
     .sort((one, other) => one.end - other.end);
   const down = (health.data?.upstreams ?? []).flatMap((upstream) => upstream.nodes.filter((node) => !node.up).map((node) => ({ upstream: upstream.name.replace('/apisix/', ''), node })));
+  const checked = new Set((health.data?.upstreams ?? []).flatMap((upstream) => upstream.nodes.map((node) => `${upstream.name} ${node.address}`)));
+  const refusing = (health.data?.refusing ?? []).filter((node) => !checked.has(`${node.upstream} ${node.address}`)).map((node) => ({ ...node, upstream: node.upstream.replace('/apisix/', '') }));
   const behind = status.data.revision !== status.data.in_force;
   return (
     <>
@@ -78,7 +91,7 @@ export function Overview() {
       </Head>
       {status.data.store.away && <Problem error={new Error(status.data.store.away)} title={t.overview.storeAway} />}
       {status.data.store.writes_fail && <Problem error={new Error(status.data.store.writes_fail)} title={t.overview.writesFail} />}
-      {status.data.store.held && <Problem error={new Error(status.data.store.held)} title={t.overview.held} />}
+      {status.data.store.held && <Problem error={new Error(status.data.store.held)} title={admin ? t.overview.held : t.overview.heldForAdmins} />}
       {(waiting.data?.total ?? 0) > 0 && (
         <Group className="card" mb="md" justify="space-between" style={{ borderColor: 'var(--mantine-color-yellow-6)' }}>
           <Group gap="xs">
@@ -96,6 +109,7 @@ export function Overview() {
         <Figure label={t.overview.latency} value={total.p50_ms === null ? '–' : millis(total.p50_ms)} below={total.p95_ms === null || total.p99_ms === null ? t.overview.percentiles : `p95 ${millis(total.p95_ms)} · p99 ${millis(total.p99_ms)}`} />
         <Figure label={t.overview.revision} value={String(status.data.in_force)} colour={behind ? 'orange' : undefined} below={behind ? t.overview.behind(status.data.revision) : `${t.overview.store}: ${status.data.store.kind}`} />
       </div>
+      {traffic.data.gateways && <Gateways {...traffic.data.gateways} />}
       {routes.data?.total === 0 && <Start editor={editor} />}
       <div className="grid-wide" style={{ marginBottom: '0.9rem' }}>
         <Card title={t.overview.requestsHead} beside={<Text size="xs" c="dimmed">{t.overview.changesOnAxis}</Text>}>
@@ -175,7 +189,7 @@ export function Overview() {
           </Stack>
         </Card>
         <Card title={t.overview.nodes} beside={<All to="/objects/upstreams" />}>
-          {down.length === 0 && (
+          {down.length + refusing.length === 0 && (
             <Text size="sm" c="dimmed">
               {t.overview.noNodes}
             </Text>
@@ -189,6 +203,22 @@ export function Overview() {
                 {node.address} <Text span c="dimmed" size="xs">{upstream}</Text>
               </Text>
             ))}
+            {refusing.slice(0, 8).map((node) => (
+              <Text key={`${node.upstream} ${node.address} refuses`} size="sm" className="wrap">
+                <Badge color="red" variant="light" size="sm">
+                  {t.overview.down}
+                </Badge>{' '}
+                {node.address}{' '}
+                <Text span c="dimmed" size="xs">
+                  {node.upstream}: {t.overview.refusedOf(node.refused, node.of, ago(node.unix_ms))}
+                </Text>
+              </Text>
+            ))}
+            {refusing.length > 0 && (
+              <Text size="xs" c="dimmed">
+                {t.overview.unchecked}
+              </Text>
+            )}
           </Stack>
         </Card>
         <Card title={t.overview.certificates} beside={<All to="/objects/ssls" />}>
@@ -275,7 +305,7 @@ function Start({ editor }: { editor: boolean }) {
       <div>
         <Text fw={600}>{t.overview.start}</Text>
         <Text size="sm" c="dimmed">
-          {t.overview.startText}
+          {editor ? t.overview.startText : t.overview.startForEditors}
         </Text>
       </div>
       {editor && (

@@ -7,8 +7,10 @@ import { Link, useParams } from '@tanstack/react-router';
 import { useState } from 'react';
 
 import type { Members } from '../lib/api';
-import { line, unmarked } from '../lib/format';
+import { line } from '../lib/format';
 import { type Shape, shapeOf } from '../lib/schema';
+import { fitting } from '../lib/wanted';
+import { Coded } from '../parts/Coded';
 import { Inline, Markdown } from '../parts/Markdown';
 import { Card, Head, Problem, Wait } from '../parts/Message';
 import { pluginQuery, pluginsQuery } from '../parts/PluginsField';
@@ -17,10 +19,7 @@ import { t } from '../texts';
 export function Plugins() {
   const plugins = useQuery(pluginsQuery);
   const [text, setText] = useState('');
-  const wanted = text.trim().toLowerCase();
-  const fits = (plugins.data?.plugins ?? [])
-    .filter((plugin) => `${plugin.name} ${plugin.summary}`.toLowerCase().includes(wanted))
-    .sort((one, other) => one.name.localeCompare(other.name));
+  const fits = fitting(plugins.data?.plugins ?? [], text);
   return (
     <>
       <Head title={t.plugins.title} intro={t.plugins.intro}>
@@ -42,7 +41,7 @@ export function Plugins() {
               )}
             </Group>
             <Text size="xs" c="dimmed">
-              {unmarked(plugin.summary)}
+              <Coded text={plugin.summary} />
             </Text>
           </Link>
         ))}
@@ -63,7 +62,7 @@ export function OnePlugin() {
   const { description, page, schema, credential_schema, metadata_schema, phases, priority } = plugin.data;
   return (
     <>
-      <Head title={name} intro={description && unmarked(description)}>
+      <Head title={name} intro={description && <Coded text={description} />}>
         <Button component={Link} to={`/objects/routes?plugin=${encodeURIComponent(name)}`} variant="light">
           {t.plugins.used}
         </Button>

@@ -28,7 +28,7 @@ const NAMES = ['status', 'method', 'path', 'route', 'consumer', 'cause'] as cons
 
 export function Requests() {
   const search = useSearch({ from: '/inside/requests' });
-  const [filter, setFilter] = useState<Filter>({ route: search.route ?? '', status: search.status ?? '', method: '', path: '', consumer: search.consumer ?? '', cause: search.cause ?? '' });
+  const [filter, setFilter] = useState<Filter>({ route: search.route ?? '', status: search.status ?? '', method: '', path: search.path ?? '', consumer: search.consumer ?? '', cause: search.cause ?? '' });
   const [wanted] = useDebouncedValue(filter, 300);
   const [live, setLive] = useState(true);
   const [rows, setRows] = useState<(Served & { key: number })[]>([]);

@@ -9,6 +9,7 @@ import { call, get, type Role, step, type User } from '../lib/api';
 import { ago } from '../lib/format';
 import { Head, Problem, Wait } from '../parts/Message';
 import { useYou } from '../parts/session';
+import { Unsaved } from '../parts/unsaved';
 import { t } from '../texts';
 
 const ROLES: Role[] = ['viewer', 'editor', 'admin'];
@@ -78,7 +79,14 @@ export function Users() {
       <Modal opened={open !== undefined} onClose={() => setOpen(undefined)} title={open === 'new' ? t.users.new : t.users.change} closeButtonProps={{ 'aria-label': t.close }}>
         {open && <Form user={open === 'new' ? undefined : open} done={() => setOpen(undefined)} />}
       </Modal>
-      <Modal opened={gone !== undefined} onClose={() => setGone(undefined)} title={t.delete} closeButtonProps={{ 'aria-label': t.close }}>
+      <Modal
+        opened={gone !== undefined}
+        onClose={() => {
+          setGone(undefined);
+          remove.reset();
+        }}
+        title={t.delete} closeButtonProps={{ 'aria-label': t.close }}
+      >
         {gone && (
           <Stack>
             <Text>{t.users.deleteSure(gone.name)}</Text>
@@ -119,6 +127,7 @@ function Form({ user, done }: { user?: User; done: () => void }) {
   };
   return (
     <form onSubmit={submit}>
+      <Unsaved dirty={name !== '' || password !== '' || role !== (user?.role ?? 'viewer')} />
       <Stack>
         {!user && <TextInput label={t.users.name} description={t.login.nameHint} value={name} required autoComplete="off" onChange={(event) => setName(event.currentTarget.value)} data-autofocus />}
         <Select label={t.users.role} data={ROLES.map((value) => ({ value, label: t.agents.roles[value] }))} value={role} allowDeselect={false} onChange={(next) => setRole((next ?? 'viewer') as Role)} />

@@ -1,6 +1,6 @@
 // Several objects at once: switched, labelled, given a plugin or freed of one, deleted; all of them as one plan.
 
-import { Button, Group, Menu, Modal, Radio, Select, Stack, Text, TextInput } from '@mantine/core';
+import { Alert, Button, Group, Menu, Modal, Radio, Select, Stack, Text, TextInput } from '@mantine/core';
 import { IconChevronDown, IconTag, IconTrash } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { type FormEvent, useState } from 'react';
@@ -14,6 +14,18 @@ import { Problem, Wait } from './Message';
 import { pluginQuery, pluginsQuery } from './PluginsField';
 import { usePlans } from './plans';
 
+/** Objects of one plan: what the server plans in seconds, and a person can still look through. */
+const MOST = 5_000;
+
+/** What is left to be planned of a selection that is larger than one plan. */
+interface Rest {
+  of: Stored[];
+  wish: (stored: Stored) => Omit<Wish, 'kind' | 'id' | 'revision'>;
+  intent: string;
+  /** Which part is next, from 0. */
+  part: number;
+}
+
 type Asked = 'label' | 'unlabel' | 'plugin' | undefined;
 type How = 'off' | 'on' | 'set' | 'remove';
 
@@ -26,13 +38,23 @@ export function Bulk({ kind, chosen, done }: { kind: Kind; chosen: Stored[]; don
   const plans = usePlans();
   const [error, setError] = useState<unknown>();
   const [asked, setAsked] = useState<Asked>();
+  const [rest, setRest] = useState<Rest>();
   const many = (count: number) => `${count} ${count === 1 ? kind.word : kind.title.toLowerCase()}`;
-  const go = async (of: Stored[], wish: (stored: Stored) => Omit<Wish, 'kind' | 'id' | 'revision'>, intent: string) => {
+  const go = (of: Stored[], wish: Rest['wish'], intent: string) => {
+    setRest(undefined);
+    return plan({ of, wish, intent, part: 0 });
+  };
+  /** Plans one part of a selection; once that is applied, the next one is offered. */
+  const plan = async ({ of, wish, intent, part }: Rest) => {
     setError(undefined);
     setAsked(undefined);
+    const parts = Math.ceil(of.length / MOST);
     try {
-      const changes = of.map((stored): Wish => ({ ...wish(stored), kind: kind.one, id: stored.id, revision: stored.revision }));
-      await plans.propose({ changes, intent }, done);
+      const changes = of.slice(part * MOST, (part + 1) * MOST).map((stored): Wish => ({ ...wish(stored), kind: kind.one, id: stored.id, revision: stored.revision }));
+      await plans.propose({ changes, intent: parts > 1 ? `${intent}, ${part + 1} of ${parts}` : intent }, () => {
+        if (part + 1 < parts) setRest({ of, wish, intent, part: part + 1 });
+        else done();
+      });
     } catch (refused) {
       setError(refused);
     }
@@ -80,6 +102,30 @@ export function Bulk({ kind, chosen, done }: { kind: Kind; chosen: Stored[]; don
           </Menu>
         )}
       </Group>
+      {chosen.length > MOST && rest === undefined && (
+        <Text size="sm" c="dimmed" mb="sm">
+          {t.list.inParts(MOST, Math.ceil(chosen.length / MOST))}
+        </Text>
+      )}
+      {rest && (
+        <Alert color="blue" mb="sm" role="status" title={t.list.partDone(Math.min(rest.part * MOST, rest.of.length), rest.of.length)}>
+          <Group gap="sm">
+            <Button size="compact-sm" onClick={() => void plan(rest)}>
+              {t.list.nextPart(Math.min(MOST, rest.of.length - rest.part * MOST))}
+            </Button>
+            <Button
+              size="compact-sm"
+              variant="default"
+              onClick={() => {
+                setRest(undefined);
+                done();
+              }}
+            >
+              {t.list.enough}
+            </Button>
+          </Group>
+        </Alert>
+      )}
       {error instanceof Refused && <Problem error={error} title={t.plan.refused} />}
       <Modal opened={asked === 'label'} onClose={() => setAsked(undefined)} title={t.list.addLabelTitle} closeButtonProps={{ 'aria-label': t.close }}>
         {asked === 'label' && <AddLabel put={(name, value) => void patch(chosen, { labels: { [name]: value } }, `label ${many(chosen.length)} ${name}=${value}`)} />}

@@ -17,6 +17,16 @@ export interface Line {
   fill?: boolean;
 }
 
+/** What is written at the lines of the axis: with as many digits as tell them apart. */
+export const marksOf = (values: number[], unit: (value: number) => string): string[] => {
+  const plain = values.map(unit);
+  if (new Set(plain).size === plain.length) return plain;
+  // Steps are such as 0.05 or 0.025; what a float adds to them isn't written.
+  const step = Number(Math.abs((values[1] ?? 1) - (values[0] ?? 0)).toPrecision(3));
+  const digits = Math.min(6, String(step).split('.')[1]?.length ?? 0);
+  return values.map((value) => value.toFixed(digits).replace(/^(0)\.0+$/, '$1'));
+};
+
 interface Props {
   title: string;
   at: number[];
@@ -70,7 +80,7 @@ export function Chart({ title, at, lines, changes, unit }: Props) {
         scales: { x: { time: true }, y: { range: (_plot, _least, most) => [0, Math.max(most * 1.15, 0.1)] } },
         axes: [
           { stroke: ink, grid: { show: false }, ticks: { stroke: grid }, font: '11px system-ui', incrs: STEPS, values: (_plot, values) => values.map(moment) },
-          { stroke: ink, grid: { stroke: grid }, ticks: { show: false }, size: 54, font: '11px system-ui', values: (_plot, values) => values.map(unit) },
+          { stroke: ink, grid: { stroke: grid }, ticks: { show: false }, size: 54, font: '11px system-ui', values: (_plot, values) => marksOf(values, unit) },
         ],
         series: [
           { value: (_plot: uPlot, value: number | null) => (value === null ? '–' : clock(value * 1000)) },

@@ -10,7 +10,7 @@ import { get, type Json, type Listed, type Members, Refused, type Status, type S
 import { count, day } from '../lib/format';
 import { pluginsOf } from '../lib/kinds';
 import { type Shape, shapeOf } from '../lib/schema';
-import { begun, random, secretsIn } from '../lib/secrets';
+import { begun, random, secretsIn, type Written } from '../lib/secrets';
 import type { Traffic } from '../lib/traffic';
 import { t } from '../texts';
 import { Fields } from './Fields';
@@ -30,12 +30,7 @@ interface Row {
   plugin: string;
 }
 
-/** What somebody has to copy now. */
-interface Fresh {
-  plugin: string;
-  values: [string, string][];
-  revision: number;
-}
+export type Fresh = Written;
 
 const nameOf = (id: string) => id.slice(id.lastIndexOf('/') + 1);
 
@@ -343,7 +338,7 @@ function Renew({ row, consumer, beside, done }: { row: Row; consumer: string; be
 }
 
 /** What was made, for the last time. */
-function Once({ fresh, close }: { fresh: Fresh; close: () => void }) {
+export function Once({ fresh, close }: { fresh: Fresh; close: () => void }) {
   const status = useQuery({ queryKey: ['status'], queryFn: ({ signal }) => get<Status>('/status', undefined, signal) });
   const value = new Map(fresh.values);
   const place = `http://${(status.data?.listeners[0] ?? '127.0.0.1:9080').replace('0.0.0.0', '127.0.0.1').replace('[::]', '[::1]')}/`;

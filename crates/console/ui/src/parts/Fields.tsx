@@ -1,13 +1,15 @@
 // The members of an object as fields, made from its JSON schema. What has no field of its own is written as JSON.
 
-import { ActionIcon, Button, Fieldset, Group, NumberInput, PasswordInput, Select, Stack, Switch, TagsInput, Text, Textarea, TextInput } from '@mantine/core';
+import { ActionIcon, Button, Fieldset, CopyButton, Group, PasswordInput, Select, Stack, Switch, TagsInput, Text, Textarea, TextInput } from '@mantine/core';
 import { IconPlus, IconTrash } from '@tabler/icons-react';
-import { useEffect, useId, useState } from 'react';
+import { useEffect, useId, useRef, useState } from 'react';
 
 import type { Json, Members } from '../lib/api';
 import type { Shape } from '../lib/schema';
 import { random } from '../lib/secrets';
 import { t } from '../texts';
+import { Coded } from './Coded';
+import { NumberField } from './NumberField';
 
 interface FieldProps {
   name: string;
@@ -28,7 +30,10 @@ const MOST_ABOUT = 220;
 const short = (about: string | undefined) => {
   if (!about || about.length <= MOST_ABOUT) return about;
   const cut = about.slice(0, MOST_ABOUT);
-  return `${cut.slice(0, Math.max(cut.lastIndexOf('. ') + 1, 120))} …`;
+  const kept = cut.slice(0, Math.max(cut.lastIndexOf('. ') + 1, 120));
+  // Code isn't cut in two.
+  const whole = kept.split('`').length % 2 === 0 ? kept.slice(0, kept.lastIndexOf('`')).trimEnd() : kept;
+  return `${whole} …`;
 };
 
 export function JsonField({ label, about, value, error, onChange }: { label: string; about?: string; value: Json | undefined; error?: string; onChange: (value: Json | undefined) => void }) {
@@ -48,7 +53,7 @@ export function JsonField({ label, about, value, error, onChange }: { label: str
   return (
     <Textarea
       label={`${label} (${t.form.asJson})`}
-      description={short(about)}
+      description={about && <Coded text={short(about) ?? ''} />}
       value={text}
       error={bad ? t.form.badJson : error}
       autosize
@@ -74,11 +79,12 @@ export function JsonField({ label, about, value, error, onChange }: { label: str
   );
 }
 
-export function Pairs({ label, about, value, onChange }: { label: string; about?: string; value: Json | undefined; onChange: (value: Json | undefined) => void }) {
-  const pairs = Object.entries((value ?? {}) as Members).map(([name, text]) => [name, typeof text === 'string' ? text : JSON.stringify(text)] as const);
+export function Pairs({ label, about, value, error, onChange }: { label: string; about?: string; error?: string; value: Json | undefined; onChange: (value: Json | undefined) => void }) {
+  const pairs = Object.entries((value ?? {}) as Members);
+  const shown = (text: Json) => (typeof text === 'string' ? text : JSON.stringify(text));
   const [fresh, setFresh] = useState<[string, string]>();
   const id = useId();
-  const put = (all: (readonly [string, string])[]) => onChange(all.length > 0 ? Object.fromEntries(all) : undefined);
+  const put = (all: (readonly [string, Json])[]) => onChange(all.length > 0 ? Object.fromEntries(all) : undefined);
   const commit = () => {
     if (fresh && fresh[0].trim() !== '') {
       put([...pairs, [fresh[0].trim(), fresh[1]]]);
@@ -92,7 +98,7 @@ export function Pairs({ label, about, value, onChange }: { label: string; about?
       </Text>
       {about && (
         <Text size="xs" c="dimmed" mb={4}>
-          {short(about)}
+          <Coded text={short(about) ?? ''} />
         </Text>
       )}
       <Stack gap={6}>
@@ -101,7 +107,7 @@ export function Pairs({ label, about, value, onChange }: { label: string; about?
             <TextInput size="sm" value={name} readOnly aria-label={`${label}: ${t.form.key}`} style={{ flex: 1 }} />
             <TextInput
               size="sm"
-              value={text}
+              value={shown(text)}
               aria-label={`${label}: ${name}`}
               style={{ flex: 1.4 }}
               onChange={(event) => {
@@ -135,46 +141,83 @@ export function Pairs({ label, about, value, onChange }: { label: string; about?
             {t.form.addPair}
           </Button>
         )}
+        {error && (
+          <Text size="xs" c="red">
+            {error}
+          </Text>
+        )}
       </Stack>
     </div>
+  );
+}
+
+/** A secret that was made here, to be copied before it is sealed. */
+function Made({ label, secret }: { label: string; secret: string }) {
+  return (
+    <Group gap="xs" mt={6} wrap="nowrap" role="status">
+      <Text size="xs" style={{ flex: 1 }} className="wrap">
+        <code data-made={label}>{secret}</code> {t.form.secretShown}
+      </Text>
+      <CopyButton value={secret}>
+        {({ copied, copy }) => (
+          <Button size="compact-sm" variant="default" onClick={copy} aria-label={`${t.copy} ${label}`}>
+            {copied ? t.copied : t.copy}
+          </Button>
+        )}
+      </CopyButton>
+    </Group>
   );
 }
 
 export function Field({ name, shape, value, required, error, onChange, errors, own }: FieldProps) {
   const known = own ? t.form.fields[name] : undefined;
   const label = known?.[0] ?? name;
-  const about = known ? known[1] || undefined : short(shape.about);
+  const words = known ? known[1] || undefined : short(shape.about);
+  const about = words && <Coded text={words} />;
   const usual = shape.usual === undefined || shape.usual === null ? undefined : typeof shape.usual === 'string' ? shape.usual : JSON.stringify(shape.usual);
   const common = { label, description: about, error, required, withAsterisk: required };
+  // What stood there when the form was opened: turned there and back, a switch leaves no trace, and digits that were a text stay one.
+  const first = useRef(value);
+  const [made, setMade] = useState<Json>();
   switch (shape.kind) {
     case 'text': {
       const text = typeof value === 'string' ? value : value === undefined ? '' : JSON.stringify(value);
       const put = (next: string) => {
         if (next === '' && !required) onChange(undefined);
-        else onChange(shape.counts && /^\d{1,15}$/.test(next) ? Number(next) : next);
+        else onChange(shape.counts && typeof first.current !== 'string' && /^\d{1,15}$/.test(next) ? Number(next) : next);
       };
       // A key in PEM has lines, which a field for passwords would lose, and none can be made up here.
       const hasLines = text.includes('\n') || (own && name === 'key') || /(private|client)_key$/.test(name);
       if (shape.secret && !hasLines) {
         return (
-          <Group gap={6} align="flex-end" wrap="nowrap">
-            <PasswordInput
-              {...common}
-              value={text}
-              autoComplete="off"
-              style={{ flex: 1 }}
-              onPaste={(event) => {
-                const pasted = event.clipboardData.getData('text');
-                if (!pasted.trim().includes('\n')) return;
-                event.preventDefault();
-                put(pasted);
-              }}
-              onChange={(event) => put(event.currentTarget.value)}
-            />
-            <Button variant="default" onClick={() => put(random())}>
-              {t.form.secret}
-            </Button>
-          </Group>
+          <div>
+            <Group gap={6} align="flex-end" wrap="nowrap">
+              <PasswordInput
+                {...common}
+                value={text}
+                autoComplete="off"
+                style={{ flex: 1 }}
+                onPaste={(event) => {
+                  const pasted = event.clipboardData.getData('text');
+                  if (!pasted.trim().includes('\n')) return;
+                  event.preventDefault();
+                  put(pasted);
+                }}
+                onChange={(event) => put(event.currentTarget.value)}
+              />
+              <Button
+                variant="default"
+                onClick={() => {
+                  const secret = random();
+                  setMade(secret);
+                  put(secret);
+                }}
+              >
+                {t.form.secret}
+              </Button>
+            </Group>
+            {made !== undefined && made === value && <Made label={label} secret={text} />}
+          </div>
         );
       }
       if (shape.long || hasLines || (own && ['cert', 'key', 'content'].includes(name))) {
@@ -185,17 +228,7 @@ export function Field({ name, shape, value, required, error, onChange, errors, o
     case 'whole':
     case 'number':
       return (
-        <NumberInput
-          {...common}
-          value={typeof value === 'number' ? value : ''}
-          placeholder={usual}
-          min={shape.least}
-          max={shape.most}
-          clampBehavior="none"
-          allowDecimal={shape.kind === 'number'}
-          maw="16rem"
-          onChange={(next) => onChange(typeof next === 'number' ? next : undefined)}
-        />
+        <NumberField {...common} value={value} placeholder={usual} least={shape.least} most={shape.most} decimal={shape.kind === 'number'} maw="16rem" onChange={onChange} />
       );
     case 'truth':
       return (
@@ -204,7 +237,12 @@ export function Field({ name, shape, value, required, error, onChange, errors, o
           description={about}
           error={error}
           checked={typeof value === 'boolean' ? value : shape.usual === true}
-          onChange={(event) => onChange(event.currentTarget.checked === (shape.usual === true) && !required ? undefined : event.currentTarget.checked)}
+          onChange={(event) => {
+            const next = event.currentTarget.checked;
+            const usually = shape.usual === true;
+            if (next === (typeof first.current === 'boolean' ? first.current : usually)) onChange(first.current);
+            else onChange(next === usually && !required ? undefined : next);
+          }}
         />
       );
     case 'choice':
@@ -224,7 +262,7 @@ export function Field({ name, shape, value, required, error, onChange, errors, o
         />
       );
     case 'pairs':
-      return <Pairs label={label} about={about} value={value} onChange={onChange} />;
+      return <Pairs label={label} about={words} error={error} value={value} onChange={onChange} />;
     case 'members':
       return (
         <Fieldset legend={label} variant="unstyled" style={{ borderLeft: '2px solid var(--usher-line)', paddingLeft: '0.9rem' }}>
@@ -233,17 +271,24 @@ export function Field({ name, shape, value, required, error, onChange, errors, o
               {about}
             </Text>
           )}
+          {error && (
+            <Text size="xs" c="red" mb={6}>
+              {error}
+            </Text>
+          )}
           <Fields shape={shape} value={(value ?? {}) as Members} errors={errors} onChange={(next) => onChange(Object.keys(next).length > 0 || required ? next : undefined)} />
         </Fieldset>
       );
     default:
-      return <JsonField label={label} about={about} value={value} error={error} onChange={onChange} />;
+      return <JsonField label={label} about={words} value={value} error={error} onChange={onChange} />;
   }
 }
 
 /** All members of an object, or those that are named. */
 export function Fields({ shape, value, onChange, only, without, errors = {}, own }: { shape: Shape; value: Members; onChange: (value: Members) => void; only?: string[]; without?: string[]; errors?: Record<string, string>; own?: boolean }) {
   const all = shape.members ?? [];
+  /** What is said of a member; where that has no fields of its own, also of what is in it. */
+  const said = (name: string, inner: Shape) => errors[`/${name}`] ?? (inner.kind === 'members' ? undefined : Object.entries(errors).find(([place]) => place.startsWith(`/${name}/`))?.[1]);
   const chosen = only ? only.flatMap((name) => all.filter(([known]) => known === name)) : all.filter(([name]) => !without?.includes(name));
   return (
     <Stack gap="sm">
@@ -255,7 +300,7 @@ export function Fields({ shape, value, onChange, only, without, errors = {}, own
           required={required}
           own={own}
           value={value[name]}
-          error={errors[`/${name}`]}
+          error={said(name, inner)}
           errors={Object.fromEntries(Object.entries(errors).filter(([place]) => place.startsWith(`/${name}/`)).map(([place, text]) => [place.slice(name.length + 1), text]))}
           onChange={(next) => {
             const { [name]: _, ...rest } = value;

@@ -68,7 +68,7 @@ export function Broken({ error }: { error: unknown }) {
 }
 
 /** The head of a page. */
-export function Head({ title, intro, children }: { title: string; intro?: string; children?: React.ReactNode }) {
+export function Head({ title, intro, children }: { title: string; intro?: React.ReactNode; children?: React.ReactNode }) {
   return (
     <div style={{ display: 'flex', flexWrap: 'wrap', gap: '0.75rem', alignItems: 'flex-end', marginBottom: '1rem' }}>
       <div style={{ flex: '1 1 16rem', minWidth: 0 }}>

@@ -18,6 +18,9 @@ export function RiskBadge({ risk }: { risk: Risk }) {
   );
 }
 
+/** How many there are: the last lines may count those that have no line of their own. */
+const countOf = (lines: string[]) => lines.reduce((sum, line) => sum + Number(/^(\d+) more \w+$/.exec(line)?.[1] ?? 1), 0);
+
 function Lines({ title, lines, open }: { title: string; lines: string[]; open: boolean }) {
   const [opened, { toggle }] = useDisclosure(open);
   if (lines.length === 0) return null;
@@ -27,7 +30,7 @@ function Lines({ title, lines, open }: { title: string; lines: string[]; open: b
         <Group gap={4}>
           {opened ? <IconChevronDown size={16} aria-hidden /> : <IconChevronRight size={16} aria-hidden />}
           <Text size="sm" fw={600}>
-            {title} ({lines.length})
+            {title} ({countOf(lines).toLocaleString('en')})
           </Text>
         </Group>
       </UnstyledButton>

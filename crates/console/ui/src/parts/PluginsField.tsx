@@ -1,14 +1,16 @@
 // The plugins of an object: switched on and off, set by forms made from their schemas, and added from a list that one can search.
 
-import { ActionIcon, Badge, Button, Drawer, Group, Modal, ScrollArea, Stack, Switch, Text, TextInput, UnstyledButton } from '@mantine/core';
+import { ActionIcon, Alert, Badge, Button, Drawer, Group, Modal, ScrollArea, Stack, Switch, Text, TextInput, UnstyledButton } from '@mantine/core';
 import { IconArrowLeft, IconInfoCircle, IconPencil, IconPlus, IconSearch, IconTrash } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { lazy, Suspense, useState } from 'react';
 
 import { get, type Members, type Plugin, type PluginLine } from '../lib/api';
-import { unmarked } from '../lib/format';
+import { spokenOf } from '../lib/blame';
 import { shapeOf } from '../lib/schema';
+import { fitting } from '../lib/wanted';
 import { t } from '../texts';
+import { Coded } from './Coded';
 import { Fields, JsonField } from './Fields';
 import { Problem, Wait } from './Message';
 
@@ -41,6 +43,8 @@ export function PluginsField({ value, onChange, credentials, errors }: Props) {
   const names = Object.keys(value);
   const settings = (name: string) => (value[name] ?? {}) as Members;
   const isOff = (name: string) => ((settings(name)._meta ?? {}) as Members).disable === true;
+  /** What is said of a plugin's settings, by the places in them. */
+  const errorsOf = (name: string) => Object.fromEntries(Object.entries(errors).filter(([place]) => place === `/${name}` || place.startsWith(`/${name}/`)).map(([place, text]) => [place.slice(name.length + 1), text]));
   const turn = (name: string, on: boolean) => {
     const { _meta, ...rest } = settings(name);
     const { disable: _, ...meta } = (_meta ?? {}) as Members;
@@ -72,7 +76,7 @@ export function PluginsField({ value, onChange, credentials, errors }: Props) {
                     {name} {isOff(name) && <Badge variant="light" color="gray" size="sm">{t.form.pluginOff}</Badge>}
                   </Text>
                   <Text size="xs" c="dimmed" lineClamp={1}>
-                    {line && unmarked(line.summary)}
+                    {line && <Coded text={line.summary} />}
                   </Text>
                 </div>
                 <Group gap={4} wrap="nowrap">
@@ -115,7 +119,7 @@ export function PluginsField({ value, onChange, credentials, errors }: Props) {
         />
       )}
       <Drawer opened={open !== undefined} onClose={() => setOpen(undefined)} position="right" size="lg" title={open && t.form.editPlugin(open)} closeButtonProps={{ 'aria-label': t.close }}>
-        {open && <Settings name={open} credentials={credentials} value={settings(open)} onChange={(next) => onChange({ ...value, [open]: next })} close={() => setOpen(undefined)} />}
+        {open && <Settings name={open} credentials={credentials} value={settings(open)} errors={errorsOf(open)} onChange={(next) => onChange({ ...value, [open]: next })} close={() => setOpen(undefined)} />}
       </Drawer>
     </section>
   );
@@ -124,18 +128,22 @@ export function PluginsField({ value, onChange, credentials, errors }: Props) {
 /** Parts of a page that the form beside says itself. */
 const TABLES = ['Fields', 'Metadata'];
 
-function Settings({ name, credentials, value, onChange, close }: { name: string; credentials?: boolean; value: Members; onChange: (value: Members) => void; close: () => void }) {
+function Settings({ name, credentials, value, errors, onChange, close }: { name: string; credentials?: boolean; value: Members; errors: Record<string, string>; onChange: (value: Members) => void; close: () => void }) {
   const plugin = useQuery(pluginQuery(name));
   if (plugin.error) return <Problem error={plugin.error} />;
   if (!plugin.data) return <Wait />;
   const schema = credentials ? (plugin.data.credential_schema ?? plugin.data.schema) : plugin.data.schema;
   const shape = shapeOf(schema, schema);
-  const secret = JSON.stringify(schema).includes('"x-secret":true');
   return (
     <Stack>
       <Text size="sm" c="dimmed">
-        {plugin.data.description}
+        <Coded text={plugin.data.description ?? ''} />
       </Text>
+      {errors[''] !== undefined && (
+        <Alert color="red" role="alert">
+          {errors['']}
+        </Alert>
+      )}
       {plugin.data.page && (
         <details>
           <summary className="summary">{t.form.manual}</summary>
@@ -145,12 +153,7 @@ function Settings({ name, credentials, value, onChange, close }: { name: string;
         </details>
       )}
       {(shape.members ?? []).length === 0 && <Text size="sm">{t.form.noSettings}</Text>}
-      {secret && (
-        <Text size="xs" c="dimmed">
-          {t.form.secretShown}
-        </Text>
-      )}
-      <Fields shape={shape} value={value} onChange={onChange} />
+      <Fields shape={shape} value={value} errors={spokenOf(errors, shape)} onChange={onChange} />
       <JsonField label={name} value={value} onChange={(next) => onChange((next ?? {}) as Members)} />
       <Button onClick={close} style={{ alignSelf: 'flex-end' }}>
         {t.form.done}
@@ -163,11 +166,10 @@ function Picker({ without, credentials, pick, close }: { without: string[]; cred
   const known = useQuery(pluginsQuery);
   const [text, setText] = useState('');
   const [read, setRead] = useState<string>();
-  const wanted = text.trim().toLowerCase();
-  const fits = (known.data?.plugins ?? [])
-    .filter((plugin) => !without.includes(plugin.name) && (!credentials || plugin.credential))
-    .filter((plugin) => `${plugin.name} ${plugin.summary}`.toLowerCase().includes(wanted))
-    .sort((one, other) => Number(other.name.includes(wanted)) - Number(one.name.includes(wanted)) || one.name.localeCompare(other.name));
+  const fits = fitting(
+    (known.data?.plugins ?? []).filter((plugin) => !without.includes(plugin.name) && (!credentials || plugin.credential)),
+    text,
+  );
   return (
     <Modal opened onClose={close} title={read ?? t.form.pickTitle} size="lg" closeButtonProps={{ 'aria-label': t.close }} scrollAreaComponent={ScrollArea.Autosize}>
       {read ? (
@@ -189,7 +191,7 @@ function Picker({ without, credentials, pick, close }: { without: string[]; cred
                     </Badge>
                   )}
                   <Text size="xs" c="dimmed">
-                    {unmarked(plugin.summary)}
+                    <Coded text={plugin.summary} />
                   </Text>
                 </UnstyledButton>
                 <ActionIcon variant="subtle" size="lg" aria-label={t.form.about(plugin.name)} onClick={() => setRead(plugin.name)}>
@@ -212,7 +214,7 @@ function About({ name, back, pick }: { name: string; back: () => void; pick: () 
   if (!plugin.data) return <Wait />;
   return (
     <Stack>
-      <Suspense fallback={<Wait />}>{plugin.data.page ? <Manual text={plugin.data.page} /> : <Text size="sm">{plugin.data.description}</Text>}</Suspense>
+      <Suspense fallback={<Wait />}>{plugin.data.page ? <Manual text={plugin.data.page} /> : <Text size="sm"><Coded text={plugin.data.description ?? ''} /></Text>}</Suspense>
       <Group justify="space-between" className="foot">
         <Button variant="default" leftSection={<IconArrowLeft size={16} aria-hidden />} onClick={back}>
           {t.form.allPlugins}

@@ -12,6 +12,7 @@ import { readApi } from '../lib/openapi';
 import { t } from '../texts';
 import { Card, Problem, Wait } from './Message';
 import { usePlans } from './plans';
+import { Unsaved } from './unsaved';
 
 const Editor = lazy(() => import('./Editor'));
 
@@ -124,6 +125,7 @@ export function Publish() {
   const nothing = error instanceof Refused && error.cause.code === 'nothing_to_change';
   return (
     <Stack>
+      <Unsaved dirty={document.trim() !== '' && published === undefined} />
       <Card title={t.publish.document}>
         <Stack gap="sm">
           <Text size="sm" c="dimmed">

@@ -134,7 +134,7 @@ function Person() {
     queries.clear();
     // The login page says where one leaves the provider too.
     queries.setQueryData(sessionQuery.queryKey, left);
-    await router.navigate({ to: '/login', search: {} });
+    await router.navigate({ to: '/login', search: {}, ignoreBlocker: true });
   };
   if (!you) return null;
   return (

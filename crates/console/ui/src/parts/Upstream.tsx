@@ -1,18 +1,27 @@
 // Where requests go: nodes of its own, a shared upstream, or those of a service.
 
-import { ActionIcon, Button, NumberInput, Select, Stack, Table, Text, TextInput } from '@mantine/core';
+import { ActionIcon, Button, Select, Stack, Table, Text, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { IconPlus, IconTrash } from '@tabler/icons-react';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { useRef, useState } from 'react';
 
 import { get, type Json, type Listed, type Members } from '../lib/api';
+import { isByName, nodesLike } from '../lib/kept';
 import { type Node, nodesOf, titleOf } from '../lib/kinds';
 import { t } from '../texts';
+import { NumberField } from './NumberField';
 
 export function NodesField({ value, onChange, error }: { value: Json | undefined; onChange: (value: Json) => void; error?: string }) {
   const nodes = nodesOf(value);
-  const put = (next: Node[]) => onChange(next as unknown as Json);
+  // The shape in which they were stored, also while two of them have one name on the way to another.
+  const named = useRef(false);
+  const own = useRef<Json | undefined>(undefined);
+  if (own.current === undefined || value !== own.current) named.current = isByName(value);
+  const put = (next: Node[]) => {
+    own.current = nodesLike(next, named.current);
+    onChange(own.current);
+  };
   const change = (at: number, part: Partial<Node>) => put(nodes.map((node, index) => (index === at ? { ...node, ...part } : node)));
   return (
     <div role="group" aria-label={t.form.nodes}>
@@ -35,15 +44,15 @@ export function NodesField({ value, onChange, error }: { value: Json | undefined
             {nodes.map((node, at) => (
               // Nodes have no name of their own, and their order is theirs.
               // eslint-disable-next-line
-              <Table.Tr key={at}>
+              <Table.Tr key={at} style={{ verticalAlign: 'top' }}>
                 <Table.Td>
                   <TextInput aria-label={`${t.form.nodeHost} ${at + 1}`} value={node.host} placeholder="127.0.0.1" onChange={(event) => change(at, { host: event.currentTarget.value })} />
                 </Table.Td>
                 <Table.Td>
-                  <NumberInput aria-label={`${t.form.nodePort} ${at + 1}`} value={node.port ?? ''} placeholder="80" min={1} max={65535} hideControls onChange={(port) => change(at, { port: typeof port === 'number' ? port : undefined })} />
+                  <NumberField aria-label={`${t.form.nodePort} ${at + 1}`} value={node.port} placeholder={t.form.usualPort} least={1} most={65535} hideControls required={node.port !== undefined} onChange={(port) => change(at, { port: port ?? null })} />
                 </Table.Td>
                 <Table.Td>
-                  <NumberInput aria-label={`${t.form.nodeWeight} ${at + 1}`} value={node.weight} min={0} hideControls onChange={(weight) => change(at, { weight: typeof weight === 'number' ? weight : 1 })} />
+                  <NumberField aria-label={`${t.form.nodeWeight} ${at + 1}`} value={node.weight} least={0} hideControls required onChange={(weight) => change(at, { weight: weight ?? null })} />
                 </Table.Td>
                 <Table.Td>
                   <ActionIcon variant="subtle" color="gray" mt={4} aria-label={t.form.removeNode(node.host)} onClick={() => put(nodes.filter((_, index) => index !== at))}>
@@ -136,7 +145,7 @@ export function LeadsField({ value, onChange, errors, services }: { value: Membe
         />
       )}
       {how === 'own' && (
-        <NodesField value={upstream.nodes} error={errors['/upstream/nodes'] ?? errors['/upstream']} onChange={(nodes) => onChange({ ...value, upstream: { type: 'roundrobin', ...upstream, nodes } })} />
+        <NodesField value={upstream.nodes} error={errors['/upstream/nodes'] ?? errors['/upstream']} onChange={(nodes) => onChange({ ...value, upstream: { ...upstream, nodes } })} />
       )}
       {services && (how === 'service' || value.service_id !== undefined) && (
         <ReferenceField

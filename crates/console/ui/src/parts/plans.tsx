@@ -1,9 +1,10 @@
 // The way of every change through the console: planned, shown, agreed to, applied, and taken back with one click.
 
-import { Alert, Button, Checkbox, Group, Modal, Stack, Text } from '@mantine/core';
+import { Alert, Button, Checkbox, Group, Modal, Notification, Stack, Text } from '@mantine/core';
 import { IconArrowBackUp, IconCheck, IconGitCompare } from '@tabler/icons-react';
 import { useQueryClient } from '@tanstack/react-query';
-import { createContext, useCallback, useContext, useMemo, useState } from 'react';
+import { useRouter } from '@tanstack/react-router';
+import { createContext, useCallback, useContext, useEffect, useMemo, useRef, useState } from 'react';
 
 import { type Applied, type Plan, type PlanRequest, post, Refused } from '../lib/api';
 import { t } from '../texts';
@@ -42,28 +43,59 @@ export const usePlans = () => {
 
 export function PlanProvider({ children }: { children: React.ReactNode }) {
   const [state, setState] = useState<State>();
-  const [done, setDone] = useState<{ call?: Done; lost?: () => void }>({});
+  const [done, setDone] = useState<{ call?: Done; lost?: () => void; undo?: boolean }>({});
+  // What was taken back needs no dialog that says so: the page says it, and the history above it.
+  const [said, setSaid] = useState<string>();
   const [read, setRead] = useState(false);
+  const [discarded, setDiscarded] = useState(false);
   const queries = useQueryClient();
+  const { history } = useRouter();
   const shown = state !== undefined;
+  /** Which plan is being made: one that was left is shown nowhere. */
+  const making = useRef(0);
 
-  const begin = useCallback(async (making: Promise<Plan>, then?: Done, lost?: () => void) => {
+  const begin = useCallback(async (plan: Promise<Plan>, then?: Done, lost?: () => void, undo?: boolean) => {
+    making.current += 1;
+    const own = making.current;
     setRead(false);
-    setDone({ call: then, lost });
+    setDiscarded(false);
+    setSaid(undefined);
+    setDone({ call: then, lost, undo });
     setState({ at: 'planning' });
     try {
-      setState({ at: 'plan', plan: await making });
+      const made = await plan;
+      if (making.current === own) setState({ at: 'plan', plan: made });
     } catch (error) {
-      setState(undefined);
+      if (making.current === own) setState(undefined);
       throw error;
     }
   }, []);
+  // A plan belongs to the page it was asked on: whoever leaves that sees no dialog over the next one. What is being applied is told of to its end.
+  const now = useRef(state);
+  now.current = state;
+  useEffect(() => {
+    let path = history.location.pathname;
+    return history.subscribe(({ location, action }) => {
+      if (location.pathname === path) return;
+      path = location.pathname;
+      const at = now.current?.at;
+      if (at === 'planning' || at === 'plan') {
+        making.current += 1;
+        setState(undefined);
+        setDiscarded(true);
+      } else {
+        setDiscarded(false);
+        // The page itself goes on once something was applied; a person goes by the buttons of the browser.
+        if (at === 'applied' && ['BACK', 'FORWARD', 'GO'].includes(action.type)) setState(undefined);
+      }
+    });
+  }, [history]);
   const plans = useMemo<Plans>(
     () => ({
       shown,
       propose: (request, then, lost) => begin(post<Plan>('/plans', request), then, lost),
       review: (plan, then) => begin(Promise.resolve(plan), then),
-      undo: (revision, then) => begin(post<Plan>('/undo', { revision }), then),
+      undo: (revision, then) => begin(post<Plan>('/undo', { revision }), then, undefined, true),
     }),
     [begin, shown],
   );
@@ -72,7 +104,9 @@ export function PlanProvider({ children }: { children: React.ReactNode }) {
     setState({ at: 'applying', plan });
     try {
       const applied = await post<Applied>(`/plans/${plan.id}/apply`, { in_steps: plan.steps > 1 });
-      setState({ at: 'applied', applied });
+      const isSaid = done.undo && applied.in_force && applied.warnings.length === 0;
+      setState(isSaid ? undefined : { at: 'applied', applied });
+      if (isSaid) setSaid(t.plan.undone(applied.revision));
       await queries.invalidateQueries();
       done.call?.(applied);
     } catch (error) {
@@ -87,12 +121,19 @@ export function PlanProvider({ children }: { children: React.ReactNode }) {
     }
   };
   const close = () => {
-    if (state?.at !== 'applying') setState(undefined);
+    if (state?.at === 'applying') return;
+    making.current += 1;
+    setState(undefined);
   };
 
   return (
     <Context.Provider value={plans}>
       {children}
+      {said !== undefined && (
+        <Alert color="teal" icon={<IconCheck aria-hidden />} role="status" withCloseButton closeButtonLabel={t.close} onClose={() => setSaid(undefined)} className="notice">
+          {said}
+        </Alert>
+      )}
       {/* Above whatever it was asked from. */}
       <Modal opened={shown} onClose={close} title={t.plan.title} size="xl" zIndex={250} closeButtonProps={{ 'aria-label': t.close }}>
         {state?.at === 'planning' && (
@@ -140,6 +181,19 @@ export function PlanProvider({ children }: { children: React.ReactNode }) {
         )}
         {state?.at === 'applied' && <Outcome applied={state.applied} close={close} undo={() => void plans.undo(state.applied.revision)} />}
       </Modal>
+      {discarded && (
+        <Notification
+          role="status"
+          color="yellow"
+          title={t.plan.discarded}
+          onClose={() => setDiscarded(false)}
+          closeButtonProps={{ 'aria-label': t.close }}
+          withBorder
+          style={{ position: 'fixed', bottom: 16, left: '50%', transform: 'translateX(-50%)', width: 'min(34rem, calc(100vw - 2rem))', zIndex: 240 }}
+        >
+          {t.plan.discardedText}
+        </Notification>
+      )}
     </Context.Provider>
   );
 }

@@ -38,6 +38,7 @@ pub(super) fn look(settings: &Settings, running: &Running, findings: &mut Vec<Fi
             ("metrics", "--metrics-listen", &settings.metrics),
             ("Control API", "--control-listen", &settings.control),
             ("status API", "--status-listen", &settings.status),
+            ("other gateways", "listen.gateways", &settings.gateways),
         ];
         let running = *running == Running::Somewhere;
         for (side, option, addresses) in sides {

@@ -116,6 +116,25 @@ impl Model {
         Self { url, requests }
     }
 
+    /// All that the model wrote in calls: their tools and arguments.
+    pub(super) fn written(&self) -> Vec<String> {
+        let requests = self.requests.lock().unwrap();
+        let messages = requests
+            .last()
+            .and_then(|request| request["messages"].as_array())
+            .map_or(&[] as &[Value], Vec::as_slice);
+        let calls = messages.iter().filter_map(|message| message["tool_calls"].as_array()).flatten();
+        calls
+            .map(|call| {
+                format!(
+                    "{}{}",
+                    super::shown(&call["function"]["name"]),
+                    super::shown(&call["function"]["arguments"])
+                )
+            })
+            .collect()
+    }
+
     /// How many tools were called, what they answered, and all that was sent.
     pub(super) fn heard(&self) -> (usize, Vec<String>, String) {
         let requests = self.requests.lock().unwrap();

@@ -32,7 +32,11 @@ fn certificate(days: i64) -> (String, String) {
 
 impl World {
     pub(super) fn start() -> Self {
-        let usher = Usher::start_in(Arc::new(tempfile::tempdir().unwrap()), &[]);
+        Self::of(Usher::start_in(Arc::new(tempfile::tempdir().unwrap()), &[]))
+    }
+
+    /// The same in this gateway.
+    pub(super) fn of(usher: Usher) -> Self {
         let (v1, v2) = (Origin::start("v1"), Origin::start("v2"));
         let (cert, key) = certificate(10);
         let world = Self { usher, v1, v2, key_of_certificate: key.clone(), fresh: certificate(365) };

@@ -260,10 +260,6 @@ fn bodies_that_can_not_work_or_are_not_safe_are_refused_by_name() {
         (json!({ "client_secret": null }), "property \"client_secret\" is required"),
         (json!({}), "property \"session.secret\" is required when \"bearer_only\" is false"),
         (json!({ "session": { "secret": "short" } }), "property \"session\""),
-        (
-            json!({ "session": { "secret": "0123456789abcdef", "storage": "redis" } }),
-            "storage redis is not supported",
-        ),
         (json!({ "session": { "secret": "0123456789abcdef", "cookie_name": "a;b" } }), "cookie_name"),
         (json!({ "bearer_only": true, "discovery": "http://idp.test/x" }), "\"allow_plain_http\""),
         (

@@ -13,7 +13,7 @@ use usher_pipeline::harness::{Harness, Outcome};
 use super::standin::{Browser, ISSUER, NOW, Provider, body};
 use crate::form;
 
-fn with_session(more: &Value) -> Value {
+pub(super) fn with_session(more: &Value) -> Value {
     let mut all =
         json!({ "session": { "secret": "0123456789abcdef" }, "redirect_uri": "/callback", "use_pkce": true });
     all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -41,7 +41,7 @@ fn end(bench: &mut Harness, browser: &mut Browser, state: &str) -> Outcome {
     browser.get(bench, &format!("/callback?code=the-code&state={state}"))
 }
 
-fn logged_in(provider: &Provider, bench: &mut Harness) -> Browser {
+pub(super) fn logged_in(provider: &Provider, bench: &mut Harness) -> Browser {
     let mut browser = Browser::default();
     let state = begin(provider, bench, &mut browser, "/");
     end(bench, &mut browser, &state).expect_status(302);

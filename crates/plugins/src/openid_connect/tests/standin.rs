@@ -10,7 +10,7 @@ use usher_http1::head::Head;
 use usher_model::jose::algorithm::Algorithm;
 use usher_model::jose::signing::Signer;
 use usher_model::jose::token::encode;
-use usher_pipeline::harness::{Harness, harness, try_harness};
+use usher_pipeline::harness::{Clock, Harness, harness, try_harness};
 use usher_pipeline::worker::{Answer, Call, FetchError};
 
 use super::super::PLUGIN;
@@ -58,6 +58,12 @@ impl Provider {
     pub(super) fn bench(self: &Rc<Self>, body: Value) -> Harness {
         let provider = Rc::clone(self);
         harness(&PLUGIN, body).fetches(move |call| provider.answer(call))
+    }
+
+    /// The same over real connections to everybody else, such as a Redis.
+    pub(super) fn live_bench(self: &Rc<Self>, body: Value) -> Harness {
+        let provider = Rc::clone(self);
+        harness(&PLUGIN, body).on_runtime(Clock::Real).fetches(move |call| provider.answer(call))
     }
 
     /// Answers a call.

@@ -1,16 +1,14 @@
 //! AWS Secrets Manager: one signed POST a secret.
 
-mod sign;
-
 use std::net::SocketAddr;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use usher_http1::head::Head;
+use usher_model::aws::{Keys, Signed};
 use usher_model::secret::Secret;
 
-use self::sign::{Keys, Signed};
 use super::member;
 use crate::ask::{Ask, ask, authority, field};
 

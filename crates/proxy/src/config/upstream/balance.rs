@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use usher_model::resource::{Balancer, Node};
 
+use super::links::Links;
 use super::node::{Flight, NodeState, since_start_ms};
 use ring::Ring;
 pub(crate) use ring::place_of;
@@ -121,6 +122,11 @@ impl Fleet {
     /// What is remembered of a node.
     pub(crate) fn state(&self, node: usize) -> Option<&Arc<NodeState>> {
         self.states.get(node)
+    }
+
+    /// Where the connections to a node are noted.
+    pub(crate) fn links(&self, node: usize) -> Option<Arc<Links>> {
+        self.states.get(node).map(|state| Arc::clone(&state.links))
     }
 
     /// Whether probes find any node in use well.

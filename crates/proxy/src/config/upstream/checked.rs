@@ -149,12 +149,16 @@ impl Checked {
 
 /// A node as people write it.
 fn address(fleet: &Fleet, node: &Node) -> String {
-    let port = fleet.port(node);
-    if node.host.contains(':') { format!("[{}]:{port}", node.host) } else { format!("{}:{port}", node.host) }
+    place_of(&node.host, fleet.port(node))
+}
+
+/// A host and a port as people write them.
+pub(super) fn place_of(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// The key of the object that an upstream is written in, by the upstream's name.
-fn key_of(name: &str) -> String {
+pub(super) fn key_of(name: &str) -> String {
     match name.split_once('/') {
         None => format!("/apisix/upstreams/{name}"),
         Some(("", _)) => name.to_owned(),

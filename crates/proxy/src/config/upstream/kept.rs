@@ -6,11 +6,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use usher_model::live::{HealthChange, UpstreamHealth};
+use usher_model::live::{HealthChange, RefusingNode, UpstreamHealth};
 use usher_model::resource::Node;
 
 use super::balance::Taken;
-use super::checked::Checked;
+use super::checked::{Checked, key_of, place_of};
 use super::node::NodeState;
 use crate::discover::Discovery;
 
@@ -39,6 +39,23 @@ impl Kept {
             nodes.retain(|_, state| Arc::strong_count(state) > 1);
         }
         Arc::clone(nodes.entry((node.host.as_str().into(), port)).or_default())
+    }
+
+    /// The nodes that refused their last connection, with the upstream's name.
+    fn refusing(&self, name: &str) -> Vec<RefusingNode> {
+        let nodes = lock(&self.nodes);
+        let used = nodes.iter().filter(|(_, state)| Arc::strong_count(state) > 1);
+        let refusing = used.filter_map(|((host, port), state)| {
+            let seen = state.links.refusals()?;
+            Some(RefusingNode {
+                upstream: key_of(name),
+                address: place_of(host, *port),
+                refused: seen.refused,
+                of: seen.of,
+                unix_ms: seen.unix_ms,
+            })
+        });
+        refusing.collect()
     }
 
     /// The turns taken in a priority.
@@ -142,6 +159,18 @@ impl Keeper {
             let enough = 2 * kept.len();
             kept.shrink_to(enough);
         }
+    }
+
+    /// The nodes that refused the gateway's last connection to them, by the names of their upstreams; at most `limit`.
+    pub(crate) fn refusing(&self, limit: usize) -> Vec<RefusingNode> {
+        let kept: Vec<_> = {
+            let all = lock(&self.kept);
+            all.iter().filter_map(|(name, one)| Some((Arc::clone(name), one.upgrade()?))).collect()
+        };
+        let mut all: Vec<_> = kept.iter().flat_map(|(name, one)| one.refusing(name)).collect();
+        all.sort_by(|a, b| (&a.upstream, &a.address).cmp(&(&b.upstream, &b.address)));
+        all.truncate(limit);
+        all
     }
 
     /// What is known of the nodes of upstreams that are checked and were used, by the names of what they are written in.

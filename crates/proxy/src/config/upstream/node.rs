@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::health::Health;
+use super::links::Links;
 
 /// So many failures in a row, and a node that nobody checks is passed over for a while (reliability figure B15).
 const FAILURES: u32 = 3;
@@ -23,6 +24,8 @@ const DECAY_SECS: f64 = 10.0;
 pub(crate) struct NodeState {
     /// What checks have found; only looked at where the upstream has checks.
     pub(crate) health: Health,
+    /// What became of the last connections to it.
+    pub(super) links: Arc<Links>,
     /// Failures in a row.
     failures: AtomicU32,
     /// Until when it rests; 0: it doesn't.

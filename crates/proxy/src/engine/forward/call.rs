@@ -67,7 +67,7 @@ pub(super) async fn try_node(
 
 /// A place on a connection to the node.
 async fn seat(
-    course: &Course<'_>,
+    course: &mut Course<'_>,
     endpoint: &Endpoint,
     trunk: &Trunk,
     terms: &Terms,
@@ -88,11 +88,14 @@ async fn seat(
         }
         let line = tokio::time::timeout(within, Line::begin(link, &local.buffers)).await;
         local.clock.turn();
-        let line = line.map_err(|_| NoLink::TimedOut(within))?;
+        let line = line.map_err(|_| NoLink::TimedOut(within, Some(address)))?;
         line.map_err(|error| NoLink::Silent(address, std::sync::Arc::new(error)))
     };
     let seat = trunk.seat(fresh, suits, dial).await;
-    seat.map_err(|error| Stop::Miss(Miss { trouble: Trouble::NoLink(error), sent: false, heard: false }))
+    seat.map_err(|error| {
+        course.state.exchange.upstream.address = error.address();
+        Stop::Miss(Miss { trouble: Trouble::NoLink(error), sent: false, heard: false })
+    })
 }
 
 /// Sends the request's head.

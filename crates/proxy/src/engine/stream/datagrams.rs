@@ -133,7 +133,7 @@ impl Drop for OneClient {
 
 impl OneClient {
     async fn serve(&self, mut passage: Passage, mut waiting: Receiver<Box<[u8]>>) {
-        if passage.is_admitted().await {
+        if passage.is_admitted(&self.local, None).await {
             match self.node(&passage).await {
                 Ok(node) => {
                     passage.session.upstream = node.peer_addr().ok();

@@ -24,6 +24,14 @@ pub(super) struct Ends<'a> {
     pub(super) upstream: &'a mut Socket,
 }
 
+/// What goes to the upstream before anything that is still to come.
+pub(super) struct Front {
+    /// What tells it of the client.
+    pub(super) greeting: Option<String>,
+    /// What was read ahead of the client.
+    pub(super) first: BytesMut,
+}
+
 /// Bytes that were passed on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Moved {
@@ -51,11 +59,16 @@ pub(super) async fn pump(
     alarm: &Alarm,
     ends: &mut Ends<'_>,
     patience: Duration,
-    greeting: Option<String>,
+    front: Front,
 ) -> Moved {
     let (mut up, mut down) = (Way::default(), Way::default());
-    let greeting = greeting.unwrap_or_default();
-    up.buffer.extend_from_slice(greeting.as_bytes());
+    let greeting = front.greeting.unwrap_or_default();
+    if greeting.is_empty() {
+        up.buffer = front.first;
+    } else {
+        up.buffer.extend_from_slice(greeting.as_bytes());
+        up.buffer.extend_from_slice(&front.first);
+    }
     alarm.disarm_all();
     let cut = poll_fn(|context| {
         alarm.wakes(context.waker());

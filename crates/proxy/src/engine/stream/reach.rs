@@ -86,7 +86,7 @@ pub(super) async fn connect(local: &Local, passage: &Passage) -> Result<Reached,
                 if let Some(flight) = flight {
                     flight.failed(now);
                 }
-                upstream.failed(fleet, chosen, matches!(error, NoLink::TimedOut(_)), now);
+                upstream.failed(fleet, chosen, matches!(error, NoLink::TimedOut(..)), now);
                 failed = error.to_string();
             }
         }
