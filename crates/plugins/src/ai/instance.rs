@@ -25,13 +25,16 @@ use crate::callee::check_confidential;
 use crate::form;
 
 /// What a client sends that is for the gateway alone, or that the gateway knows of it: none of a provider's business.
-const KEPT_HERE: [&str; 14] = [
+const KEPT_HERE: [&str; 16] = [
     "authorization",
     "proxy-authorization",
     "cookie",
     "apikey",
     "api-key",
     "x-api-key",
+    // A signature of the client's own, which is over.
+    "x-amz-date",
+    "x-amz-security-token",
     "x-consumer-username",
     "x-consumer-custom-id",
     "x-credential-identifier",

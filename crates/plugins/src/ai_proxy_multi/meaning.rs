@@ -15,7 +15,7 @@ use usher_http1::head::Head;
 use usher_pipeline::env::Env;
 use usher_pipeline::exchange::Exchange;
 use usher_pipeline::plugin::BuildError;
-use usher_pipeline::worker::Call;
+use usher_pipeline::worker::{Call, FetchError};
 
 use crate::ai::config::{Auth, Place};
 use crate::ai::message::{is_users, text};
@@ -231,12 +231,23 @@ impl Meaning {
     async fn embed(&self, exchange: &Exchange, texts: &[&str]) -> Result<Vec<Vector>, String> {
         let body = json!({ "model": self.model, "input": texts }).to_string().into();
         let call = Call { body, ..self.call.clone() };
-        let answer = exchange.worker().fetch(call).await.map_err(|error| error.to_string())?;
+        let answer = exchange.worker().fetch(call).await.map_err(|error| told(&error))?;
         if answer.head.status() != 200 {
             return Err(format!("embeddings are answered with {}", answer.head.status()));
         }
         vectors(&answer.body, texts.len())
     }
+}
+
+/// Why whoever embeds can't be asked, without the URL: a key may stand among its arguments.
+fn told(error: &FetchError) -> String {
+    let reason = match error {
+        FetchError::BadUrl { reason, .. } => reason,
+        FetchError::Forbidden(_) => "it is an address that the gateway does not call",
+        FetchError::Unreachable { reason, .. } | FetchError::BadAnswer { reason, .. } => reason,
+        FetchError::TimedOut(_) => "it did not answer in time",
+    };
+    format!("the model of embeddings can't be asked: {reason}")
 }
 
 /// The vectors of an answer, by their index.
@@ -292,7 +303,25 @@ fn question(body: &Map<String, Value>) -> Option<String> {
 mod tests {
     use serde_json::{Map, Value, json};
 
-    use super::{MOST_TEXT, question, vectors};
+    use usher_pipeline::worker::FetchError;
+
+    use super::{MOST_TEXT, question, told, vectors};
+
+    #[test]
+    fn a_failure_is_told_of_without_the_url_in_which_a_key_may_stand() {
+        let url = || "https://e.test/v1?key=sk-9".to_owned();
+        let reason = || "no route".to_owned();
+        for error in [
+            FetchError::BadUrl { url: url(), reason: reason() },
+            FetchError::Forbidden(url()),
+            FetchError::Unreachable { peer: url(), reason: reason() },
+            FetchError::TimedOut(url()),
+            FetchError::BadAnswer { peer: url(), reason: reason() },
+        ] {
+            assert!(error.to_string().contains("sk-9"));
+            assert!(!told(&error).contains("sk-9"), "{}", told(&error));
+        }
+    }
 
     #[test]
     fn vectors_stand_at_their_index_and_have_one_length() {

@@ -52,7 +52,12 @@ fn requests_to_amazon_are_signed_over_what_is_sent() {
                 "options": { "model": "arn:aws:bedrock:us-east-1:1:application-inference-profile/a" } })),
         )
         .upstream(move |_| Reply::text(200, "application/json", answer.clone()));
-        let fields = [JSON[0], ("Authorization", "Bearer clients"), ("X-Amz-Date", "19990101T000000Z")];
+        let fields = [
+            JSON[0],
+            ("Authorization", "Bearer clients"),
+            ("X-Amz-Date", "19990101T000000Z"),
+            ("X-Amz-Security-Token", "clients"),
+        ];
         let outcome =
             bench.send("POST", "/converse", &fields, converse(json!({ "model": "mine", "stream": false })));
         let seen = outcome.expect_status(200).seen();
