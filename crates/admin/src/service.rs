@@ -458,7 +458,7 @@ fn encoded(value: &impl serde::Serialize) -> Result<Vec<u8>, ServiceError> {
 }
 
 /// Now, in milliseconds since 1970.
-fn unix_ms() -> u64 {
+pub(crate) fn unix_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

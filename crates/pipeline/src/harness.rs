@@ -27,6 +27,7 @@ use crate::plugin::{BuildError, Flow};
 use crate::registry::Registry;
 use crate::reply::Reply;
 use crate::spec::Spec;
+use crate::stream::StreamPipeline;
 use crate::worker::Worker;
 
 pub use bench_worker::{BenchWorker, Clock};
@@ -178,6 +179,17 @@ impl Targets for BenchTargets {
             None => Ok(Arc::new(BenchTarget(upstream.clone()))),
         }
     }
+}
+
+/// The pipeline of a stream route that uses one plugin.
+///
+/// # Errors
+/// What the Admin API would say of a body that is refused.
+pub fn try_connections(spec: &'static Spec, body: Value) -> Result<StreamPipeline, BuildError> {
+    let process = Process::new(Map::new(), Compat::NONE, Box::new(BenchTargets));
+    let registry = Registry::new(&[spec]);
+    let env = Env::new(&process, &registry, "/apisix/stream_routes/1");
+    StreamPipeline::compile(&Map::from_iter([(spec.name.to_owned(), body)]), &env)
 }
 
 impl Harness {

@@ -175,28 +175,15 @@ impl<'a> Packet<'a> {
 mod tests {
     use std::time::Instant;
 
-    use serde_json::{Map, Value, json};
-    use usher_model::compat::Compat;
+    use serde_json::{Value, json};
     use usher_model::variables::Variables as _;
-    use usher_pipeline::env::{Env, Process, Target, Targets};
-    use usher_pipeline::registry::Registry;
+    use usher_pipeline::harness::try_connections;
     use usher_pipeline::stream::{Progress, Session, StreamPipeline, Verdict};
 
     use super::PLUGIN;
 
-    struct NoTargets;
-
-    impl Targets for NoTargets {
-        fn target(&self, _: &str, _: &Value, _: Compat) -> Result<std::sync::Arc<dyn Target>, String> {
-            Err("there are none".to_owned())
-        }
-    }
-
     fn pipeline(body: Value) -> StreamPipeline {
-        let process = Process::new(Map::new(), Compat::NONE, Box::new(NoTargets));
-        let registry = Registry::new(&[&PLUGIN]);
-        let env = Env::new(&process, &registry, "/apisix/stream_routes/1");
-        StreamPipeline::compile(&Map::from_iter([("mqtt-proxy".to_owned(), body)]), &env).unwrap()
+        try_connections(&PLUGIN, body).unwrap()
     }
 
     /// What becomes of these bytes: the verdict, the identifier, the reason of a refusal.

@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use usher_model::change::Role;
 
+use crate::service::unix_ms;
+use file::Kept;
 pub(super) use file::SessionFile;
-use file::{Kept, unix_ms};
 
 /// How long a session lasts that nobody uses.
 const IDLE: Duration = Duration::from_secs(2 * 60 * 60);

@@ -110,28 +110,14 @@ impl LimitConn {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use serde_json::{Map, Value, json};
-    use usher_model::compat::Compat;
-    use usher_pipeline::env::{Env, Process, Target, Targets};
-    use usher_pipeline::registry::Registry;
+    use serde_json::{Value, json};
+    use usher_pipeline::harness::try_connections;
     use usher_pipeline::stream::{Progress, Session, StreamPipeline, Verdict};
 
     use super::super::PLUGIN;
 
-    struct NoTargets;
-
-    impl Targets for NoTargets {
-        fn target(&self, _: &str, _: &Value, _: Compat) -> Result<std::sync::Arc<dyn Target>, String> {
-            Err("there are none".to_owned())
-        }
-    }
-
     fn pipeline(body: Value) -> Result<StreamPipeline, String> {
-        let process = Process::new(Map::new(), Compat::NONE, Box::new(NoTargets));
-        let registry = Registry::new(&[&PLUGIN]);
-        let env = Env::new(&process, &registry, "/apisix/stream_routes/1");
-        let bodies = Map::from_iter([("limit-conn".to_owned(), body)]);
-        StreamPipeline::compile(&bodies, &env).map_err(|error| error.message)
+        try_connections(&PLUGIN, body).map_err(|error| error.message)
     }
 
     fn session(client: &str, server: &str) -> Session {

@@ -6,7 +6,6 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -68,12 +67,6 @@ impl SessionFile {
             tracing::warn!(file = %self.path.display(), %error, "the sessions of the console could not be written, and end with the process");
         }
     }
-}
-
-/// Milliseconds since 1970.
-pub(super) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
