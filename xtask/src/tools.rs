@@ -43,7 +43,8 @@ const NODE: (u32, u32) = (20, 19);
 pub(crate) fn ensure_all() -> anyhow::Result<()> {
     ensure_packages(PACKAGES)?;
     ensure_nextest()?;
-    ensure_cargo_tool("cargo-deny", &["deny", "--version"], DENY)?;
+    // It runs for seconds, and takes minutes to build with optimisation.
+    ensure_cargo_tool_as("cargo-deny", &["deny", "--version"], DENY, &["--debug"])?;
     ensure_conformance()?;
     ensure_console()
 }
@@ -176,12 +177,25 @@ fn is_there(program: &str) -> bool {
     std::env::split_paths(&places).chain(["/usr/sbin".into()]).any(|place| place.join(program).is_file())
 }
 
-fn ensure_cargo_tool(name: &str, version_words: &[&str], (pinned, line): (&str, &str)) -> anyhow::Result<()> {
+fn ensure_cargo_tool(name: &str, version_words: &[&str], pin: (&str, &str)) -> anyhow::Result<()> {
+    ensure_cargo_tool_as(name, version_words, pin, &[])
+}
+
+/// The same, with words for `cargo install`.
+fn ensure_cargo_tool_as(
+    name: &str,
+    version_words: &[&str],
+    (pinned, line): (&str, &str),
+    how: &[&str],
+) -> anyhow::Result<()> {
     let found = output("cargo", version_words);
     let version = found.as_deref().and_then(|text| text.split_whitespace().nth(1));
     if let Some(version) = version.filter(|version| version.starts_with(line)) {
         return say(&format!("{name} {version} is there"));
     }
     say(&format!("installing {name} {pinned}; this takes a few minutes, once"))?;
-    run(&mut command("cargo", &["install", "--locked", "--quiet", &format!("{name}@{pinned}")]))
+    let name = format!("{name}@{pinned}");
+    let mut words = vec!["install", "--locked", "--quiet", &name];
+    words.extend(how);
+    run(&mut command("cargo", &words))
 }

@@ -55,6 +55,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use usher_model::change::Principal;
 use usher_model::kind::{Key, Kind, PREFIX};
@@ -198,38 +199,40 @@ impl Service {
     ///
     /// # Errors
     /// The store can't be read.
-    pub async fn start(parts: Parts) -> Result<Self, ServiceError> {
-        ring::check(&*parts.store, &parts.keyring).await?;
-        let vault = Vault::new(Arc::clone(&parts.keyring), Arc::clone(&parts.registry));
-        let known = Known::load(&*parts.store, &parts.registry, &vault).await?;
-        let tokens = Kept::load(&parts.store).await?;
-        let users = Kept::load(&parts.store).await?;
-        let ends = Kept::load(&parts.store).await?;
-        let agents = Kept::load(&parts.store).await?;
-        let chat_model = Kept::load(&parts.store).await?;
-        let calls = Calls::open(parts.rules.calls.as_deref());
-        let others = gateways::Others::new(&parts.keyring);
-        let service = Self {
-            parts,
-            vault,
-            known: Mutex::new(known),
-            plans: Mutex::default(),
-            tokens,
-            users,
-            ends,
-            agents,
-            chat_model,
-            hashing: Hashing::default(),
-            bursts: Bursts::default(),
-            calls,
-            clients: clients::Clients::default(),
-            findings: Findings::default(),
-            others,
-            turns: Turns::default(),
-            started_unix_ms: unix_ms(),
-        };
-        service.tell_of_namesakes();
-        Ok(service)
+    pub fn start(parts: Parts) -> BoxFuture<'static, Result<Self, ServiceError>> {
+        Box::pin(async move {
+            ring::check(&*parts.store, &parts.keyring).await?;
+            let vault = Vault::new(Arc::clone(&parts.keyring), Arc::clone(&parts.registry));
+            let known = Known::load(&*parts.store, &parts.registry, &vault).await?;
+            let tokens = Kept::load(&parts.store).await?;
+            let users = Kept::load(&parts.store).await?;
+            let ends = Kept::load(&parts.store).await?;
+            let agents = Kept::load(&parts.store).await?;
+            let chat_model = Kept::load(&parts.store).await?;
+            let calls = Calls::open(parts.rules.calls.as_deref());
+            let others = gateways::Others::new(&parts.keyring);
+            let service = Self {
+                parts,
+                vault,
+                known: Mutex::new(known),
+                plans: Mutex::default(),
+                tokens,
+                users,
+                ends,
+                agents,
+                chat_model,
+                hashing: Hashing::default(),
+                bursts: Bursts::default(),
+                calls,
+                clients: clients::Clients::default(),
+                findings: Findings::default(),
+                others,
+                turns: Turns::default(),
+                started_unix_ms: unix_ms(),
+            };
+            service.tell_of_namesakes();
+            Ok(service)
+        })
     }
 
     /// One resource. Plugin fields are clear for an admin on the Admin API, masked for everybody else; an upstream's private key is always masked.
@@ -326,8 +329,12 @@ impl Service {
     ///
     /// # Errors
     /// As for [`Service::get`].
-    pub async fn history(&self, who: &Principal, query: HistoryQuery) -> Result<Vec<Entry>, ServiceError> {
-        self.read_history(who, query).await
+    pub fn history<'a>(
+        &'a self,
+        who: &'a Principal,
+        query: HistoryQuery,
+    ) -> BoxFuture<'a, Result<Vec<Entry>, ServiceError>> {
+        Box::pin(async move { self.read_history(who, query).await })
     }
 
     /// A plan that takes one applied change back. Without a revision it is the newest change that stands: neither taken back already, nor

@@ -19,7 +19,7 @@ use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig
 use serde_json::{Map, Value};
 use usher_model::change::{Principal, Role};
 
-use self::consent::{Agreed, Consent, Handler};
+use self::consent::{Answered, Consent, Handler};
 pub use self::error::ClientError;
 use crate::catalogue;
 use crate::tools::{Agreement, CameBy, Tools};
@@ -183,8 +183,28 @@ impl Connection {
             };
             return own(tools, who, "gateway_apply", arguments.clone(), agreement, from).await;
         }
-        let _agreed = Agreed::to(&self.consent, plan_id);
+        let _agreed = Answered::yes(&self.consent, plan_id);
         self.call("gateway_apply", arguments).await
+    }
+
+    /// Tells the server that the person said no to a plan, so that nobody else agrees to it; where that can't be told, the plan ends by itself.
+    /// `asked`: whether the server asks about this plan, which is the only way to tell it from afar.
+    pub async fn decline(&self, plan_id: &str, asked: bool) {
+        let told = match &self.link {
+            Link::Own { tools, who, .. } => {
+                tools.service().withdraw(who, plan_id).await.map_err(|error| error.to_string())
+            }
+            Link::Mcp(_) if asked => {
+                let _declined = Answered::no(&self.consent, plan_id);
+                // What it answers is that nothing was applied.
+                drop(self.call("gateway_apply", serde_json::json!({ "plan_id": plan_id })).await);
+                Ok(())
+            }
+            Link::Mcp(_) => Ok(()),
+        };
+        if let Err(error) = told {
+            tracing::debug!(plan_id, error, "a plan that was declined could not be ended");
+        }
     }
 
     /// The tools that the server offers.

@@ -210,6 +210,13 @@ impl Server {
         let unrun = |outcome| self.tools.note_unrun(who, &request.name, &arguments, &from, began, outcome);
         let agreement = match settled {
             Ok(Decision::Go(agreement)) => agreement,
+            Ok(Decision::No(plan, refusal)) => {
+                unrun(CallOutcome::Refused);
+                if let Err(error) = self.tools.service().withdraw(who, &plan).await {
+                    tracing::debug!(plan, %error, "a plan that was declined has ended already");
+                }
+                return Ok(refused(&refusal).into());
+            }
             Ok(Decision::Ask(question)) => {
                 unrun(CallOutcome::Asked);
                 return Ok(CallToolResponse::InputRequired(*question));

@@ -28,6 +28,7 @@ mod traffic;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use usher_admin::service::{CallOutcome, MadeCall, Plan, Service};
@@ -189,43 +190,45 @@ impl Tools {
         }
     }
 
-    async fn called(
-        &self,
-        who: &Principal,
-        name: &str,
+    fn called<'a>(
+        &'a self,
+        who: &'a Principal,
+        name: &'a str,
         arguments: Map<String, Value>,
         agreement: Agreement,
-    ) -> Result<Answer, Refusal> {
-        if let Some(set) = catalogue::find(name).and_then(|tool| tool.set)
-            && !self.sets.contains(&set)
-        {
-            return Err(switched_off(name, set));
-        }
-        let arguments = arguments::Arguments::read(name, arguments)?;
-        let turn = tokio::time::timeout(TURN, self.slots.acquire()).await;
-        let Ok(Ok(_turn)) = turn else {
-            return Err(
-                Refusal::new("too many tool calls at the same time").next("call again in a few seconds")
-            );
-        };
-        let call = Call { who, service: &self.service, asked: &self.asked };
-        match name {
-            "gateway_overview" => call.overview().await,
-            "gateway_find" => call.find(&arguments).await,
-            "gateway_get" => call.get(&arguments).await,
-            "gateway_explain_request" => call.explain(&arguments).await,
-            "gateway_plugin_help" => call.plugin_help(&arguments),
-            "gateway_traffic" => call.traffic(&arguments).await,
-            "gateway_requests" => call.requests(&arguments).await,
-            "gateway_health" => call.health().await,
-            "gateway_plan" => call.plan(&arguments).await,
-            "gateway_import_openapi" => call.import_openapi(&arguments).await,
-            "gateway_apply" => call.apply(&arguments, agreement).await,
-            "gateway_history" => call.history(&arguments).await,
-            "gateway_undo" => call.undo(&arguments).await,
-            "gateway_probe" => call.probe(&arguments).await,
-            _ => call.optional(name, &arguments).await,
-        }
+    ) -> BoxFuture<'a, Result<Answer, Refusal>> {
+        Box::pin(async move {
+            if let Some(set) = catalogue::find(name).and_then(|tool| tool.set)
+                && !self.sets.contains(&set)
+            {
+                return Err(switched_off(name, set));
+            }
+            let arguments = arguments::Arguments::read(name, arguments)?;
+            let turn = tokio::time::timeout(TURN, self.slots.acquire()).await;
+            let Ok(Ok(_turn)) = turn else {
+                return Err(
+                    Refusal::new("too many tool calls at the same time").next("call again in a few seconds")
+                );
+            };
+            let call = Call { who, service: &self.service, asked: &self.asked };
+            match name {
+                "gateway_overview" => call.overview().await,
+                "gateway_find" => call.find(&arguments).await,
+                "gateway_get" => call.get(&arguments).await,
+                "gateway_explain_request" => call.explain(&arguments).await,
+                "gateway_plugin_help" => call.plugin_help(&arguments),
+                "gateway_traffic" => call.traffic(&arguments).await,
+                "gateway_requests" => call.requests(&arguments).await,
+                "gateway_health" => call.health().await,
+                "gateway_plan" => call.plan(&arguments).await,
+                "gateway_import_openapi" => call.import_openapi(&arguments).await,
+                "gateway_apply" => call.apply(&arguments, agreement).await,
+                "gateway_history" => call.history(&arguments).await,
+                "gateway_undo" => call.undo(&arguments).await,
+                "gateway_probe" => call.probe(&arguments).await,
+                _ => call.optional(name, &arguments).await,
+            }
+        })
     }
 
     /// The plan that a call of `gateway_apply` is about, so that a person can be shown it first.

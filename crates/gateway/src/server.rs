@@ -167,7 +167,7 @@ impl Server {
         }
 
         prepare_folder(&settings.data)?;
-        let registry = Arc::new(Registry::new(&plugins(&settings)));
+        let registry = Arc::new(registry(&settings));
         if let Some(taking) = taking {
             taking.store().await?;
         }
@@ -388,10 +388,16 @@ fn attributes(settings: &Settings) -> Map<String, Value> {
     attributes
 }
 
-/// The plugins that are on.
-fn plugins(settings: &Settings) -> Vec<&'static usher_pipeline::spec::Spec> {
-    let is_on = |name: &str| settings.plugins.as_ref().is_none_or(|on| on.iter().any(|known| known == name));
-    usher_plugins::all().iter().copied().filter(|spec| is_on(spec.name)).collect()
+/// The plugins that are on, for requests and, where there are any, for connections of stream routes.
+fn registry(settings: &Settings) -> Registry {
+    let on = |names: &Option<Vec<String>>| -> Vec<_> {
+        let is_on = |name: &str| names.as_ref().is_none_or(|on| on.iter().any(|known| known == name));
+        usher_plugins::all().iter().copied().filter(|spec| is_on(spec.name)).collect()
+    };
+    let requests = on(&settings.plugins);
+    let streams =
+        if settings.admin_api.form.streams { on(&settings.stream_plugins) } else { requests.clone() };
+    Registry::of(&requests, &streams)
 }
 
 fn proxy_options(settings: &Settings, own: &[SocketAddr]) -> anyhow::Result<usher_proxy::options::Options> {

@@ -93,6 +93,8 @@ pub(crate) struct Settings {
     pub(crate) hide_version: bool,
     /// The names of the plugins that are on; all by default.
     pub(crate) plugins: Option<Vec<String>>,
+    /// The same of those for stream routes.
+    pub(crate) stream_plugins: Option<Vec<String>>,
     /// Admin keys; empty means that one is made at the first start.
     pub(crate) admin_keys: Vec<ConfiguredKey>,
     /// Whether the Admin API asks for a key at all.
@@ -181,6 +183,7 @@ impl Default for Settings {
             server_header: None,
             hide_version: false,
             plugins: None,
+            stream_plugins: None,
             admin_keys: Vec::new(),
             admin_key_required: true,
             published_on_loopback: false,

@@ -1,8 +1,10 @@
 //! The house rules, as tests: imports point one way, files are small and say what they are, generated texts are up to date.
 #![cfg(test)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// What each room may import, beside what `ARCHITECTURE.md` says of it. A room that isn't listed may import nothing of ours.
 const IMPORTS: &[(&str, &[&str])] = &[
@@ -151,4 +153,27 @@ fn no_text_speaks_of_one_machine() {
             }
         }
     }
+}
+
+/// The libraries of one build with their features, as `cargo tree` names them.
+fn built(words: &[&str]) -> BTreeSet<String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let told = Command::new(cargo)
+        .current_dir(root())
+        .args(["tree", "--offline", "--locked", "--no-dedupe", "--prefix", "none", "--format", "{p} [{f}]"])
+        .args(words)
+        .output()
+        .expect("cargo");
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    String::from_utf8(told.stdout).expect("text").lines().map(str::to_owned).collect()
+}
+
+/// A feature that only tests ask of a library builds it, and every crate above it, a second time.
+#[test]
+fn the_program_and_its_tests_share_one_build() {
+    let program = built(&["--package", "usher-gateway", "--edges", "normal,build"]);
+    let tests = built(&["--workspace", "--edges", "normal,build,dev"]);
+    assert!(program.len() > 100, "cargo named {} libraries", program.len());
+    let twice: Vec<_> = program.difference(&tests).filter(|line| !line.is_empty()).collect();
+    assert!(twice.is_empty(), "tests ask other features of these, so they are built twice: {twice:?}");
 }

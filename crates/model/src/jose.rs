@@ -11,5 +11,4 @@ pub mod provider;
 pub mod token;
 pub mod verifier;
 
-#[cfg(any(test, feature = "signing"))]
 pub mod signing;

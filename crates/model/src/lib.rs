@@ -15,6 +15,7 @@ pub mod expr;
 pub mod help;
 pub mod invisible;
 pub mod jose;
+pub mod json_path;
 pub mod kind;
 pub mod live;
 pub mod mask;

@@ -331,7 +331,8 @@ fn parts(bodies: &Map<String, Value>, env: &Env<'_>) -> Result<(Vec<Part>, Vec<&
     let mut left_out = Vec::new();
     for (name, body) in bodies {
         let registry = env.registry();
-        let spec = registry.find(name).ok_or_else(|| BuildError::new(format!("unknown plugin [{name}]")))?;
+        let spec = registry.for_requests(name);
+        let spec = spec.ok_or_else(|| BuildError::new(format!("unknown plugin [{name}]")))?;
         let in_plugin = |error: BuildError| BuildError::new(format!("plugin {name}: {error}"));
         let meta = Meta::of(body).map_err(in_plugin)?;
         if meta.disable {

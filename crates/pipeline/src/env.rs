@@ -172,6 +172,7 @@ pub struct Env<'a> {
     registry: &'a Registry,
     resource: &'a str,
     created: u64,
+    part: Option<usize>,
     checksum: String,
     plugin: &'static str,
     metadata: Option<&'a Metadata>,
@@ -181,7 +182,16 @@ impl<'a> Env<'a> {
     /// For a resource's key, such as `/apisix/routes/1`.
     #[must_use]
     pub const fn new(process: &'a Process, registry: &'a Registry, resource: &'a str) -> Self {
-        Self { process, registry, resource, created: 0, checksum: String::new(), plugin: "", metadata: None }
+        Self {
+            process,
+            registry,
+            resource,
+            created: 0,
+            part: None,
+            checksum: String::new(),
+            plugin: "",
+            metadata: None,
+        }
     }
 
     /// The same with what plugins know wherever they run. A check of an object goes without.
@@ -224,6 +234,10 @@ impl<'a> Env<'a> {
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
         body.to_string().hash(&mut hasher);
+        // Only where there is one: counters in Redis keep their names over an upgrade.
+        if let Some(part) = self.part {
+            part.hash(&mut hasher);
+        }
         Self { checksum: format!("{:016x}", hasher.finish()), plugin: name, ..*self }
     }
 
@@ -231,6 +245,13 @@ impl<'a> Env<'a> {
     #[must_use]
     pub fn on_behalf_of(&self, plugin: &'static str) -> Self {
         Self { checksum: self.checksum.clone(), plugin, ..*self }
+    }
+
+    /// The same for one part of this plugin's body, such as a rule: plugins that it holds keep state of their own, also where another part holds
+    /// the same body.
+    #[must_use]
+    pub fn part(&self, number: usize) -> Self {
+        Self { part: Some(number), checksum: self.checksum.clone(), ..*self }
     }
 
     /// The key of the resource that carries the plugin.

@@ -61,6 +61,8 @@ pub struct Exchange {
     judged: Vec<(usize, bool)>,
     stood_in_for: Vec<&'static str>,
     body_variables: OnceCell<BodyVariables>,
+    /// Made when somebody asks for it.
+    pub(crate) request_id: OnceCell<String>,
     body_masks: Vec<BodyMask>,
     /// The plugins that ran, where somebody wants to know.
     trail: Option<Vec<Ran>>,
@@ -104,15 +106,15 @@ pub enum Choice {
 }
 
 /// What is said of a route: variables, metrics, logs.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RouteFacts {
     /// Its id.
     pub id: Arc<str>,
     /// Its name, or empty.
     pub name: Arc<str>,
-    /// The path pattern it is known by (its first one where it has several).
+    /// The path pattern that the request came by; of a route without a request, its first one.
     pub uri: Arc<str>,
-    /// The host pattern that it asks for, or empty.
+    /// The host pattern that the request came by, or empty. Where routes are looked up by the path first, the route's first one.
     pub host: Arc<str>,
     /// Its service's id, or empty.
     pub service_id: Arc<str>,
@@ -131,6 +133,8 @@ pub struct UpstreamFacts {
     pub scheme: &'static str,
     /// The `Host` that was sent.
     pub host: String,
+    /// The name of the node that was last tried, before anybody resolved it; empty where it is written as an address.
+    pub node_name: String,
 }
 
 /// When things happened, and how much was moved.
@@ -140,6 +144,10 @@ pub struct Times {
     pub start: Instant,
     /// The upstream was first tried.
     pub upstream_start: Option<Instant>,
+    /// There was a connection to the node that was last tried.
+    pub upstream_connected: Option<Instant>,
+    /// The head of the upstream's answer was there.
+    pub upstream_headed: Option<Instant>,
     /// The upstream's answer was read to its end.
     pub upstream_end: Option<Instant>,
     /// Bytes of the request, head and body.
@@ -191,6 +199,8 @@ impl Exchange {
             times: Times {
                 start,
                 upstream_start: None,
+                upstream_connected: None,
+                upstream_headed: None,
                 upstream_end: None,
                 received_bytes: 0,
                 sent_bytes: 0,
@@ -206,6 +216,7 @@ impl Exchange {
             judged: Vec::new(),
             stood_in_for: Vec::new(),
             body_variables: OnceCell::new(),
+            request_id: OnceCell::new(),
             body_masks: Vec::new(),
             trail: None,
             replied: None,
@@ -224,9 +235,12 @@ impl Exchange {
         self.upstream.statuses.clear();
         self.upstream.scheme = "";
         self.upstream.host.clear();
+        self.upstream.node_name.clear();
         self.times = Times {
             start: self.worker.now(),
             upstream_start: None,
+            upstream_connected: None,
+            upstream_headed: None,
             upstream_end: None,
             received_bytes: 0,
             sent_bytes: 0,
@@ -242,6 +256,7 @@ impl Exchange {
         self.judged.clear();
         self.stood_in_for.clear();
         self.body_variables.take();
+        self.request_id.take();
         self.body_masks.clear();
         self.trail = None;
         self.replied = None;
@@ -365,9 +380,11 @@ impl Exchange {
         }
     }
 
-    /// Sets the variable `uri_param_<name>` to a part of the path, which is decoded for it.
+    /// Sets the variable `uri_param_<name>` to a part of the path, which is decoded for it but for `%2F`: what was no slash to the router becomes
+    /// none in whatever is made of the variable.
     pub fn set_parameter(&mut self, name: &str, part: &str) {
-        self.set_variable(format!("uri_param_{name}"), decode_path(part));
+        let decoded: Vec<_> = part.split("%2F").map(decode_path).collect();
+        self.set_variable(format!("uri_param_{name}"), decoded.join("%2F"));
     }
 
     /// From now on it is noted which plugins run, for [`Exchange::ran`].

@@ -1,6 +1,7 @@
 //! A plugin's test bench: requests in, answers out, with a clock that stands still and no socket.
 //!
 //! It walks the phases in the engine's order, so that what a plugin's own file tests is what a client would see of that plugin alone.
+//! No program calls it, so none holds it; behind a feature it would build every room twice.
 
 mod bench_worker;
 mod outcome;

@@ -15,9 +15,10 @@ pub mod env;
 pub mod exchange;
 pub mod fallback;
 pub mod front;
-#[cfg(feature = "harness")]
 pub mod harness;
+pub mod machine;
 pub mod meta;
+pub mod moment;
 pub mod plugin;
 mod read;
 pub mod registry;

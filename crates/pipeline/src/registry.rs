@@ -22,6 +22,8 @@ pub struct Registry {
 
 struct Entry {
     spec: &'static Spec,
+    /// Whether it is on for requests, and for connections of stream routes.
+    on: (bool, bool),
     schema: OnceLock<Compiled>,
     credential: OnceLock<Compiled>,
     metadata: OnceLock<Compiled>,
@@ -48,17 +50,24 @@ impl Compiled {
 }
 
 impl Registry {
-    /// A registry of these plugins.
+    /// A registry of these plugins, on wherever they take part.
     #[must_use]
     pub fn new(specs: &[&'static Spec]) -> Self {
-        let entries = specs
-            .iter()
-            .map(|spec| {
-                let (schema, credential, metadata) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-                (spec.name, Entry { spec, schema, credential, metadata })
-            })
-            .collect();
-        let mut order = specs.to_vec();
+        Self::of(specs, specs)
+    }
+
+    /// A registry of plugins that are on for requests, and of those that are on for connections of stream routes.
+    #[must_use]
+    pub fn of(requests: &[&'static Spec], connections: &[&'static Spec]) -> Self {
+        let mut entries: HashMap<&'static str, Entry> = HashMap::new();
+        let sides = requests.iter().map(|spec| (spec, (true, false)));
+        for (spec, on) in sides.chain(connections.iter().map(|spec| (spec, (false, true)))) {
+            let (schema, credential, metadata) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+            let new = Entry { spec, on: (false, false), schema, credential, metadata };
+            let entry = entries.entry(spec.name).or_insert(new);
+            entry.on = (entry.on.0 | on.0, entry.on.1 | on.1);
+        }
+        let mut order: Vec<_> = entries.values().map(|entry| entry.spec).collect();
         order.sort_by_key(|spec| (std::cmp::Reverse(spec.priority), spec.name));
         Self { entries, order }
     }
@@ -67,6 +76,19 @@ impl Registry {
     #[must_use]
     pub fn list(&self) -> &[&'static Spec] {
         &self.order
+    }
+
+    /// The plugin of this name, where it is on for requests. One that only works on connections says so itself when it is built.
+    #[must_use]
+    pub fn for_requests(&self, name: &str) -> Option<&'static Spec> {
+        self.entries.get(name).filter(|entry| entry.on.0).map(|entry| entry.spec)
+    }
+
+    /// The plugin of this name, where it is on for connections of stream routes and can work on them.
+    #[must_use]
+    pub fn on_connections(&self, name: &str) -> Option<&'static Spec> {
+        let on = self.entries.get(name).filter(|entry| entry.on.1);
+        on.map(|entry| entry.spec).filter(|spec| spec.is_on_connections())
     }
 
     /// The plugin of this name.

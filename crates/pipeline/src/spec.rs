@@ -41,6 +41,8 @@ pub struct Spec {
     pub reads_metadata_of: &'static [&'static str],
     /// Whether a global rule's is passed over where the route has the plugin too (APISIX's `run_policy = "prefer_route"`).
     pub prefers_route: bool,
+    /// Whether it serves the gateway as a whole and does nothing on a route (APISIX's `scope = "global"`): clients don't offer it there.
+    pub serves_all: bool,
 }
 
 type Build = fn(Value, &Env<'_>) -> Result<Arc<dyn Running>, BuildError>;
@@ -117,6 +119,8 @@ pub struct ParsedCredential {
 pub struct Endpoint {
     /// The path, such as `/apisix/prometheus/metrics`.
     pub uri: &'static str,
+    /// The member of the plugin's process-level settings that puts it at another path.
+    pub moved_by: Option<&'static str>,
     /// The methods it takes.
     pub methods: &'static [&'static str],
     /// How it is answered.
@@ -167,6 +171,7 @@ impl Spec {
             endpoints: &[],
             reads_metadata_of: &[],
             prefers_route: false,
+            serves_all: false,
         }
     }
 
@@ -237,6 +242,13 @@ impl Spec {
     #[must_use]
     pub const fn is_for_requests(&self) -> bool {
         self.for_requests
+    }
+
+    /// It serves the gateway as a whole, by a URL of its own, and does nothing on a route.
+    #[must_use]
+    pub const fn serves_all(mut self) -> Self {
+        self.serves_all = true;
+        self
     }
 
     /// Where a route has it, that of a global rule is passed over.

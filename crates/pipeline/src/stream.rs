@@ -16,6 +16,7 @@ use usher_model::variables::Variables;
 use crate::env::Env;
 use crate::exchange::Choice;
 use crate::meta::Meta;
+use crate::moment;
 use crate::plugin::{BuildError, Plugin};
 use crate::secured::Secured;
 use crate::worker::Worker;
@@ -214,7 +215,7 @@ impl StreamPipeline {
     /// # Errors
     /// As for [`StreamPipeline::compile`].
     pub fn compile_shared(bodies: &Map<String, Value>, env: &Env<'_>) -> Result<Self, BuildError> {
-        let runs = |name: &str| env.registry().find(name).is_some_and(|spec| spec.on_connections.is_some());
+        let runs = |name: &str| env.registry().on_connections(name).is_some();
         let some: Map<String, Value> = bodies
             .iter()
             .filter(|(name, _)| runs(name))
@@ -263,10 +264,10 @@ impl StreamPipeline {
 fn part(name: &str, body: &Value, env: &Env<'_>) -> Result<Part, BuildError> {
     let registry = env.registry();
     let unknown = || BuildError::new(format!("unknown plugin [{name}]"));
-    let spec = registry.find(name).ok_or_else(unknown)?;
+    let spec = registry.on_connections(name).ok_or_else(unknown)?;
     let build = spec.on_connections.ok_or_else(unknown)?;
     let in_plugin = |error: BuildError| {
-        BuildError::new(format!("failed to check the configuration of plugin {name} err: {error}"))
+        BuildError::new(format!("failed to check the configuration of stream plugin [{name}]: {error}"))
     };
     if !body.is_object() {
         return Err(BuildError::new(format!("invalid plugin conf {body} for plugin [{name}]")));
@@ -300,6 +301,8 @@ impl Variables for Session {
             "upstream_addr" => self.upstream?.to_string(),
             "route_id" => self.route.as_ref().to_owned(),
             "route_name" => self.route_name.as_ref().to_owned(),
+            "time_local" => moment::local(self.worker.as_ref()?.unix_ms() / 1000),
+            "time_iso8601" => moment::iso8601(self.worker.as_ref()?.unix_ms() / 1000),
             "mqtt_client_id" => self.mqtt_client_id.clone()?,
             _ => self.secured.as_ref()?.variable(name)?,
         };

@@ -1,14 +1,16 @@
 //! The variables that a request answers, by APISIX's names (data plane contract, section 11).
 
 use std::borrow::Cow;
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Instant;
 
 use usher_model::variables::{Variables, is_of_body};
 
-use crate::exchange::Exchange;
+use crate::exchange::{AnsweredBy, Exchange};
+use crate::moment;
 
 pub(crate) mod body;
 mod graphql;
-mod json_path;
 
 type Text<'a> = Option<Cow<'a, [u8]>>;
 
@@ -35,13 +37,20 @@ impl Variables for Exchange {
         if let Some(field) = name.strip_prefix("sent_http_") {
             return field_named(&self.answer, field);
         }
+        if let Some(field) = name.strip_prefix("upstream_http_") {
+            let is_there = self.answered_by == AnsweredBy::Upstream && !self.upstream.statuses.is_empty();
+            return if is_there { field_named(&self.answer, field) } else { None };
+        }
         if is_of_body(name) {
             return self.body_variables().variable(name);
         }
-        self.set_variables()
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| Cow::Borrowed(value.as_bytes()))
+        let set = self.set_variables().iter().find(|(known, _)| *known == name);
+        match set {
+            Some((_, value)) => Some(value.as_bytes().into()),
+            // The plugin `request-id` says another.
+            None if name == "apisix_request_id" => Some(self.request_id().as_bytes().into()),
+            None => None,
+        }
     }
 
     fn list(&self, name: &str) -> Option<Vec<Cow<'_, [u8]>>> {
@@ -61,7 +70,8 @@ impl Exchange {
             "method" | "request_method" => request.method().as_bytes().into(),
             "scheme" => request.scheme().as_bytes().into(),
             "https" => if request.tls { "on" } else { "" }.as_bytes().into(),
-            "host" | "hostname" | "server_name" => request.host().as_bytes().into(),
+            "hostname" => crate::machine::name().as_bytes().into(),
+            "host" | "server_name" => request.host().as_bytes().into(),
             "remote_addr" => self.client.ip().to_canonical().to_string().into_bytes().into(),
             "remote_port" => self.client.port().to_string().into_bytes().into(),
             "server_port" => self.server_port.to_string().into_bytes().into(),
@@ -89,9 +99,9 @@ impl Exchange {
             "consumer_name" => self.consumer()?.name.as_bytes().into(),
             "consumer_group_id" => self.consumer()?.group_id.as_ref()?.as_bytes().into(),
             "route_id" => self.route.as_ref()?.id.as_bytes().into(),
-            "route_name" => self.route.as_ref()?.name.as_bytes().into(),
-            "service_id" => self.route.as_ref()?.service_id.as_bytes().into(),
-            "service_name" => self.route.as_ref()?.service_name.as_bytes().into(),
+            "route_name" => given(&self.route.as_ref()?.name)?,
+            "service_id" => given(&self.route.as_ref()?.service_id)?,
+            "service_name" => given(&self.route.as_ref()?.service_name)?,
             // Plugins for models say another.
             "request_type" => {
                 let mut all = self.set_variables().iter();
@@ -111,6 +121,9 @@ impl Exchange {
                 let ms = self.worker().unix_ms();
                 format!("{}.{:03}", ms / 1000, ms % 1000).into_bytes().into()
             }
+            "request_id" => self.request_id().as_bytes().into(),
+            "time_local" => moment::local(self.worker().unix_ms() / 1000).into_bytes().into(),
+            "time_iso8601" => moment::iso8601(self.worker().unix_ms() / 1000).into_bytes().into(),
             "cause" => self.cause?.what.name().as_bytes().into(),
             "failed_by" => self.cause?.what.who().name().as_bytes().into(),
             "retry_safe" => if self.cause?.retry_safe { "true" } else { "false" }.as_bytes().into(),
@@ -128,6 +141,10 @@ impl Exchange {
             "upstream_addr" => upstream.address?.to_string().into_bytes().into(),
             "balancer_ip" => upstream.address?.ip().to_string().into_bytes().into(),
             "balancer_port" => upstream.address?.port().to_string().into_bytes().into(),
+            "upstream_unresolved_host" => match upstream.node_name.as_str() {
+                "" => upstream.address?.ip().to_string().into_bytes().into(),
+                name => name.as_bytes().into(),
+            },
             "upstream_status" => {
                 if upstream.statuses.is_empty() {
                     return None;
@@ -139,23 +156,58 @@ impl Exchange {
             "upstream_host" => upstream.host.as_bytes().into(),
             "upstream_uri" => with_query(self.request.path(), self.request.query()),
             "request_time" => seconds(self.worker().now() - self.times.start),
+            "upstream_connect_time" => self.of_upstream(self.times.upstream_connected?)?,
+            "upstream_header_time" => self.of_upstream(self.times.upstream_headed?)?,
             "upstream_response_time" => {
-                let start = self.times.upstream_start?;
-                seconds(self.times.upstream_end.unwrap_or_else(|| self.worker().now()) - start)
+                self.of_upstream(self.times.upstream_end.unwrap_or_else(|| self.worker().now()))?
             }
             _ => return None,
         })
     }
 
-    /// `http_x_name` means the header `X-Name`: underscores stand for hyphens.
+    /// The parts of the path that the route's pattern names.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.set_variables().iter();
+        all.filter_map(|(name, part)| Some((name.strip_prefix("uri_param_")?, part.as_str())))
+    }
+
+    /// 32 hexadecimal digits that no other request has, as nginx's `$request_id`. They tell requests apart and are no secret.
+    fn request_id(&self) -> &str {
+        self.request_id.get_or_init(|| {
+            // Each one has keys of its own, made of random ones of its thread.
+            let keys = RandomState::new();
+            format!("{:016x}{:016x}", keys.hash_one(0_u8), keys.hash_one(1_u8))
+        })
+    }
+
+    /// The time from the first try of the upstream until then.
+    fn of_upstream(&self, until: Instant) -> Text<'_> {
+        Some(seconds(until.saturating_duration_since(self.times.upstream_start?)))
+    }
+
+    /// `http_x_name` means the header `X-Name`, or else `X_Name`: underscores stand for hyphens, and for themselves.
     fn header(&self, name: &str) -> Text<'_> {
         field_named(&self.request.head, name)
     }
 }
 
+/// A fact that may be missing: a route without a service has none with an empty id.
+fn given(text: &str) -> Text<'_> {
+    (!text.is_empty()).then(|| text.as_bytes().into())
+}
+
 fn field_named<'a>(head: &'a usher_http1::head::Head, name: &str) -> Text<'a> {
-    let found = if name.contains('_') { head.get(&name.replace('_', "-")) } else { head.get(name) };
-    found.map(Cow::Borrowed)
+    if !name.contains('_') {
+        return head.get(name).map(Cow::Borrowed);
+    }
+    let like = |sent: &str| {
+        let same =
+            |(sent, asked): (u8, u8)| sent.eq_ignore_ascii_case(&asked) || (asked == b'_' && sent == b'-');
+        sent.len() == name.len() && sent.bytes().zip(name.bytes()).all(same)
+    };
+    // What is written with hyphens goes first: it is what plugins and the gateway itself write.
+    let found = head.get(&name.replace('_', "-"));
+    found.or_else(|| head.iter().find(|(sent, _)| like(sent)).map(|(_, value)| value)).map(Cow::Borrowed)
 }
 
 fn with_query<'a>(path: &'a str, query: Option<&str>) -> Cow<'a, [u8]> {

@@ -68,7 +68,8 @@ impl Plugin for AiProxy {
         let Config { provider, provider_conf, auth, options, r#override, asking } = config;
         let name = format!("ai-proxy-{}", provider.name());
         let (place, auth, options, over) = (&provider_conf, &auth, &options, &r#override);
-        let described = Described { name: &name, provider, place, auth, options, over, probes: None };
+        let at = "plugins['ai-proxy']";
+        let described = Described { name: &name, at, provider, place, auth, options, over, probes: None };
         let instance = Instance::build(described, &asking, env)?;
         Ok(Self { instance: Arc::new(instance), asking })
     }

@@ -61,6 +61,7 @@ impl Plugin for AiProxyMulti {
             }
             let described = Described {
                 name: &one.name,
+                at: &format!("plugins['{}'].instances[{at}]", Self::NAME),
                 provider: one.provider,
                 place: &one.provider_conf,
                 auth: &one.auth,

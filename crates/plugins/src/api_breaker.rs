@@ -1,7 +1,7 @@
 //! `api-breaker` spares an upstream that fails: after some failures in a row of a path it answers for it, longer each time.
 //!
-//! The time doubles with every further round of failures, from 2 seconds on, up to `max_breaker_sec`. What is judged are the upstream's own
-//! statuses; so many good ones in a row close the matter.
+//! The time doubles with every further round of failures, from 2 seconds on, up to `max_breaker_sec`; one failure behind it brings it back. What is
+//! judged are the upstream's own statuses; so many good ones in a row close the matter.
 //!
 //! Example: `{"break_response_code": 502, "break_response_body": "{\"error\": \"try again later\"}", "break_response_headers": [{"key": "Content-Type", "value": "application/json"}], "unhealthy": {"http_statuses": [500, 503], "failures": 3}, "healthy": {"http_statuses": [200], "successes": 1}}`
 
@@ -117,6 +117,8 @@ struct ApiBreaker {
 struct Path {
     failures: u64,
     successes: u64,
+    /// When a round of failures was last complete, in nanoseconds.
+    opened: Option<u64>,
     /// Until when it is answered for, in nanoseconds.
     open_until: u64,
     /// When it is forgotten, in nanoseconds.
@@ -211,20 +213,26 @@ impl ApiBreaker {
                 if bad {
                     path.failures = path.failures.saturating_add(1);
                     path.successes = 0;
-                    path.ends = now.saturating_add(FORGOTTEN);
                     if path.failures.is_multiple_of(self.unhealthy.failures) {
-                        let rounds = path.failures / self.unhealthy.failures;
+                        path.opened = Some(now);
+                    }
+                    if let Some(opened) = path.opened {
+                        // The round that has begun counts, as in APISIX: one failure behind a break brings it back, and lengthens it.
+                        let rounds = path.failures.div_ceil(self.unhealthy.failures);
                         let secs =
                             2_u64.saturating_pow(u32::try_from(rounds).unwrap_or(63)).min(self.longest);
                         let time = u64::try_from(Duration::from_secs(secs).as_nanos()).unwrap_or(u64::MAX);
-                        path.open_until = now.saturating_add(time);
-                        path.ends = path.open_until.saturating_add(FORGOTTEN);
-                        tracing::warn!(
-                            route = route.as_deref(),
-                            secs,
-                            "an upstream fails; api-breaker answers for it"
-                        );
+                        let until = opened.saturating_add(time);
+                        if now < until && path.open_until <= now {
+                            tracing::warn!(
+                                route = route.as_deref(),
+                                secs,
+                                "an upstream fails; api-breaker answers for it"
+                            );
+                        }
+                        path.open_until = until;
                     }
+                    path.ends = path.open_until.max(now).saturating_add(FORGOTTEN);
                 } else if path.failures > 0 {
                     path.successes += 1;
                     if path.successes >= self.healthy.successes {

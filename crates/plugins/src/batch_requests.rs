@@ -1,8 +1,9 @@
 //! `batch-requests` lets clients send many requests in one: each runs through the whole gateway, and all answers come back together.
 //!
-//! Clients reach it through a route with `public-api`, at `POST /apisix/batch-requests`. The requests run one after the other in the client's own
-//! name: what a client may not say of itself from outside, it may not say here either, and no request of a batch may be a batch. How many there
-//! may be, how large each answer and all of them together may be, and how long all of it may take has a bound.
+//! Clients reach it through a route with `public-api`, at `POST /apisix/batch-requests`, or where `plugin_attr.batch-requests.uri` of `config.yaml`
+//! puts it. The requests run one after the other in the client's own name: what a client may not say of itself from outside, it may not say here
+//! either, and no request of a batch may be a batch. How many there may be, how large each answer and all of them together may be, and how long all
+//! of it may take has a bound.
 //!
 //! Example: `{}`
 
@@ -30,11 +31,13 @@ use pipeline::Batch;
 use crate::schema::number;
 
 /// `batch-requests`.
-pub(crate) static PLUGIN: Spec = Spec::of::<BatchRequests>().metadata::<Metadata>().endpoints(&[Endpoint {
-    uri: URI,
-    methods: &["POST"],
-    answer: Answers::Built(Runner::build),
-}]);
+pub(crate) static PLUGIN: Spec =
+    Spec::of::<BatchRequests>().serves_all().metadata::<Metadata>().endpoints(&[Endpoint {
+        uri: URI,
+        moved_by: Some("uri"),
+        methods: &["POST"],
+        answer: Answers::Built(Runner::build),
+    }]);
 
 /// Where `public-api` serves it.
 const URI: &str = "/apisix/batch-requests";

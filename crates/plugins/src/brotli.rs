@@ -42,9 +42,9 @@ struct Config {
     #[serde(default = "small::<6>")]
     #[schemars(range(min = 0, max = 11))]
     comp_level: u8,
-    /// How far back repetitions are looked for: 2 to this power, in bytes. A stream takes about as much memory.
-    #[serde(default = "small::<19>")]
-    #[schemars(range(min = 10, max = 24))]
+    /// How far back repetitions are looked for: 2 to this power, in bytes; 0 stands for 19. A stream takes about as much memory.
+    #[serde(default = "small::<WINDOW>")]
+    #[schemars(extend("enum" = [0, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24]))]
     lgwin: u8,
     /// The size of a block: 2 to this power, in bytes; 0 leaves it to the level.
     #[serde(default = "small::<0>")]
@@ -57,6 +57,9 @@ struct Config {
     #[serde(default = "yes")]
     vary: bool,
 }
+
+/// The window where nothing else is asked for.
+const WINDOW: u8 = 19;
 
 const fn small<const N: u8>() -> u8 {
     N
@@ -95,7 +98,7 @@ impl Plugin for Brotli {
             rules,
             mode: config.mode,
             level: config.comp_level,
-            window: config.lgwin,
+            window: if config.lgwin == 0 { WINDOW } else { config.lgwin },
             block: config.lgblock,
         })
     }
@@ -164,6 +167,7 @@ mod tests {
             json!({}),
             json!({ "mode": 1, "comp_level": 0 }),
             json!({ "mode": 2, "comp_level": 11, "lgwin": 10, "lgblock": 16 }),
+            json!({ "lgwin": 0, "http_version": 1.1 }),
         ] {
             let mut bench = harness(&PLUGIN, more.clone()).upstream(|_| Reply::text(200, "text/html", TEXT));
             let outcome = bench.send("GET", "/", &[("Accept-Encoding", "gzip, br")], "");
@@ -193,7 +197,7 @@ mod tests {
         for (body, sentence) in [
             (json!({ "mode": 3 }), "expected 3 to be at most 2"),
             (json!({ "comp_level": 12 }), "expected 12 to be at most 11"),
-            (json!({ "lgwin": 9 }), "expected 9 to be at least 10"),
+            (json!({ "lgwin": 9 }), "property \"lgwin\" validation failed: matches none of the enum values"),
             (json!({ "lgblock": 5 }), "matches none of the enum values"),
         ] {
             let error =

@@ -5,7 +5,9 @@ use std::io;
 
 use bytes::Bytes;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 use usher_http1::head::{Head, Version};
 use usher_pipeline::body::{BodyError, BodyOut, BodyStep};
 use usher_pipeline::exchange::Exchange;
@@ -69,14 +71,46 @@ impl JsonSchema for Types {
     }
 }
 
-/// The least version of HTTP that clients have to speak.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// The least version of HTTP that clients have to speak. A number, as in APISIX, whose older versions stored it with every use; a text means the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Least {
-    #[serde(rename = "1.1")]
     #[default]
     Http11,
-    #[serde(rename = "1.0")]
     Http10,
+}
+
+impl<'de> Deserialize<'de> for Least {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = Value::deserialize(deserializer)?;
+        match written.as_str().map_or_else(|| written.to_string(), str::to_owned).as_str() {
+            "1.1" => Ok(Self::Http11),
+            "1.0" | "1" => Ok(Self::Http10),
+            other => Err(D::Error::custom(format!("expected 1.1 or 1.0, got {other}"))),
+        }
+    }
+}
+
+impl Serialize for Least {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(match self {
+            Self::Http11 => 1.1,
+            Self::Http10 => 1.0,
+        })
+    }
+}
+
+impl JsonSchema for Least {
+    fn schema_name() -> Cow<'static, str> {
+        "Least".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "enum": [1.1, 1.0, "1.1", "1.0"] })
+    }
 }
 
 /// Which answers are coded.

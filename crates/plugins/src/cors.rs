@@ -58,9 +58,9 @@ struct Config {
 /// What all uses of the plugin share.
 #[derive(Default, Deserialize, JsonSchema)]
 struct Metadata {
-    /// Origins by a name, each written as `allow_origins`.
+    /// Origins by a name, each written as `allow_origins`. Whom `*` admits is answered by his own name, unless `allow_credential` is set.
     #[serde(default)]
-    #[schemars(inner(regex(pattern = PATTERN)))]
+    #[schemars(extend("additionalProperties" = { "type": "string", "pattern": PATTERN }))]
     allow_origins: std::collections::BTreeMap<String, String>,
 }
 
@@ -141,7 +141,9 @@ impl Plugin for Cors {
         if let Some(names) = &config.allow_origins_by_metadata {
             let metadata: Metadata = env.metadata()?.unwrap_or_default();
             for listed in names.iter().filter_map(|name| metadata.allow_origins.get(name)) {
-                origins.push(Origins::of(listed, None)?);
+                // As in APISIX; with credentials a browser takes `*` for nobody, which is the safer answer.
+                let by_name = listed == "*" && !config.allow_credential;
+                origins.push(Origins::of(if by_name { "**" } else { listed }, None)?);
             }
         }
         Ok(Self {
@@ -215,6 +217,7 @@ mod tests {
     use serde_json::{Map, Value, json};
     use usher_pipeline::env::Metadata;
     use usher_pipeline::harness::{Outcome, harness, try_harness, try_harness_knowing};
+    use usher_pipeline::registry::Registry;
 
     use super::PLUGIN;
 
@@ -258,8 +261,9 @@ mod tests {
 
     #[test]
     fn admits_origins_by_names_in_the_metadata() {
-        let origins =
-            json!({ "allow_origins": { "partners": "https://p.test,https://q.test", "all": "**" } });
+        let origins = json!({
+            "allow_origins": { "partners": "https://p.test,https://q.test", "all": "**", "star": "*" }
+        });
         for (body, origin, admitted) in [
             (json!({ "allow_origins_by_metadata": ["partners"] }), "https://q.test", Some("https://q.test")),
             (json!({ "allow_origins_by_metadata": ["partners"] }), "https://x.test", None),
@@ -269,6 +273,15 @@ mod tests {
                 Some("https://x.test"),
             ),
             (json!({ "allow_origins_by_metadata": ["nobody"] }), "https://p.test", None),
+            (json!({ "allow_origins_by_metadata": ["star"] }), "https://x.test", Some("https://x.test")),
+            (
+                json!({
+                    "allow_origins_by_metadata": ["star"], "allow_credential": true,
+                    "allow_methods": "GET", "allow_headers": "X-A", "allow_origins": "https://a.test"
+                }),
+                "https://x.test",
+                Some("*"),
+            ),
             (
                 json!({ "allow_origins_by_metadata": ["partners"], "allow_origins": "https://a.test" }),
                 "https://a.test",
@@ -287,6 +300,21 @@ mod tests {
             let outcome = bench.send("GET", "/", &[("Origin", origin)], "");
             assert_eq!(outcome.field("Access-Control-Allow-Origin"), admitted, "{body} {origin}");
             assert_eq!(outcome.field("Vary"), Some("Origin"));
+        }
+    }
+
+    #[test]
+    fn refuses_origins_in_the_metadata_that_are_none() {
+        let registry = Registry::new(&[&PLUGIN]);
+        let check = |origins: &str| {
+            registry.check_metadata("cors", &json!({ "allow_origins": { "partners": origins } }))
+        };
+        for good in ["*", "**", "null", "http://a.test", "https://a.test,http://b.test:12000,http://c.test"] {
+            assert!(check(good).is_ok(), "{good}");
+        }
+        for bad in ["", "*a", "*,http://a.test", "nulll", "http//a.test", "a.test", "https://a.test,b.test"] {
+            let error = check(bad).err().unwrap_or_else(|| panic!("{bad:?} was taken"));
+            assert!(error.message.contains("partners"), "{bad:?}: {error}");
         }
     }
 

@@ -66,7 +66,9 @@ impl Plugin for Degraphql {
         let operations = operations(&config.query)?;
         match &config.operation_name {
             None if operations.len() > 1 => {
-                return Err(BuildError::new("operation_name is required if multiple operations are present"));
+                return Err(BuildError::new(
+                    "operation_name is required if multiple operations are present in the query",
+                ));
             }
             Some(name) if !operations.iter().any(|known| known.as_deref() == Some(name)) => {
                 return Err(BuildError::new(format!("operation_name {name:?} is no operation of the query")));
@@ -241,7 +243,7 @@ mod tests {
             (json!({ "query": "fragment F on A { a }" }), "it has no operation"),
             (
                 json!({ "query": "query A { a } query B { b }" }),
-                "operation_name is required if multiple operations are present",
+                "operation_name is required if multiple operations are present in the query",
             ),
             (json!({ "query": "query A { a }", "operation_name": "C" }), "is no operation of the query"),
             (json!({ "query": "{ a }", "variables": [] }), "expect array to have at least 1 items"),

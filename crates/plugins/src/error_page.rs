@@ -8,6 +8,8 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use usher_http1::head::Head;
+use usher_http1::reject;
+use usher_model::compat::Behaviour;
 use usher_pipeline::body::{BodyError, BodyOut, BodyStep};
 use usher_pipeline::env::Env;
 use usher_pipeline::exchange::{AnsweredBy, Exchange};
@@ -40,9 +42,8 @@ struct Metadata {
 /// One page.
 #[derive(Deserialize, JsonSchema)]
 struct Page {
-    /// What is sent.
-    #[schemars(length(min = 1))]
-    body: String,
+    /// What is sent: a page of HTML that says the status, where it isn't written. With an empty text, the answer stays as it is.
+    body: Option<String>,
     /// What it is.
     #[serde(default = "html")]
     content_type: String,
@@ -71,15 +72,18 @@ impl Plugin for ErrorPage {
             (502, metadata.error_502),
             (503, metadata.error_503),
         ];
+        let by_apisix = env.process().compat().has(Behaviour::ApisixNames);
+        let product = if by_apisix { "openresty" } else { "usher" };
         let mut made = Vec::new();
         for (status, page) in pages.into_iter().filter(|_| metadata.enable) {
-            let Some(page) = page else { continue };
+            let Some(page) = page.filter(|page| page.body.as_deref() != Some("")) else { continue };
             Head::empty().set("Content-Type", &page.content_type).map_err(|_| {
                 BuildError::new(format!(
                     "its metadata (plugin_metadata/error-page) can't be used: the content_type of error_{status} can't be sent"
                 ))
             })?;
-            made.push((status, page.body.into(), page.content_type));
+            let body = page.body.unwrap_or_else(|| reject::page(status, product));
+            made.push((status, body.into(), page.content_type));
         }
         Ok(Self { pages: made })
     }
@@ -188,12 +192,14 @@ mod tests {
 
     #[test]
     fn the_gateways_own_errors_get_the_pages() {
-        let pages = json!({ "enable": true, "error_404": { "body": "nothing here" }, "error_503": { "body": "{}", "content_type": "application/json" } });
+        let pages = json!({ "enable": true, "error_404": { "body": "nothing here" }, "error_503": { "body": "{}", "content_type": "application/json" }, "error_500": { "body": "" }, "error_502": {} });
         let pipeline = compile(pages.clone()).unwrap();
         let kept = ("text/plain", "as it was");
+        let usual = usher_http1::reject::page(502, "usher");
         for (status, by, wanted) in [
             (404, AnsweredBy::Gateway, ("text/html", "nothing here")),
             (503, AnsweredBy::Gateway, ("application/json", "{}")),
+            (502, AnsweredBy::Gateway, ("text/html", usual.as_str())),
             (404, AnsweredBy::Upstream, kept),
             (500, AnsweredBy::Gateway, kept),
             (200, AnsweredBy::Gateway, kept),

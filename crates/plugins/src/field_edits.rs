@@ -28,7 +28,7 @@ pub(crate) fn check_fields(member: &str, count: usize) -> Result<(), BuildError>
     )))
 }
 
-/// What is done to a head, in this order: add, set, remove.
+/// What is done to a head, in this order: add, set, remove. Setting a field to an empty text removes it.
 #[derive(Debug, Default)]
 pub(crate) struct FieldEdits {
     add: Vec<(String, Text)>,
@@ -95,7 +95,16 @@ impl FieldEdits {
             for (at, text) in texts.iter().enumerate() {
                 let value = render(exchange, text);
                 let head = head(exchange);
-                let done = if at == 0 { head.set(name, &value) } else { head.append(name, &value) };
+                // A field that is set to nothing is taken away, as in APISIX.
+                let done = match (at, value.is_empty()) {
+                    (0, true) => {
+                        head.remove(name);
+                        Ok(())
+                    }
+                    (_, true) => Ok(()),
+                    (0, false) => head.set(name, &value),
+                    (_, false) => head.append(name, &value),
+                };
                 outcome = outcome.and(done);
             }
         }

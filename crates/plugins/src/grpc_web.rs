@@ -171,8 +171,8 @@ impl GrpcWeb {
     }
 }
 
-/// The path of the call: what stands for the `*` at the end of the route's `uri`. Of a route with several of them, which may be known by another
-/// one, it is the last two parts.
+/// The path of the call: what stands for the `*` at the end of the pattern that the request came by. Where other parts of the pattern stand for
+/// something too, it is the last two parts.
 fn path(exchange: &Exchange) -> Option<String> {
     let pattern = exchange.route.as_ref().map(|route| std::sync::Arc::clone(&route.uri))?;
     let start = pattern.strip_suffix('*')?;

@@ -209,6 +209,15 @@ mod tests {
     }
 
     #[test]
+    fn the_least_version_of_http_is_a_number_or_a_text() {
+        for version in [json!(1.1), json!(1.0), json!(1), json!("1.1"), json!("1.0")] {
+            let mut bench = bench(json!({ "http_version": version }), "text/html", TEXT, &[]);
+            let outcome = bench.send("GET", "/", &[TAKES], "");
+            assert_eq!(outcome.field("Content-Encoding"), Some("gzip"), "{version}");
+        }
+    }
+
+    #[test]
     fn comes_behind_plugins_of_lower_priority() {
         let bodies = Map::from_iter([
             ("gzip".to_owned(), json!({})),
@@ -230,6 +239,7 @@ mod tests {
             (json!({ "comp_level": 10 }), "expected 10 to be at most 9"),
             (json!({ "min_length": 0 }), "expected 0 to be at least 1"),
             (json!({ "http_version": "2" }), "matches none of the enum values"),
+            (json!({ "http_version": 2 }), "matches none of the enum values"),
             (json!({ "buffers": { "number": 0 } }), "expected 0 to be at least 1"),
         ] {
             let error =

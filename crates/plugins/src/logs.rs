@@ -19,7 +19,6 @@ use usher_pipeline::plugin::BuildError;
 use usher_pipeline::stream::Session;
 
 pub(crate) use batch::{Batch, Line, Sending, Sink, hand_over, together};
-pub(crate) use entry::hostname;
 pub(crate) use settings::{BatchSettings, Content, Metadata};
 
 use bodies::Bodies;

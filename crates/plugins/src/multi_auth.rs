@@ -43,7 +43,7 @@ impl Plugin for MultiAuth {
     fn build(config: Config, env: &Env<'_>) -> Result<Self, BuildError> {
         let mut plugins = Vec::new();
         for (name, body) in config.auth_plugins.iter().flatten() {
-            match env.registry().find(name) {
+            match env.registry().for_requests(name) {
                 None => return Err(BuildError::new(format!("{name} plugin did not found"))),
                 Some(spec) if !spec.is_auth() || spec.name == Self::NAME => {
                     return Err(BuildError::new(format!("{name} plugin is not supported")));

@@ -37,11 +37,17 @@ use metrics::Metrics;
 pub(crate) static PLUGIN: Spec = Spec::of::<Prometheus>()
     .metadata::<Metadata>()
     .on_connections::<Prometheus>()
-    .endpoints(&[Endpoint { uri: settings::EXPORT_URI, methods: &["GET"], answer: Answers::Now(answer) }])
+    .endpoints(&[Endpoint {
+        uri: settings::EXPORT_URI,
+        moved_by: None,
+        methods: &["GET"],
+        answer: Answers::Now(answer),
+    }])
     .prefer_route();
 
 /// Counts requests, latencies and bytes. Process-wide settings are in `plugin_attr.prometheus` of `config.yaml`.
 #[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 struct Config {
     /// Labels say the names of routes and services instead of their ids, where they have names.
     #[serde(default)]

@@ -31,7 +31,7 @@ pub(crate) static PLUGIN: Spec = Spec::of::<ProxyMirror>();
 #[derive(Deserialize, JsonSchema)]
 struct Config {
     /// The other server: `http://` or `https://`, host, and a port where it isn't the usual one.
-    #[schemars(regex(pattern = r"^(http|https):\/\/[a-zA-Z0-9-_.\[\]:]+$"))]
+    #[schemars(regex(pattern = r"^https?:\/\/([a-zA-Z0-9-_.]+|\[[0-9a-fA-F:]+\])(:\d+)?$"))]
     host: String,
     /// A path for the copies, as `path_concat_mode` says; the request's own by default. The query stays the request's.
     #[schemars(regex(pattern = "^/[^?&]+$"))]
@@ -273,6 +273,7 @@ mod tests {
         for (body, sentence) in [
             (json!({ "host": "127.0.0.1:80" }), "property \"host\" validation failed"),
             (json!({ "host": "http://a.test/path" }), "property \"host\" validation failed"),
+            (json!({ "host": "http://127.0.0.1::80" }), "property \"host\" validation failed"),
             (json!({ "host": "http://a.test", "path": "x" }), "property \"path\" validation failed"),
             (
                 json!({ "host": "http://a.test", "sample_ratio": 0 }),

@@ -324,6 +324,17 @@ mod tests {
     }
 
     #[test]
+    fn a_field_that_is_set_to_nothing_is_taken_away() {
+        let headers =
+            json!({ "set": { "X-Fixed": "", "X-Varying": "$arg_none", "X-Many": ["$arg_none", "2", ""] } });
+        let sent = [("X-Fixed", "1"), ("X-Varying", "1"), ("X-Many", "1")];
+        let outcome = harness(&PLUGIN, json!({ "headers": headers })).send("GET", "/", &sent, "");
+        let head = &outcome.seen().head;
+        assert!(!head.contains("x-fixed") && !head.contains("x-varying"));
+        assert_eq!(head.get_all("x-many").collect::<Vec<_>>(), [b"2"]);
+    }
+
+    #[test]
     fn a_value_that_would_tear_a_line_is_answered_400() {
         let mut bench = harness(&PLUGIN, json!({ "headers": { "set": { "X-Name": "$arg_name" } } }));
         bench.get("/?name=ok").expect_status(200);

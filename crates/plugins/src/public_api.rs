@@ -29,6 +29,7 @@ struct PublicApi {
 
 /// A URL, and who answers there.
 struct Place {
+    uri: String,
     endpoint: &'static Endpoint,
     server: Server,
 }
@@ -46,13 +47,17 @@ impl Plugin for PublicApi {
 
     fn build(config: Config, env: &Env<'_>) -> Result<Self, BuildError> {
         let mut places = Vec::new();
-        for spec in env.registry().list() {
+        let registry = env.registry();
+        let on = registry.list().iter().filter(|spec| registry.for_requests(spec.name).is_some());
+        for spec in on {
             for endpoint in spec.endpoints {
                 let server = match endpoint.answer {
                     Answers::Now(answer) => Server::Now(answer),
                     Answers::Built(build) => Server::Built(build(&env.on_behalf_of(spec.name))?),
                 };
-                places.push(Place { endpoint, server });
+                let attributes = endpoint.moved_by.zip(env.process().attribute(spec.name));
+                let moved = attributes.and_then(|(member, attributes)| attributes.get(member)?.as_str());
+                places.push(Place { uri: moved.unwrap_or(endpoint.uri).to_owned(), endpoint, server });
             }
         }
         Ok(Self { uri: config.uri, places, process: env.process().clone() })
@@ -65,7 +70,7 @@ impl PublicApi {
         let method = exchange.request.method();
         let found = self.places.iter().find(|place| {
             let known = place.endpoint;
-            known.uri == uri
+            place.uri == uri
                 && known.methods.iter().any(|takes| *takes == method || *takes == "GET" && method == "HEAD")
         });
         match found.map(|place| &place.server) {
@@ -81,7 +86,7 @@ impl PublicApi {
 #[cfg(test)]
 mod tests {
     use serde_json::{Map, Value, json};
-    use usher_pipeline::harness::{Harness, try_harness_of};
+    use usher_pipeline::harness::{Harness, try_harness_of, try_harness_with};
 
     use super::PLUGIN;
 
@@ -105,6 +110,17 @@ mod tests {
             (json!({ "uri": "/apisix/admin/routes" }), "GET", "/apisix/prometheus/metrics", 404),
         ] {
             bench(body).send(method, target, &[], "").expect_status(status);
+        }
+    }
+
+    #[test]
+    fn a_url_is_where_the_settings_of_its_plugin_put_it() {
+        let bodies = Map::from_iter([("public-api".to_owned(), json!({}))]);
+        let settings = Map::from_iter([("batch-requests".to_owned(), json!({ "uri": "/api/batch" }))]);
+        let mut bench =
+            try_harness_with(&[&PLUGIN, &crate::batch_requests::PLUGIN], bodies, settings).unwrap();
+        for (target, status) in [("/api/batch", 400), ("/apisix/batch-requests", 404)] {
+            bench.send("POST", target, &[], "").expect_status(status);
         }
     }
 }

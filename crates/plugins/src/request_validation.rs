@@ -4,6 +4,7 @@
 //!
 //! Example: `{"body_schema": {"type": "object", "required": ["title"], "properties": {"title": {"type": "string", "maxLength": 200}}}, "rejected_code": 422, "rejected_msg": "a session needs a title"}`
 
+mod defaults;
 pub(crate) mod reading;
 pub(crate) mod references;
 pub(crate) mod rules;
@@ -23,6 +24,7 @@ use usher_pipeline::request::Request;
 use usher_pipeline::spec::Spec;
 
 use crate::schema::{MAX_BODY_BYTES, any_of_required, number, status};
+use defaults::{Defaults, NoRoom};
 use reading::Read;
 use rules::{HeaderRules, Rules};
 
@@ -35,7 +37,8 @@ pub(crate) static PLUGIN: Spec = Spec::of::<RequestValidation>();
 struct Config {
     /// What the header fields have to fit: an object of texts by name, in any case. A field that comes several times is a list.
     header_schema: Option<Map<String, Value>>,
-    /// What the body has to fit: JSON, or an object of texts where `Content-Type` says that it is a form.
+    /// What the body has to fit: JSON, or an object of texts where `Content-Type` says that it is a form. Where the schema has a `default` for a
+    /// member, JSON that leaves it out is forwarded with it.
     body_schema: Option<Map<String, Value>>,
     /// The status of a refusal, 200 to 599.
     #[serde(default = "status::<400>")]
@@ -53,6 +56,7 @@ struct Config {
 struct RequestValidation {
     header: Option<HeaderRules>,
     body: Option<Rules>,
+    defaults: Defaults,
     rejected_code: u16,
     rejected_msg: Option<String>,
     max_body_bytes: u64,
@@ -66,6 +70,7 @@ impl Plugin for RequestValidation {
 
     fn build(config: Config, _: &Env<'_>) -> Result<Self, BuildError> {
         Ok(Self {
+            defaults: config.body_schema.as_ref().map(Defaults::of).unwrap_or_default(),
             body: config.body_schema.map(|schema| Rules::new("body_schema", schema)).transpose()?,
             header: config.header_schema.map(HeaderRules::new).transpose()?,
             rejected_code: config.rejected_code,
@@ -92,8 +97,13 @@ impl RequestValidation {
         if body.is_empty() {
             return Err(self.refusal(""));
         }
-        let read = read(request, &body).map_err(|why| self.refusal(why))?;
+        let mut read = read(request, &body).map_err(|why| self.refusal(why))?;
         rules.check(&read.value).map_err(|why| self.refusal(why))?;
+        if !self.defaults.is_empty() {
+            // What is filled in may be as large as what is taken.
+            let mut room = usize::try_from(self.max_body_bytes).unwrap_or(usize::MAX);
+            read.fill(&self.defaults, &mut room).map_err(|NoRoom| Reply::new(413))?;
+        }
         if read.written != body {
             request.body = Body::Full(read.written.into());
         }
@@ -156,6 +166,44 @@ mod tests {
             let outcome = posted(&config, fields, body);
             assert_eq!(outcome.expect_status(200).seen().body, wanted, "{body}");
         }
+    }
+
+    #[test]
+    fn the_upstream_gets_the_defaults_of_what_a_body_leaves_out() {
+        let schema = json!({
+            "properties": {
+                "size": { "type": "integer", "default": 3 },
+                "name": { "type": "string" },
+                "deep": { "properties": { "on": { "default": true } } },
+                "list": { "items": { "properties": { "n": { "default": [1] } } } },
+            },
+            "allOf": [{ "properties": { "unit": { "default": "px" } } }],
+        });
+        let config = json!({ "body_schema": schema, "max_req_body_size": 60 });
+        for (body, wanted) in [
+            (r#"{}"#, r#"{"size":3,"unit":"px"}"#),
+            (r#"{"size":null,"unit":""}"#, ""),
+            (r#"{"size":7,"unit":"em"}"#, r#"{"size":7,"unit":"em"}"#),
+            (r#"{"deep":{},"size":1,"unit":"x"}"#, r#"{"deep":{"on":true},"size":1,"unit":"x"}"#),
+            (
+                r#"{"list":[{},{"n":2}],"size":1,"unit":"x"}"#,
+                r#"{"list":[{"n":[1]},{"n":2}],"size":1,"unit":"x"}"#,
+            ),
+            ("[]", "[]"),
+        ] {
+            let outcome = posted(&config, &[], body);
+            if wanted.is_empty() {
+                outcome.expect_status(400);
+                continue;
+            }
+            assert_eq!(outcome.expect_status(200).seen().body, wanted, "{body}");
+        }
+        let form = [("Content-Type", "application/x-www-form-urlencoded")];
+        assert_eq!(posted(&config, &form, "name=a").expect_status(200).seen().body, "name=a");
+        let many = format!("{{\"list\":[{}]}}", ["{}"; 16].join(","));
+        posted(&config, &[], &many).expect_status(413);
+        let needed = json!({ "body_schema": { "required": ["a"], "properties": { "a": { "default": 1 } } } });
+        posted(&needed, &[], "{}").expect_status(400);
     }
 
     #[test]

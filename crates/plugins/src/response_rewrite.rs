@@ -245,6 +245,14 @@ mod tests {
     }
 
     #[test]
+    fn a_field_that_is_set_to_nothing_is_taken_away() {
+        for headers in [json!({ "X-Powered-By": "" }), json!({ "set": { "X-Powered-By": "$arg_none" } })] {
+            let outcome = bench(json!({ "headers": headers })).get("/");
+            assert_eq!(outcome.expect_status(200).field("X-Powered-By"), None, "{headers}");
+        }
+    }
+
+    #[test]
     fn a_value_that_would_tear_a_line_is_left_out() {
         let body = json!({ "headers": { "set": { "X-Bad": "$arg_x", "X-Good": "1" } } });
         let outcome = bench(body).get("/?x=a%0d%0aSet-Cookie:%20b");

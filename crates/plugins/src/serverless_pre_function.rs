@@ -28,6 +28,7 @@ impl Plugin for PreFunction {
 mod tests {
     use serde_json::json;
     use usher_pipeline::harness::{Harness, harness, try_harness};
+    use usher_pipeline::reply::Reply;
 
     use super::PLUGIN;
 
@@ -70,6 +71,7 @@ mod tests {
             core.request.set_header(ctx, 'X-Second', 'b')
             core.request.add_header(ctx, 'X-Second', 'c')
             ngx.req.clear_header('X-Old')
+            ctx.var.upstream_host = 'other.test'
             ngx.req.set_uri('/changed')
             ngx.req.set_uri_args({ b = 2, a = 'x y' })
             ngx.req.set_method(ngx.HTTP_PUT)
@@ -83,6 +85,7 @@ mod tests {
         assert_eq!(seen.head.get_str("x-new"), Some("a"));
         assert_eq!(seen.head.get_all("x-second").collect::<Vec<_>>(), [b"b", b"c"]);
         assert!(!seen.head.contains("x-old"));
+        assert_eq!(seen.head.get_str("host"), Some("other.test"));
         let body: serde_json::Value = serde_json::from_slice(&seen.body).unwrap();
         assert_eq!(body, json!({ "n": 1, "seen": true }));
     }
@@ -123,6 +126,19 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(bench.get("/").text(), "1");
         }
+    }
+
+    #[test]
+    fn a_function_knows_the_pattern_that_was_matched_and_the_node_that_answered() {
+        let say = "return 200, ngx.ctx.api_ctx.curr_req_matched._path .. (ctx.var.service_id or ' alone')";
+        assert_eq!(bench("access", say).get("/x").text(), "/* alone");
+        let say = "ngx.header['X-Node'] = tostring(ctx.balancer_ip) .. ':' .. tostring(ctx.balancer_port)";
+        let mut bench = bench("header_filter", say).upstream(|exchange| {
+            exchange.upstream.address = Some("10.1.0.1:80".parse().unwrap());
+            Reply::new(204)
+        });
+        let outcome = bench.get("/x");
+        assert_eq!(outcome.field("x-node"), Some("10.1.0.1:80"));
     }
 
     #[test]

@@ -14,13 +14,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use usher_pipeline::env::Env;
 use usher_pipeline::exchange::Exchange;
+use usher_pipeline::machine;
 use usher_pipeline::plugin::{BuildError, Phases, Plugin};
 use usher_pipeline::spec::Spec;
 use usher_pipeline::stream::{Finished, OnConnections, Session};
 use usher_pipeline::worker::{Peer, PeerTls, Worker};
 
 use crate::addresses;
-use crate::logs::{self, BatchSettings, Content, Line, Logger, Metadata, Sending, Sink, hostname, wire};
+use crate::logs::{self, BatchSettings, Content, Line, Logger, Metadata, Sending, Sink, wire};
 use crate::schema::number;
 
 /// `syslog`.
@@ -126,7 +127,7 @@ impl Syslog {
 fn message(line: &Line) -> String {
     static START: OnceLock<String> = OnceLock::new();
     let start = START.get_or_init(|| {
-        let host = hostname();
+        let host = machine::name();
         format!("{} usher {} - - ", if host.is_empty() { "-" } else { host }, std::process::id())
     });
     let at = i64::try_from(line.at_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());

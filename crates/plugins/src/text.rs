@@ -47,9 +47,10 @@ impl Text {
         }
     }
 
-    /// The text for this request; `None` when not one of its variables has a value.
+    /// The text for this request; `None` when not one of its variables has a value. A default is one.
     pub(crate) fn render_resolved(&self, variables: &dyn Variables) -> Option<Cow<'_, [u8]>> {
-        let counting = Counting { inner: variables, found: Cell::new(0) };
+        let has_default = matches!(self, Self::Varying(template) if template.has_default());
+        let counting = Counting { inner: variables, found: Cell::new(usize::from(has_default)) };
         let text = self.render(&counting);
         (counting.found.get() > 0).then_some(text)
     }
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn knows_whether_any_variable_had_a_value() {
         for (text, resolved) in
-            [("plain", false), ("$nope", false), ("$nope$host", true), ("${nope ?? x}", false)]
+            [("plain", false), ("$nope", false), ("$nope$host", true), ("${nope ?? x}", true)]
         {
             assert_eq!(Text::parse(text).render_resolved(&Table).is_some(), resolved, "{text}");
         }

@@ -66,7 +66,9 @@ impl Plugin for Workflow {
     type Config = Config;
 
     fn build(config: Config, env: &Env<'_>) -> Result<Self, BuildError> {
-        let rules = config.rules.iter().map(|rule| {
+        let rules = config.rules.iter().enumerate().map(|(at, rule)| {
+            // A rule counts for itself, also where another says the same limit.
+            let env = &env.part(at);
             let case =
                 rule.case.as_ref().map(|case| crate::vars::parse(&Value::Array(case.clone()))).transpose()?;
             // All are checked, and the first is run.
@@ -201,6 +203,21 @@ mod tests {
         for (status, remaining) in [(200, "2"), (200, "1"), (200, "0"), (429, "0")] {
             let outcome = bench.get("/");
             assert_eq!(outcome.expect_status(status).field("X-RateLimit-Remaining"), Some(remaining));
+        }
+    }
+
+    #[test]
+    fn rules_with_the_same_limit_count_apart() {
+        let limit = json!({ "count": 2, "time_window": 60, "rejected_code": 429 });
+        let rules = json!([
+            { "case": [["uri", "==", "/a"]], "actions": [["limit-count", limit]] },
+            { "case": [["uri", "==", "/b"]], "actions": [["limit-count", limit]] },
+        ]);
+        let mut bench = bench(rules, Vec::new()).unwrap();
+        for status in [200, 200, 429] {
+            for target in ["/a", "/b"] {
+                bench.get(target).expect_status(status);
+            }
         }
     }
 

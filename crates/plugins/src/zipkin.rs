@@ -272,13 +272,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_sampled_is_told_to_nobody_and_what_is_no_trace_is_refused() {
+    fn what_a_caller_says_of_sampling_is_handed_on_and_what_is_no_trace_is_refused() {
         let mut bench = bench(json!({}));
         for fields in [[("b3", "0")], [("x-b3-sampled", "0")], [("x-b3-sampled", "false")]] {
             let outcome = bench.send("GET", "/", &fields, "");
             assert_eq!(outcome.expect_status(200).seen().head.get_str("x-b3-sampled"), Some("0"));
         }
         assert!(spans(&bench).is_empty());
+        for (fields, flags) in
+            [([("b3", "d")], Some("1")), ([("x-b3-flags", "1")], Some("1")), ([("b3", "1")], None)]
+        {
+            let outcome = bench.send("GET", "/", &fields, "");
+            let head = &outcome.expect_status(200).seen().head;
+            assert_eq!((head.get_str("x-b3-sampled"), head.get_str("x-b3-flags")), (Some("1"), flags));
+        }
         for fields in [
             [("b3", "nonsense")],
             [("b3", "80f198ee56343ba864fe8b2a57d3eff7-x-1")],

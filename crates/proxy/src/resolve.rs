@@ -85,6 +85,11 @@ impl Name {
         }
     }
 
+    /// The name itself.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Its addresses. Waits only where none was ever known.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ pub(crate) fn table(lua: &Lua) -> Result<Table> {
         "worker_count",
         lua.create_function(|_, ()| Ok(std::thread::available_parallelism().map_or(1, usize::from)))?,
     )?;
-    native.set("hostname", lua.create_function(|_, ()| Ok(hostname()))?)?;
+    native.set("hostname", lua.create_function(|_, ()| Ok(usher_pipeline::machine::name()))?)?;
     native.set(
         "freeze",
         lua.create_function(|_, table: Table| {
@@ -66,11 +66,6 @@ fn worker() -> usize {
     let thread = std::thread::current();
     let digits = thread.name().and_then(|name| name.rsplit('-').next());
     digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
-}
-
-fn hostname() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map_or_else(|_| String::new(), |name| name.trim().to_owned())
 }
 
 fn ip_version(ip: &str) -> u8 {

@@ -77,6 +77,7 @@ fn the_surface_does_what_openresty_does() {
         "local j = require('cjson.safe') local v, e = j.decode('{') return v == nil and type(e) == 'string'",
         "local core = require('apisix.core') return core.json.encode({}) == '{}' and core.json.encode(core.json.decode('[]')) == '[]'",
         "local ok = pcall(require('cjson').decode, '{') return not ok",
+        "local j = require('apisix.core').json return select('#', j.encode({})) == 1 and select('#', j.decode('1')) == 1",
         "local core = require('apisix.core') return core.string.has_prefix('abc', 'ab') and core.string.find('a.c', '.') == 2 and core.table.nkeys({a=1,b=2}) == 2",
         "local core = require('apisix.core') local t = core.table.deepcopy({a={1}}) return t.a[1] == 1 and core.table.array_find({'x','y'}, 'y') == 2",
         "local bit = require('bit') return bit.band(0xff, 0x0f) == 15 and bit.bnot(0) == -1 and bit.tohex(255) == '000000ff' and bit.lshift(1, 31) == -2147483648",

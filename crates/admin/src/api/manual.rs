@@ -32,6 +32,8 @@ struct Line {
     phases: Vec<&'static str>,
     /// Whether it finds out which consumer calls.
     auth: bool,
+    /// Whether it takes part on requests.
+    requests: bool,
     /// Whether it takes part on stream routes.
     stream: bool,
     /// Whether consumers have credentials for it.
@@ -112,7 +114,8 @@ fn line(call: &Call, spec: &'static Spec) -> Line {
         priority: spec.priority,
         phases: spec.phases.names(),
         auth: spec.is_auth(),
-        stream: spec.is_on_connections(),
+        requests: call.service.registry().for_requests(spec.name).is_some_and(Spec::is_for_requests),
+        stream: call.service.registry().on_connections(spec.name).is_some(),
         credential: call.service.registry().credential_schema(spec.name).is_some(),
         metadata: call.service.registry().has_metadata(spec.name),
     }

@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
+use super::document::fill_plugins;
 
 /// The largest body that is taken, in bytes: 1.5 MiB, as in APISIX.
 pub(super) const MAX_BODY_BYTES: u64 = 1_572_864;
@@ -75,16 +76,22 @@ impl Incoming {
         if bytes.is_empty() {
             return Err(Answer::bad("invalid request body: empty request body"));
         }
-        let value = if essence(headers) == "application/yaml" {
+        let is_yaml = essence(headers) == "application/yaml";
+        let value = if is_yaml {
             yaml(&bytes)?
         } else if json_only && !is_json(headers) {
             return Err(untyped());
         } else {
-            serde_json::from_slice(&bytes).map_err(|error| unreadable(&error, &bytes))?
+            serde_json::from_slice(&bytes).map_err(|error| no_document(&error))?
         };
         match value {
-            Value::Object(members) => Ok(members),
-            _ => Err(unreadable(&"expected an object of lists, such as {\"routes\": []}", &bytes)),
+            Value::Object(mut members) => {
+                if is_yaml {
+                    fill_plugins(&mut members);
+                }
+                Ok(members)
+            }
+            _ => Err(no_document(&"expected an object of lists, such as {\"routes\": []}")),
         }
     }
 
@@ -176,10 +183,15 @@ fn unreadable(error: &dyn std::fmt::Display, bytes: &[u8]) -> Answer {
     )
 }
 
+/// 400 with what is wrong. A whole configuration isn't shown again: keys stand in it.
+fn no_document(error: &dyn std::fmt::Display) -> Answer {
+    Answer::bad(format!("invalid request body: {error}"))
+}
+
 /// YAML with the parser's budgets on, so that a few aliases can't stand for gigabytes.
 fn yaml(bytes: &[u8]) -> Result<Value, Answer> {
-    let text = std::str::from_utf8(bytes).map_err(|error| unreadable(&error, bytes))?;
-    serde_saphyr::from_str(text).map_err(|error| unreadable(&error, bytes))
+    let text = std::str::from_utf8(bytes).map_err(|error| no_document(&error))?;
+    serde_saphyr::from_str(text).map_err(|error| no_document(error.without_snippet()))
 }
 
 /// `application/json`, or a type that is written in it.

@@ -9,7 +9,7 @@ use usher_model::nearest::nearest;
 
 use super::Outcome;
 use super::answer::Answer;
-use super::document::{COLLECTIONS, duplicate, identifier, item};
+use super::document::{COLLECTIONS, duplicate, identifier, item, place_id};
 use crate::service::{Service, ServiceError};
 
 /// Mistakes that are told at most.
@@ -45,7 +45,7 @@ pub(super) async fn validate(service: &Service, document: &Map<String, Value>) -
                 }
                 errors.push(entry);
             };
-            match item(service.registry(), kind, given) {
+            match item(service.registry(), kind, index, given) {
                 Err(sentence) => told(sentence),
                 Ok(item) => match service.check_alone(&item.key, item.value).await {
                     Ok(()) => {}
@@ -62,10 +62,9 @@ pub(super) async fn validate(service: &Service, document: &Map<String, Value>) -
                     }
                 }
             }
-            if let Some((what, id)) = &known
-                && !seen.insert(id.clone())
-            {
-                told(duplicate(kind, what, id));
+            let (what, id) = known.clone().unwrap_or_else(|| ("id", place_id(index)));
+            if !seen.insert(id.clone()) {
+                told(duplicate(kind, what, &id));
             }
             if errors.len() >= MOST_ERRORS {
                 return Err(failed(&errors));

@@ -1,6 +1,6 @@
 //! The document of `/configs`: lists of resources by collection, each resource with its id.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use usher_model::kind::{Key, Kind};
 use usher_model::schema;
 use usher_pipeline::registry::Registry;
@@ -32,11 +32,20 @@ pub(super) struct Item {
     pub(super) modified_index: Option<u64>,
 }
 
-/// The resource that an item of a collection describes.
+/// A plugin that is named and given nothing in YAML (`key-auth:`) has its defaults, as in APISIX; null of JSON is no configuration.
+pub(super) fn fill_plugins(document: &mut Map<String, Value>) {
+    let items = document.values_mut().filter_map(Value::as_array_mut).flatten();
+    let plugins = items.filter_map(|item| item.get_mut("plugins")?.as_object_mut());
+    for body in plugins.flat_map(Map::values_mut).filter(|body| body.is_null()) {
+        *body = Value::Object(Map::new());
+    }
+}
+
+/// The resource that an item of a collection describes. What has no id is named by its place, as in APISIX.
 ///
 /// # Errors
 /// The sentence about what is missing in it.
-pub(super) fn item(registry: &Registry, kind: Kind, given: &Value) -> Result<Item, String> {
+pub(super) fn item(registry: &Registry, kind: Kind, at: usize, given: &Value) -> Result<Item, String> {
     let mut value = given.clone();
     let Some(members) = value.as_object_mut() else {
         return Err(schema::check_schema(kind, given)
@@ -68,13 +77,19 @@ pub(super) fn item(registry: &Registry, kind: Kind, given: &Value) -> Result<Ite
         (Kind::PluginMetadata, Some(name)) if registry.find(&name).is_none() => {
             return Err("invalid plugin name".to_owned());
         }
-        (kind, None) => return Err(format!("missing {kind} id")),
+        (Kind::Secret, None) => return Err(format!("missing {kind} id")),
+        (kind, None) => Key::new(kind, place_id(at)),
         (kind, Some(id)) => {
             refuse(kind, &id)?;
             Key::new(kind, id)
         }
     };
     Ok(Item { key, value, modified_index })
+}
+
+/// The id of what stands at a place and has none of its own.
+pub(super) fn place_id(at: usize) -> String {
+    format!("arr_{}", at + 1)
 }
 
 fn refuse(kind: Kind, id: &str) -> Result<(), String> {

@@ -68,8 +68,7 @@ pub(super) fn one(registry: &Registry, name: Option<&str>, args: &Args) -> Outco
         return Ok(Answer::json(StatusCode::OK, &all));
     }
     let is_there = |name: &&str| {
-        let takes_part = |spec: &Spec| if http { spec.is_for_requests() } else { spec.is_on_connections() };
-        registry.find(name).is_some_and(takes_part)
+        if http { is_for_requests(registry, name) } else { registry.on_connections(name).is_some() }
     };
     let name = name.filter(is_there).ok_or_else(|| {
         Answer::error(StatusCode::NOT_FOUND, format!("plugin not found in subsystem {subsystem}"))
@@ -85,12 +84,16 @@ pub(super) fn one(registry: &Registry, name: Option<&str>, args: &Args) -> Outco
 
 /// The plugins that take part on stream routes.
 fn on_connections(registry: &Registry) -> impl Iterator<Item = &'static Spec> {
-    registry.list().iter().copied().filter(|spec| spec.is_on_connections())
+    registry.list().iter().copied().filter(|spec| registry.on_connections(spec.name).is_some())
 }
 
 /// The plugins that take part on requests.
 fn for_requests(registry: &Registry) -> impl Iterator<Item = &'static Spec> {
-    registry.list().iter().copied().filter(|spec| spec.is_for_requests())
+    registry.list().iter().copied().filter(|spec| is_for_requests(registry, spec.name))
+}
+
+fn is_for_requests(registry: &Registry, name: &str) -> bool {
+    registry.for_requests(name).is_some_and(Spec::is_for_requests)
 }
 
 /// What is known of every plugin for requests, by name.
@@ -104,15 +107,17 @@ pub(crate) fn all_on_connections(registry: &Registry) -> Map<String, Value> {
 }
 
 fn facts_of(registry: &Registry, specs: impl Iterator<Item = &'static Spec>) -> Map<String, Value> {
-    let facts = |name: &str, priority: i32, auth: bool| {
+    let facts = |spec: &Spec| {
+        let name = spec.name;
         let mut facts = Map::new();
-        facts.insert("priority".to_owned(), priority.into());
+        facts.insert("priority".to_owned(), spec.priority.into());
         facts.insert("version".to_owned(), PLUGIN_VERSION.into());
         facts.insert("schema".to_owned(), registry.public_schema(name).unwrap_or_else(|| json!({})));
         let schemas = [
             ("metadata_schema", registry.metadata_schema(name)),
             ("consumer_schema", registry.credential_schema(name).cloned()),
-            ("type", auth.then(|| "auth".into())),
+            ("type", spec.is_auth().then(|| "auth".into())),
+            ("scope", spec.serves_all.then(|| "global".into())),
         ];
         for (member, value) in schemas {
             if let Some(value) = value {
@@ -121,5 +126,5 @@ fn facts_of(registry: &Registry, specs: impl Iterator<Item = &'static Spec>) -> 
         }
         Value::Object(facts)
     };
-    specs.map(|spec| (spec.name.to_owned(), facts(spec.name, spec.priority, spec.is_auth()))).collect()
+    specs.map(|spec| (spec.name.to_owned(), facts(spec))).collect()
 }

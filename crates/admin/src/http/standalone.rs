@@ -11,9 +11,10 @@ use usher_model::change::{Edit, Principal};
 use usher_model::kind::{Key, Kind};
 
 use super::answer::Answer;
+use super::args::Args;
 use super::body::Incoming;
 use super::configs::shape;
-use super::document::{COLLECTIONS, Item, duplicate, identifier, item};
+use super::document::{COLLECTIONS, Item, duplicate, identifier, item, place_id};
 use super::envelope::strip;
 use super::place::Verb;
 use super::{Api, Outcome};
@@ -132,7 +133,10 @@ impl Api {
         next.modified_secs =
             Some(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
         *state = next;
-        Ok(state.signed(Answer::empty(StatusCode::ACCEPTED)))
+        // Whoever waits is told that it is in force; it is for everybody else, too.
+        let waits = Args::of(head.uri.query()).number("wait").is_some_and(|ms| ms > 0.0);
+        let status = if waits { StatusCode::OK } else { StatusCode::ACCEPTED };
+        Ok(state.signed(Answer::empty(status)))
     }
 
     /// The items of a collection, each checked by itself.
@@ -150,12 +154,11 @@ impl Api {
         for (index, given) in given.iter().enumerate() {
             let wrong =
                 |sentence: String| Answer::bad(format!("invalid {name} at index {index}, err: {sentence}"));
-            let found = item(self.service.registry(), kind, given).map_err(wrong)?;
+            let found = item(self.service.registry(), kind, index, given).map_err(wrong)?;
             let checked = self.service.check_alone(&found.key, found.value.clone()).await;
             checked.map_err(|error| wrong(error.to_string()))?;
-            if let Some((what, id)) = identifier(kind, given)
-                && !seen.insert(id.clone())
-            {
+            let (what, id) = identifier(kind, given).unwrap_or_else(|| ("id", place_id(index)));
+            if !seen.insert(id.clone()) {
                 return Err(Answer::bad(duplicate(kind, what, &id)));
             }
             items.push(found);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 use usher_model::change::{Change, Principal, Risk};
 use usher_model::kind::{Key, Kind};
@@ -114,98 +115,106 @@ impl Service {
         })
     }
 
-    pub(super) async fn apply_plan(
-        &self,
-        who: &Principal,
-        id: &str,
+    pub(super) fn apply_plan<'a>(
+        &'a self,
+        who: &'a Principal,
+        id: &'a str,
         approval: Approval,
         in_steps: bool,
-    ) -> Result<Applied, ServiceError> {
-        self.may_change(who)?;
-        let kept = {
-            let mut plans = self.lock_plans();
-            let Kept { plan, wish, .. } = plans.look(who, id)?;
-            if plan.needs_person && !matches!(approval, Approval::Person(_)) {
-                return Err(self.needs_person(plan));
-            }
-            if plan.steps > 1 && !in_steps && !wish.in_steps {
-                return Err(self.needs_steps(plan));
-            }
-            plans.take(who, id)?
-        };
-        match self.commit_kept(who, &kept, &told(approval)).await {
-            Ok(done) => {
-                self.lock_plans().end(&kept, End::Applied(done.revision));
-                self.forget_undone(kept.wish.undoes).await;
-                drop(kept);
-                self.bring_into_force(who, done, Vec::new()).await
-            }
-            Err(Failure::Stale(sentence)) => {
-                self.lock_plans().end(&kept, End::Stale);
-                let fresh = self.plan_again(who, &kept).await.map(Box::new);
-                let next = match fresh {
-                    Some(_) => "look at the new plan and apply that one, or plan again",
-                    // Such as a wish that named the revision of an object itself.
-                    None => "look at what is there now, and plan again",
-                };
-                let sentence = format!("{sentence}; {next}");
-                Err(ServiceError::Stale { sentence, fresh })
-            }
-            Err(Failure::Refused(error)) => {
-                if may_pass(&error) {
-                    self.lock_plans().restore(kept);
-                } else {
-                    self.lock_plans().end(&kept, End::Refused);
+    ) -> BoxFuture<'a, Result<Applied, ServiceError>> {
+        Box::pin(async move {
+            self.may_change(who)?;
+            let kept = {
+                let mut plans = self.lock_plans();
+                let Kept { plan, wish, .. } = plans.look(who, id)?;
+                if plan.needs_person && !matches!(approval, Approval::Person(_)) {
+                    return Err(self.needs_person(plan));
                 }
-                Err(error)
+                if plan.steps > 1 && !in_steps && !wish.in_steps {
+                    return Err(self.needs_steps(plan));
+                }
+                plans.take(who, id)?
+            };
+            match self.commit_kept(who, &kept, &told(approval)).await {
+                Ok(done) => {
+                    self.lock_plans().end(&kept, End::Applied(done.revision));
+                    self.forget_undone(kept.wish.undoes).await;
+                    drop(kept);
+                    self.bring_into_force(who, done, Vec::new()).await
+                }
+                Err(Failure::Stale(sentence)) => {
+                    self.lock_plans().end(&kept, End::Stale);
+                    let fresh = self.plan_again(who, &kept).await.map(Box::new);
+                    let next = match fresh {
+                        Some(_) => "look at the new plan and apply that one, or plan again",
+                        // Such as a wish that named the revision of an object itself.
+                        None => "look at what is there now, and plan again",
+                    };
+                    let sentence = format!("{sentence}; {next}");
+                    Err(ServiceError::Stale { sentence, fresh })
+                }
+                Err(Failure::Refused(error)) => {
+                    if may_pass(&error) {
+                        self.lock_plans().restore(kept);
+                    } else {
+                        self.lock_plans().end(&kept, End::Refused);
+                    }
+                    Err(error)
+                }
             }
-        }
+        })
     }
 
-    pub(super) async fn write_wish(&self, who: &Principal, wish: Wish) -> Result<Applied, ServiceError> {
-        self.may_change(who)?;
-        consent::may_write(who)?;
-        self.may_be_changed()?;
-        if self.may_share(who, &wish)
-            && let Some((done, warnings)) = self.write_beside(who, &wish).await?
-        {
-            return self.bring_into_force(who, done, warnings).await;
-        }
-        let (done, warnings) = {
-            let writing = self.turns.alone().await;
-            let mut tries = 0;
-            loop {
-                tries += 1;
-                let (world, mut plan) = self.assessed(who, &wish, wish.edits.clone()).await?;
-                if plan.needs_person {
-                    self.keep(who, &wish, world, &mut plan)?;
-                    return Err(self.needs_person(&plan));
-                }
-                let ready = Ready::of(world, &wish)?;
-                plan.steps = self.steps_of(&ready)?;
-                if plan.steps > 1 {
-                    if !wish.in_steps {
-                        return Err(self.needs_steps(&plan));
+    pub(super) fn write_wish<'a>(
+        &'a self,
+        who: &'a Principal,
+        wish: Wish,
+    ) -> BoxFuture<'a, Result<Applied, ServiceError>> {
+        Box::pin(async move {
+            self.may_change(who)?;
+            consent::may_write(who)?;
+            self.may_be_changed()?;
+            if self.may_share(who, &wish)
+                && let Some((done, warnings)) = self.write_beside(who, &wish).await?
+            {
+                return self.bring_into_force(who, done, warnings).await;
+            }
+            let (done, warnings) = {
+                let writing = self.turns.alone().await;
+                let mut tries = 0;
+                loop {
+                    tries += 1;
+                    let (world, mut plan) = self.assessed(who, &wish, wish.edits.clone()).await?;
+                    if plan.needs_person {
+                        self.keep(who, &wish, world, &mut plan)?;
+                        return Err(self.needs_person(&plan));
                     }
-                    drop(writing);
-                    let warnings = plan.warnings.clone();
-                    let revision = self.begin_steps(who, &plan, ready, "direct").await?;
-                    break (Done::of(revision, plan), warnings);
-                }
-                let author = Author::of(who, &plan, "direct");
-                match self.commit(&author, &ready).await {
-                    Ok(revision) => {
-                        let warnings = std::mem::take(&mut plan.warnings);
+                    let ready = Ready::of(world, &wish)?;
+                    plan.steps = self.steps_of(&ready)?;
+                    if plan.steps > 1 {
+                        if !wish.in_steps {
+                            return Err(self.needs_steps(&plan));
+                        }
+                        drop(writing);
+                        let warnings = plan.warnings.clone();
+                        let revision = self.begin_steps(who, &plan, ready, "direct").await?;
                         break (Done::of(revision, plan), warnings);
                     }
-                    Err(ServiceError::Store(StoreError::Conflict { key, .. })) if tries < TRIES => {
-                        self.let_others_in(&key, ready.base).await;
+                    let author = Author::of(who, &plan, "direct");
+                    match self.commit(&author, &ready).await {
+                        Ok(revision) => {
+                            let warnings = std::mem::take(&mut plan.warnings);
+                            break (Done::of(revision, plan), warnings);
+                        }
+                        Err(ServiceError::Store(StoreError::Conflict { key, .. })) if tries < TRIES => {
+                            self.let_others_in(&key, ready.base).await;
+                        }
+                        Err(error) => return Err(error),
                     }
-                    Err(error) => return Err(error),
                 }
-            }
-        };
-        self.bring_into_force(who, done, warnings).await
+            };
+            self.bring_into_force(who, done, warnings).await
+        })
     }
 
     /// Whether a change may be checked while others are on their way to the store. What its check leans on is compared when it is committed;

@@ -6,6 +6,7 @@
 use usher_model::change::{Door, Principal, Role};
 use usher_model::kind::Key;
 
+use super::audit::Event;
 use super::escape::plain;
 use super::plan::{Applied, Approval, Plan};
 use super::plans::End;
@@ -99,13 +100,33 @@ impl Service {
     pub async fn decline(&self, who: &Principal, id: &str) -> Result<(), ServiceError> {
         self.noted(who, may_agree(who)).await?;
         let Waiting { owner, .. } = self.waiting_plan(who, id)?;
-        let mut plans = self.lock_plans();
-        let Ok(kept) = plans.take(&owner, id) else {
-            return Err(ServiceError::UnknownPlan(plans.to_a_person(id)));
+        let Some(plan) = self.end_declined(&owner, id, who) else {
+            return Err(self.settled(id));
         };
-        plans.end(&kept, End::Declined);
-        plans.decided(id, &who.name);
+        self.note(who, Event::declined(&plan, &owner)).await;
         Ok(())
+    }
+
+    /// Declines one's own plan, because the person whom it was shown said no: nobody else can agree to it any more.
+    ///
+    /// # Errors
+    /// [`ServiceError::UnknownPlan`] where there is no such plan of this principal, or none any more.
+    pub async fn withdraw(&self, who: &Principal, id: &str) -> Result<(), ServiceError> {
+        self.lock_plans().find(who, id)?;
+        let Some(plan) = self.end_declined(who, id, who) else {
+            return Err(self.settled(id));
+        };
+        self.note(who, Event::declined(&plan, who)).await;
+        Ok(())
+    }
+
+    /// Ends a plan that `person` declined; `None` where somebody was faster.
+    fn end_declined(&self, owner: &Principal, id: &str, person: &Principal) -> Option<Plan> {
+        let mut plans = self.lock_plans();
+        let kept = plans.take(owner, id).ok()?;
+        plans.end(&kept, End::Declined);
+        plans.decided(id, &person.name);
+        Some(kept.plan)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use usher_model::kind::PREFIX;
 use usher_store::WatchError;
 
@@ -56,11 +57,17 @@ impl Service {
     }
 
     /// Looks after what ends by itself: among these keys, or all.
-    async fn look_after(&self, of: Option<&Vec<Arc<str>>>, others_end: bool) -> Result<(), ServiceError> {
-        if others_end {
-            self.note_ends_of_others(of).await?;
-        }
-        self.end_what_is_below(of).await
+    fn look_after<'a>(
+        &'a self,
+        of: Option<&'a Vec<Arc<str>>>,
+        others_end: bool,
+    ) -> BoxFuture<'a, Result<(), ServiceError>> {
+        Box::pin(async move {
+            if others_end {
+                self.note_ends_of_others(of).await?;
+            }
+            self.end_what_is_below(of).await
+        })
     }
 
     /// Says once what failed, and waits a little.

@@ -8,12 +8,14 @@ mod chain;
 mod look;
 mod reveal;
 
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use usher_model::change::{Door, Principal, Role};
 use usher_store::{StoreError, Transaction};
 
 use super::escape::shortened;
 use super::journal::Author;
+use super::plan::Plan;
 use super::world::Move;
 use super::{Service, ServiceError, consent};
 
@@ -44,6 +46,8 @@ pub enum AuditEvent {
     Failed,
     /// Somebody was denied what they asked for.
     Denied,
+    /// A person said no to a plan.
+    Declined,
     /// A token was made.
     TokenMade,
     /// A token was revoked.
@@ -186,6 +190,16 @@ impl Event {
         self
     }
 
+    /// A plan that a person said no to, and whose it was.
+    pub(super) fn declined(plan: &Plan, owner: &Principal) -> Self {
+        let of = format!("plan {} of {}", plan.id, owner.name);
+        let about = match &plan.intent {
+            Some(intent) => format!("{of}: {intent}"),
+            None => of,
+        };
+        Self { plan: Some(plan.id.clone()), ..Self::new(AuditEvent::Declined, &about).of(plan.changes.len()) }
+    }
+
     /// A change.
     pub(super) fn change(author: &Author<'_>, moves: &[Move]) -> Self {
         let changes = moves.iter().take(TOLD).map(|moved| AuditedChange {
@@ -293,14 +307,16 @@ impl Service {
     }
 
     /// Commits writes that are no resources together with a record of what they are for.
-    pub(super) async fn told_with(
-        &self,
-        who: &Principal,
+    pub(super) fn told_with<'a>(
+        &'a self,
+        who: &'a Principal,
         event: Event,
         wanted: Transaction,
-    ) -> Result<u64, ServiceError> {
-        let _writing = self.turns.alone().await;
-        self.tell(who, event, wanted).await
+    ) -> BoxFuture<'a, Result<u64, ServiceError>> {
+        Box::pin(async move {
+            let _writing = self.turns.alone().await;
+            self.tell(who, event, wanted).await
+        })
     }
 
     /// The same for whoever writes already.

@@ -15,6 +15,7 @@ mod refer;
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use usher_model::change::Principal;
 use usher_model::kind::Key;
 
@@ -27,34 +28,36 @@ use super::{Service, ServiceError, scoped};
 
 impl Service {
     /// The state after these edits, where everything about them is in order, and within reach of who wishes it. The wish's own are not looked at.
-    pub(super) async fn check(
-        &self,
-        who: &Principal,
-        wish: &Wish,
+    pub(super) fn check<'s: 'a, 'a>(
+        &'s self,
+        who: &'a Principal,
+        wish: &'a Wish,
         edits: Vec<Aim>,
-    ) -> Result<World<'_>, ServiceError> {
-        let head = self.head().await?;
-        self.up_to(&head).await?;
-        // The revision is taken before the index is brought up to it, so that a change in between is noticed.
-        let mut world = World::new(self, head, who.scope.clone());
-        self.catch_up().await?;
-        collect::edits(&mut world, wish, edits).await?;
-        collect::expectations(&mut world, wish).await?;
-        // Before anything is said of an object, so that no later sentence tells of one that lies outside.
-        scoped::guard_stored(&mut world, who).await?;
-        for draft in &mut world.drafts {
-            if let Some(wanted) = draft.after.take() {
-                let wanted = Arc::unwrap_or_clone(wanted);
-                let checked = object::check(self, wish, &draft.key, draft.before.as_deref(), wanted)?;
-                draft.after = Some(Arc::new(checked));
+    ) -> BoxFuture<'a, Result<World<'s>, ServiceError>> {
+        Box::pin(async move {
+            let head = self.head().await?;
+            self.up_to(&head).await?;
+            // The revision is taken before the index is brought up to it, so that a change in between is noticed.
+            let mut world = World::new(self, head, who.scope.clone());
+            self.catch_up().await?;
+            collect::edits(&mut world, wish, edits).await?;
+            collect::expectations(&mut world, wish).await?;
+            // Before anything is said of an object, so that no later sentence tells of one that lies outside.
+            scoped::guard_stored(&mut world, who).await?;
+            for draft in &mut world.drafts {
+                if let Some(wanted) = draft.after.take() {
+                    let wanted = Arc::unwrap_or_clone(wanted);
+                    let checked = object::check(self, wish, &draft.key, draft.before.as_deref(), wanted)?;
+                    draft.after = Some(Arc::new(checked));
+                }
             }
-        }
-        refer::check(&mut world, wish.restores).await?;
-        scoped::guard_wanted(&mut world, who).await?;
-        duplicates::check(&mut world).await?;
-        ends::check(&mut world, wish).await?;
-        deletions::check(&mut world, wish.force).await?;
-        Ok(world)
+            refer::check(&mut world, wish.restores).await?;
+            scoped::guard_wanted(&mut world, who).await?;
+            duplicates::check(&mut world).await?;
+            ends::check(&mut world, wish).await?;
+            deletions::check(&mut world, wish.force).await?;
+            Ok(world)
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use futures_util::future::BoxFuture;
 use usher_model::kind::Key;
 use usher_store::{Capabilities, Committed, Compare, StoreError, Transaction, Write};
 
@@ -94,11 +95,17 @@ impl Service {
 
     /// Writes everything in one transaction, which commits only if no Usher wrote anything since the check, and nobody at all any of the
     /// resources.
-    pub(super) async fn commit(&self, author: &Author<'_>, ready: &Ready) -> Result<u64, ServiceError> {
-        let (transaction, head) = self.transaction(author, ready).await?;
-        let revision = stored(author, ready, self.store().commit(transaction).await)?;
-        self.trim_audit(&head).await;
-        Ok(revision)
+    pub(super) fn commit<'a>(
+        &'a self,
+        author: &'a Author<'_>,
+        ready: &'a Ready,
+    ) -> BoxFuture<'a, Result<u64, ServiceError>> {
+        Box::pin(async move {
+            let (transaction, head) = self.transaction(author, ready).await?;
+            let revision = stored(author, ready, self.store().commit(transaction).await)?;
+            self.trim_audit(&head).await;
+            Ok(revision)
+        })
     }
 
     /// The transaction of a change, and the head as it leaves it.

@@ -15,6 +15,7 @@ mod warn;
 
 use std::collections::HashSet;
 
+use futures_util::future::BoxFuture;
 use usher_model::change::Risk;
 use usher_model::diff::diff;
 use usher_model::kind::{Key, Kind};
@@ -88,22 +89,24 @@ fn cut(lines: &mut Vec<String>, what: &str) {
 pub(super) use beside::fresh_references;
 
 /// Assesses a checked set of edits.
-pub(super) async fn assess(world: &mut World<'_>) -> Result<Impact, ServiceError> {
-    let mut impact = Impact::new();
-    let reached = meets(world);
-    let count = world.service.look_up(|index| index.count(&reached)) + fresh_routes(world).count();
-    kinds_of_change(world, &mut impact);
-    if count > world.service.parts.rules.many_routes {
-        impact.raise(Risk::High, format!("{count} routes meet it"));
-    }
-    auth::assess(world, &mut impact).await?;
-    credential::assess(world, &mut impact);
-    redirect::assess(world, &mut impact).await?;
-    overlap::assess(world, &mut impact).await?;
-    warn::assess(world, &mut impact).await?;
-    beside::assess(world, &mut impact).await?;
-    affected(world, &reached, count, &mut impact).await?;
-    Ok(impact.settle())
+pub(super) fn assess<'a>(world: &'a mut World<'_>) -> BoxFuture<'a, Result<Impact, ServiceError>> {
+    Box::pin(async move {
+        let mut impact = Impact::new();
+        let reached = meets(world);
+        let count = world.service.look_up(|index| index.count(&reached)) + fresh_routes(world).count();
+        kinds_of_change(world, &mut impact);
+        if count > world.service.parts.rules.many_routes {
+            impact.raise(Risk::High, format!("{count} routes meet it"));
+        }
+        auth::assess(world, &mut impact).await?;
+        credential::assess(world, &mut impact);
+        redirect::assess(world, &mut impact).await?;
+        overlap::assess(world, &mut impact).await?;
+        warn::assess(world, &mut impact).await?;
+        beside::assess(world, &mut impact).await?;
+        affected(world, &reached, count, &mut impact).await?;
+        Ok(impact.settle())
+    })
 }
 
 /// The stored routes that meet the change.

@@ -7,6 +7,7 @@ mod progress;
 mod split;
 mod void;
 
+use futures_util::future::BoxFuture;
 use usher_model::change::Principal;
 use usher_store::{Capabilities, StoreError};
 
@@ -122,18 +123,20 @@ impl Service {
     }
 
     /// Writes down what is to do, and does it. Gives the revision of the last step.
-    pub(super) async fn begin_steps(
-        &self,
-        who: &Principal,
-        plan: &Plan,
+    pub(super) fn begin_steps<'a>(
+        &'a self,
+        who: &'a Principal,
+        plan: &'a Plan,
         ready: Ready,
-        approval: &str,
-    ) -> Result<u64, ServiceError> {
-        self.may_be_written(&self.capabilities(), ready.ttl_secs())?;
-        let mut progress = Progress::begin(who, plan, &ready, approval);
-        let steps = split::steps(ready.moves, &self.capabilities());
-        self.write_down(&mut progress, steps).await?;
-        self.do_steps(who, progress).await
+        approval: &'a str,
+    ) -> BoxFuture<'a, Result<u64, ServiceError>> {
+        Box::pin(async move {
+            self.may_be_written(&self.capabilities(), ready.ttl_secs())?;
+            let mut progress = Progress::begin(who, plan, &ready, approval);
+            let steps = split::steps(ready.moves, &self.capabilities());
+            self.write_down(&mut progress, steps).await?;
+            self.do_steps(who, progress).await
+        })
     }
 
     /// Goes on with what a crash or a failure left.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use usher_model::change::Principal;
 use usher_model::kind::Kind;
 use usher_model::traffic::{Ask, LONGEST_SECS, Measure, Portion, Row, Traffic};
@@ -31,40 +32,44 @@ impl Service {
     ///
     /// # Errors
     /// The store can't be read, for somebody with a scope.
-    pub async fn traffic(
-        &self,
-        who: &Principal,
+    pub fn traffic<'a>(
+        &'a self,
+        who: &'a Principal,
         mut ask: Ask,
         earlier: Option<u64>,
-    ) -> Result<Compared, ServiceError> {
-        if !who.scope.is_all() {
-            // What took no route, and what is counted together with others, is nobody's with a scope.
-            let seen = self.list(who, Kind::Route).await?;
-            ask.only.routes = Some(seen.into_iter().map(|route| route.key.id).collect());
-        }
-        let now = unix_ms() / 1000 + 1;
-        ask.to = ask.to.min(now);
-        ask.from = ask.from.max(now.saturating_sub(LONGEST_SECS)).min(ask.to);
-        let (others, mut gateways) = self.ask_gateways(&ask).await;
-        let traffic = self.add_up(ask.clone(), others).await?;
-        let Some(earlier) = earlier else { return Ok(Compared { traffic, gateways, ..Compared::default() }) };
-        let past = |second: u64| second.saturating_sub(earlier);
-        let ask = Ask {
-            from: past(traffic.from),
-            to: past(traffic.to.min(now)),
-            step: 0,
-            points: 0,
-            limit: MOST_BEFORE,
-            ..ask
-        };
-        let (others, also) = self.ask_gateways(&ask).await;
-        gateways = gateways::both(gateways, also);
-        let before = self.add_up(ask, others).await?;
-        let rows: HashMap<Vec<String>, Measure> =
-            before.rows.into_iter().map(|Row { key, total, .. }| (key, total)).collect();
-        let of = |row: &Row| rows.get(&row.key).copied().unwrap_or_default();
-        let rows_before = traffic.rows.iter().map(of).collect();
-        Ok(Compared { traffic, before: Some(before.total), rows_before, gateways })
+    ) -> BoxFuture<'a, Result<Compared, ServiceError>> {
+        Box::pin(async move {
+            if !who.scope.is_all() {
+                // What took no route, and what is counted together with others, is nobody's with a scope.
+                let seen = self.list(who, Kind::Route).await?;
+                ask.only.routes = Some(seen.into_iter().map(|route| route.key.id).collect());
+            }
+            let now = unix_ms() / 1000 + 1;
+            ask.to = ask.to.min(now);
+            ask.from = ask.from.max(now.saturating_sub(LONGEST_SECS)).min(ask.to);
+            let (others, mut gateways) = self.ask_gateways(&ask).await;
+            let traffic = self.add_up(ask.clone(), others).await?;
+            let Some(earlier) = earlier else {
+                return Ok(Compared { traffic, gateways, ..Compared::default() });
+            };
+            let past = |second: u64| second.saturating_sub(earlier);
+            let ask = Ask {
+                from: past(traffic.from),
+                to: past(traffic.to.min(now)),
+                step: 0,
+                points: 0,
+                limit: MOST_BEFORE,
+                ..ask
+            };
+            let (others, also) = self.ask_gateways(&ask).await;
+            gateways = gateways::both(gateways, also);
+            let before = self.add_up(ask, others).await?;
+            let rows: HashMap<Vec<String>, Measure> =
+                before.rows.into_iter().map(|Row { key, total, .. }| (key, total)).collect();
+            let of = |row: &Row| rows.get(&row.key).copied().unwrap_or_default();
+            let rows_before = traffic.rows.iter().map(of).collect();
+            Ok(Compared { traffic, before: Some(before.total), rows_before, gateways })
+        })
     }
 
     async fn add_up(&self, ask: Ask, others: Vec<Portion>) -> Result<Traffic, ServiceError> {

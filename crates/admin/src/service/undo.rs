@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use usher_model::change::{Door, Principal};
 use usher_model::kind::{Key, Kind};
@@ -35,37 +36,39 @@ impl Deed {
 }
 
 impl Service {
-    pub(super) async fn undo(
-        &self,
-        who: &Principal,
+    pub(super) fn undo<'a>(
+        &'a self,
+        who: &'a Principal,
         revision: Option<u64>,
         intent: Option<String>,
-    ) -> Result<Plan, ServiceError> {
-        self.may_change(who)?;
-        self.may_be_changed()?;
-        let found = match revision {
-            Some(revision) => self.record(revision).await?.ok_or_else(|| unknown(revision))?,
-            None => self.newest_change(&who.scope).await?,
-        };
-        let restores = found.record.is_of(&who.name);
-        let deed = self.whole(found).await?;
-        let revision = revision.unwrap_or(deed.revision);
-        let shown = self.shown_moves(&who.scope, &deed.changes, deed.oldest()).await?;
-        if shown.contains(&false) {
-            // What lies outside a scope is not there, and so is its history.
-            if !shown.contains(&true) {
-                return Err(unknown(revision));
-            }
-            return Err(ServiceError::Forbidden(format!(
-                "revision {revision} can't be undone by {} ({}): it changed more than its scope shows; change what lies inside by hand, or ask \
+    ) -> BoxFuture<'a, Result<Plan, ServiceError>> {
+        Box::pin(async move {
+            self.may_change(who)?;
+            self.may_be_changed()?;
+            let found = match revision {
+                Some(revision) => self.record(revision).await?.ok_or_else(|| unknown(revision))?,
+                None => self.newest_change(&who.scope).await?,
+            };
+            let restores = found.record.is_of(&who.name);
+            let deed = self.whole(found).await?;
+            let revision = revision.unwrap_or(deed.revision);
+            let shown = self.shown_moves(&who.scope, &deed.changes, deed.oldest()).await?;
+            if shown.contains(&false) {
+                // What lies outside a scope is not there, and so is its history.
+                if !shown.contains(&true) {
+                    return Err(unknown(revision));
+                }
+                return Err(ServiceError::Forbidden(format!(
+                    "revision {revision} can't be undone by {} ({}): it changed more than its scope shows; change what lies inside by hand, or ask \
                  somebody with a wider scope",
-                plain(&who.name),
-                plain(&who.scope.to_string())
-            )));
-        }
-        let edits = self.reverse(&deed).await?;
-        let wish = Wish::back(edits, deed.revision, deed.steps.is_some(), intent);
-        self.make_plan(who, Wish { restores, ..wish }).await
+                    plain(&who.name),
+                    plain(&who.scope.to_string())
+                )));
+            }
+            let edits = self.reverse(&deed).await?;
+            let wish = Wish::back(edits, deed.revision, deed.steps.is_some(), intent);
+            self.make_plan(who, Wish { restores, ..wish }).await
+        })
     }
 
     /// The newest change that isn't taken back. An undo stands for what it took back, so that undoing again goes one step further back.

@@ -43,7 +43,7 @@ async fn each_mistake_is_told_with_its_place() {
             { "id": "r1", "uri": "/a", "plugins": {} },
             { "id": "r1", "uri": 7, "plugins": {} },
             { "id": "r3", "uri": "/a", "plugins": { "limit-count": { "count": 0, "time_window": 1 } } },
-            { "uri": "/a", "plugins": {} },
+            { "uri": 8, "plugins": {} },
             5,
         ],
         "upstreams": { "id": "u" },
@@ -76,7 +76,7 @@ async fn each_mistake_is_told_with_its_place() {
             "routes 1 \"r1\" invalid configuration: property \"uri\" validation failed: wrong type: expected string, got number",
             "routes 1 \"r1\" found duplicate id r1 in routes",
             "routes 2 \"r3\" failed to check the configuration of plugin limit-count err: property \"count\" validation failed: expected 0 to be at least 1",
-            "routes 3 null missing route id",
+            "routes 3 null invalid configuration: property \"uri\" validation failed: wrong type: expected string, got number",
             "routes 4 null invalid configuration: wrong type: expected object, got number",
             "upstreams null null expected a list, got an object",
             "consumers 1 \"jack\" found duplicate username jack in consumers",
@@ -87,6 +87,35 @@ async fn each_mistake_is_told_with_its_place() {
             "secrets 0 \"consul/1\" invalid secret manager: consul",
         ]
     );
+}
+
+#[tokio::test]
+async fn what_has_no_id_is_named_by_its_place() {
+    let bench = Bench::new().await;
+    let nameless = json!({
+        "routes": [{ "uri": "/a", "plugins": {} }, { "uri": "/b", "plugins": {} }],
+        "services": [{}], "upstreams": [{ "nodes": {} }], "global_rules": [{ "plugins": { "notes": {} } }],
+    });
+    let seen = bench.call("POST", "/configs/validate", nameless).await;
+    assert_eq!((seen.status, seen.json()), (200, json!({})), "{}", seen.text());
+    let taken =
+        json!({ "routes": [{ "id": "arr_2", "uri": "/a", "plugins": {} }, { "uri": "/b", "plugins": {} }] });
+    let seen = bench.call("POST", "/configs/validate", taken).await;
+    assert_eq!(seen.json()["errors"][0]["error"], "found duplicate id arr_2 in routes");
+    let secret = json!({ "secrets": [{ "uri": "http://127.0.0.1:8200", "prefix": "p", "token": "t" }] });
+    let seen = bench.call("POST", "/configs/validate", secret).await;
+    assert_eq!(seen.json()["errors"][0]["error"], "missing secret id");
+}
+
+#[tokio::test]
+async fn a_plugin_of_yaml_may_be_only_named() {
+    let bench = Bench::new().await;
+    let yaml = "routes:\n  - id: 1\n    uri: /a\n    plugins:\n      notes:\n";
+    let seen = bench.send("POST", "/configs/validate", &YAML, yaml).await;
+    assert_eq!((seen.status, seen.json()), (200, json!({})), "{}", seen.text());
+    // In JSON, null is a value that somebody wrote.
+    let json = json!({ "routes": [{ "id": 1, "uri": "/a", "plugins": { "notes": null } }] });
+    assert_eq!(bench.call("POST", "/configs/validate", json).await.status, 400);
 }
 
 #[tokio::test]
@@ -105,6 +134,8 @@ async fn what_is_no_document_is_refused() {
         let seen = bench.send("POST", "/configs/validate", headers, body).await;
         assert_eq!(seen.status, 400, "{body}");
         assert!(seen.error().starts_with(part), "{body}: {}", seen.error());
+        // Keys stand in a whole configuration.
+        assert_eq!(seen.json().as_object().unwrap().len(), 1, "{}", seen.text());
     }
     for (method, status) in [("GET", 404), ("PUT", 404)] {
         assert_eq!(bench.call(method, "/configs/validate", json!({})).await.status, status, "{method}");

@@ -166,3 +166,29 @@ async fn the_document_is_read_and_written_as_yaml_too() {
     let broken = bench.send("PUT", "/configs", &headers[..2], "a: [").await;
     assert_eq!(broken.status, 400);
 }
+
+#[tokio::test]
+async fn what_has_no_id_is_named_by_its_place() {
+    let bench = bench().await;
+    let document =
+        json!({ "routes": [{ "uri": "/a", "plugins": {} }, { "id": "b", "uri": "/b", "plugins": {} }] });
+    assert_eq!(put(&bench, "one", document).await.status, 202);
+    let held = bench.call("GET", "/configs", Value::Null).await.json();
+    assert_eq!(names(&held, "routes"), ["arr_1", "b"]);
+    let taken =
+        json!({ "routes": [{ "id": "arr_2", "uri": "/a", "plugins": {} }, { "uri": "/b", "plugins": {} }] });
+    assert_eq!(put(&bench, "two", taken).await.error(), "found duplicate id arr_2 in routes");
+}
+
+#[tokio::test]
+async fn who_waits_is_told_that_it_is_in_force() {
+    let bench = bench().await;
+    let headers = |digest| [("x-api-key", ADMIN), ("x-digest", digest)];
+    for (digest, query, status) in
+        [("a", "?wait=3000", 200), ("a", "?wait=3000", 204), ("b", "?wait=0", 202), ("c", "?wait=soon", 202)]
+    {
+        let path = format!("/configs{query}");
+        let seen = bench.send("PUT", &path, &headers(digest), json!({ "routes": [] })).await;
+        assert_eq!(seen.status, status, "{query} {}", seen.text());
+    }
+}

@@ -79,6 +79,12 @@ async fn a_declined_plan_is_gone_and_the_agent_hears_why() {
         second.text
     );
     assert_eq!(bench.get("/objects/routes").await.json()["total"], 1);
+    let told = bench.get("/audit?order=newest&limit=1").await.json()["records"][0].clone();
+    assert_eq!(
+        (&told["event"], &told["principal"], &told["plan"]),
+        (&json!("declined"), &json!("ops"), &json!(plan))
+    );
+    assert_eq!(bench.get("/audit?outcome=denied").await.json()["records"].as_array().map(Vec::len), Some(1));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What a sentence wants is carried out: a question is answered; of a change, names become ids, it becomes a plan, and the plan is settled.
 
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use usher_model::kind::Kind;
 
@@ -14,22 +15,24 @@ use crate::plain::intent::{Alteration, Backend, Called, Intent, Node, Part, Refe
 use crate::plain::revise::{self, Current};
 
 /// Carries out a sentence. The answer is whether that was done.
-pub(super) async fn carry_out(turn: &mut Turn<'_>, said: Said) -> Result<bool, Stop> {
-    let Said { intent, sentence } = said;
-    let changes = match intent {
-        Intent::Ask(question) => return look::at(turn, question).await,
-        Intent::Undo { revision } => return undo(turn, revision, &sentence).await,
-        Intent::Create { kind, wish } => create::changes(turn, kind, &wish).await?,
-        Intent::Change { target: Target::One(reference), alteration } => {
-            vec![altered(turn, &reference, &alteration).await?]
-        }
-        Intent::Change { target: Target::Everything, alteration } => {
-            for_everything(turn, &alteration).await?
-        }
-        Intent::Weigh { node, upstream } => vec![weighed(turn, &node, upstream.as_ref()).await?],
-        Intent::Delete(references) => deleted(turn, &references).await?,
-    };
-    turn.propose(changes, &sentence).await
+pub(super) fn carry_out<'a>(turn: &'a mut Turn<'_>, said: Said) -> BoxFuture<'a, Result<bool, Stop>> {
+    Box::pin(async move {
+        let Said { intent, sentence } = said;
+        let changes = match intent {
+            Intent::Ask(question) => return look::at(turn, question).await,
+            Intent::Undo { revision } => return undo(turn, revision, &sentence).await,
+            Intent::Create { kind, wish } => create::changes(turn, kind, &wish).await?,
+            Intent::Change { target: Target::One(reference), alteration } => {
+                vec![altered(turn, &reference, &alteration).await?]
+            }
+            Intent::Change { target: Target::Everything, alteration } => {
+                for_everything(turn, &alteration).await?
+            }
+            Intent::Weigh { node, upstream } => vec![weighed(turn, &node, upstream.as_ref()).await?],
+            Intent::Delete(references) => deleted(turn, &references).await?,
+        };
+        turn.propose(changes, &sentence).await
+    })
 }
 
 async fn undo(turn: &mut Turn<'_>, revision: Option<u64>, sentence: &str) -> Result<bool, Stop> {

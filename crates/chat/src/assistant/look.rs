@@ -1,5 +1,6 @@
 //! Sentences that only look, answered through the tools that only read.
 
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use usher_model::kind::{Key, Kind};
 
@@ -14,36 +15,40 @@ use crate::plain::intent::{Asked, Called, Filter, Question, Reference};
 const PAGES: usize = 4;
 
 /// Answers a question.
-pub(super) async fn at(turn: &mut Turn<'_>, question: Question) -> Result<bool, Stop> {
-    let answer = match question {
-        Question::Help => examples::all(),
-        Question::Overview => told(turn, "gateway_overview", json!({})).await?,
-        Question::List { kind, filter } => list(turn, kind, filter).await?,
-        Question::Show(reference) => show(turn, &reference).await?,
-        Question::Plugins => told(turn, "gateway_plugin_help", json!({ "plugin": null })).await?,
-        Question::Plugin(plugin) => {
-            let help = turn.connection.call("gateway_plugin_help", json!({ "plugin": plugin })).await?;
-            settings::told(&help.structured)
-        }
-        Question::History { of, last, since } => served::history(turn, of.as_ref(), last, since).await?,
-        Question::Served(asked) => served::traffic(turn, asked).await?,
-        Question::Requests { of, status, last } => served::requests(turn, of.as_ref(), status, last).await?,
-        Question::Health => told(turn, "gateway_health", json!({})).await?,
-        Question::Explain(asked) => explain(turn, &asked).await?,
-        Question::Probe(asked) => probe(turn, &asked).await?,
-        Question::Has { of, plugin, serves } => has(turn, &of, plugin.as_deref(), serves).await?,
-        Question::Bye => "Bye. An empty line ends the conversation.".to_owned(),
-        Question::Order(order) => {
-            // What was asked about isn't done, and whoever asked shall not believe it was.
-            turn.say(&format!(
+pub(super) fn at<'a>(turn: &'a mut Turn<'_>, question: Question) -> BoxFuture<'a, Result<bool, Stop>> {
+    Box::pin(async move {
+        let answer = match question {
+            Question::Help => examples::all(),
+            Question::Overview => told(turn, "gateway_overview", json!({})).await?,
+            Question::List { kind, filter } => list(turn, kind, filter).await?,
+            Question::Show(reference) => show(turn, &reference).await?,
+            Question::Plugins => told(turn, "gateway_plugin_help", json!({ "plugin": null })).await?,
+            Question::Plugin(plugin) => {
+                let help = turn.connection.call("gateway_plugin_help", json!({ "plugin": plugin })).await?;
+                settings::told(&help.structured)
+            }
+            Question::History { of, last, since } => served::history(turn, of.as_ref(), last, since).await?,
+            Question::Served(asked) => served::traffic(turn, asked).await?,
+            Question::Requests { of, status, last } => {
+                served::requests(turn, of.as_ref(), status, last).await?
+            }
+            Question::Health => told(turn, "gateway_health", json!({})).await?,
+            Question::Explain(asked) => explain(turn, &asked).await?,
+            Question::Probe(asked) => probe(turn, &asked).await?,
+            Question::Has { of, plugin, serves } => has(turn, &of, plugin.as_deref(), serves).await?,
+            Question::Bye => "Bye. An empty line ends the conversation.".to_owned(),
+            Question::Order(order) => {
+                // What was asked about isn't done, and whoever asked shall not believe it was.
+                turn.say(&format!(
                 "That is a question, so nothing was planned or changed. To do it, say it as an order: `{order}`. Its plan is shown then, \
                 and you are asked before anything is applied."
             ));
-            return Ok(false);
-        }
-    };
-    turn.say(&answer);
-    Ok(true)
+                return Ok(false);
+            }
+        };
+        turn.say(&answer);
+        Ok(true)
+    })
 }
 
 async fn told(turn: &Turn<'_>, tool: &str, arguments: Value) -> Result<String, Stop> {

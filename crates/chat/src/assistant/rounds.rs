@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
 use super::budget::{Meter, estimated};
@@ -53,65 +54,71 @@ struct Course {
 }
 
 /// Works on one sentence with a model, as long as the person hasn't `left`.
-pub(super) async fn hold(
-    model: &Client,
-    turn: &mut Turn<'_>,
-    meter: &Meter,
-    sentence: &str,
-    mut left: Pin<&mut (dyn Future<Output = ()> + Send)>,
-) -> Result<Outcome, ChatError> {
-    meter.check()?;
-    let functions = Functions::new(turn.connection.tools().await?);
-    let mut said = vec![json!({ "role": "user", "content": sentence })];
-    let mut course = Course::default();
-    let mut thought = Duration::ZERO;
-    for _ in 0..ROUNDS {
-        let mut messages = vec![json!({ "role": "system", "content": SYSTEM })];
-        messages.extend(turn.memory.messages().cloned());
-        messages.extend(said.iter().cloned());
-        let began = Instant::now();
+pub(super) fn hold<'a>(
+    model: &'a Client,
+    turn: &'a mut Turn<'_>,
+    meter: &'a Meter,
+    sentence: &'a str,
+    mut left: Pin<&'a mut (dyn Future<Output = ()> + Send)>,
+) -> BoxFuture<'a, Result<Outcome, ChatError>> {
+    Box::pin(async move {
         meter.check()?;
-        let asked = || {
-            let said: usize = messages.iter().map(|message| message.to_string().len()).sum();
-            said + functions.length()
-        };
-        let answer = tokio::select! {
-            biased;
-            () = &mut left => {
-                // It may have been read there all the same.
-                meter.asked(estimated(asked()));
-                return Err(ChatError::Left);
-            }
-            answer = tokio::time::timeout(THINKING.saturating_sub(thought), model.complete(&messages, &functions)) => answer,
-        };
-        let answer = answer.map_err(|_| endless(format!("{} minutes", THINKING.as_secs() / 60)))??;
-        thought += began.elapsed();
-        meter.asked(answer.tokens.unwrap_or_else(|| estimated(asked() + answer.message().to_string().len())));
-        speak(turn, &answer);
-        said.push(answer.message());
-        if answer.calls.is_empty() {
-            if answer.text.trim().is_empty() {
-                return Err(ModelError::Nonsense {
-                    url: model.shown(),
-                    reason: "its message is empty".to_owned(),
-                }
-                .into());
-            }
-            turn.memory.keep(said);
-            return Ok(Outcome { done: !course.failed && (course.applied || course.declined.is_empty()) });
-        }
-        for call in &answer.calls {
-            course.calls += 1;
-            if course.calls > CALLS {
-                return Err(endless(format!("{CALLS} calls")).into());
-            }
+        let functions = Functions::new(turn.connection.tools().await?);
+        let mut said = vec![json!({ "role": "user", "content": sentence })];
+        let mut course = Course::default();
+        let mut thought = Duration::ZERO;
+        for _ in 0..ROUNDS {
+            let mut messages = vec![json!({ "role": "system", "content": SYSTEM })];
+            messages.extend(turn.memory.messages().cloned());
+            messages.extend(said.iter().cloned());
+            let began = Instant::now();
             meter.check()?;
-            meter.called();
-            let content = course.answer(turn, &functions, call).await?;
-            said.push(json!({ "role": "tool", "tool_call_id": call.id, "content": content }));
+            let asked = || {
+                let said: usize = messages.iter().map(|message| message.to_string().len()).sum();
+                said + functions.length()
+            };
+            let answer = tokio::select! {
+                biased;
+                () = &mut left => {
+                    // It may have been read there all the same.
+                    meter.asked(estimated(asked()));
+                    return Err(ChatError::Left);
+                }
+                answer = tokio::time::timeout(THINKING.saturating_sub(thought), model.complete(&messages, &functions)) => answer,
+            };
+            let answer = answer.map_err(|_| endless(format!("{} minutes", THINKING.as_secs() / 60)))??;
+            thought += began.elapsed();
+            meter.asked(
+                answer.tokens.unwrap_or_else(|| estimated(asked() + answer.message().to_string().len())),
+            );
+            speak(turn, &answer);
+            said.push(answer.message());
+            if answer.calls.is_empty() {
+                if answer.text.trim().is_empty() {
+                    return Err(ModelError::Nonsense {
+                        url: model.shown(),
+                        reason: "its message is empty".to_owned(),
+                    }
+                    .into());
+                }
+                turn.memory.keep(said);
+                return Ok(Outcome {
+                    done: !course.failed && (course.applied || course.declined.is_empty()),
+                });
+            }
+            for call in &answer.calls {
+                course.calls += 1;
+                if course.calls > CALLS {
+                    return Err(endless(format!("{CALLS} calls")).into());
+                }
+                meter.check()?;
+                meter.called();
+                let content = course.answer(turn, &functions, call).await?;
+                said.push(json!({ "role": "tool", "tool_call_id": call.id, "content": content }));
+            }
         }
-    }
-    Err(endless(format!("{ROUNDS} rounds")).into())
+        Err(endless(format!("{ROUNDS} rounds")).into())
+    })
 }
 
 fn endless(bound: String) -> ModelError {

@@ -1,5 +1,6 @@
 //! One sentence being worked on: what is said to the person, and the way of a plan from its text to a verified change.
 
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use usher_model::kind::{Key, Kind};
 
@@ -25,13 +26,16 @@ pub(super) struct Turn<'a> {
 pub(super) struct Plan {
     pub(super) id: String,
     pub(super) text: String,
+    /// Whether the server asks a person too, and others may agree to it meanwhile.
+    needs_person: bool,
 }
 
 impl Plan {
     /// The plan in an answer of `gateway_plan` or `gateway_undo`.
     pub(super) fn of(reply: &Reply) -> Option<Self> {
         let text = |name: &str| reply.structured.get(name)?.as_str().map(str::to_owned);
-        Some(Self { id: text("plan_id")?, text: text("text")? })
+        let needs_person = reply.structured.get("needs_person") == Some(&Value::Bool(true));
+        Some(Self { id: text("plan_id")?, text: text("text")?, needs_person })
     }
 }
 
@@ -88,30 +92,37 @@ impl<'a> Turn<'a> {
     }
 
     /// Asks about a plan that was shown, applies it, and verifies. Nothing is applied without the person's yes.
-    pub(super) async fn settle(&mut self, plan: &Plan) -> Result<Settled, ClientError> {
-        if !self.connection.ask(QUESTION).await {
-            return Ok(Settled::Declined);
-        }
-        let reply = self.connection.apply(&plan.id).await?.structured;
-        let revision = reply.get("revision").and_then(Value::as_u64).unwrap_or_default();
-        let in_force = reply.get("in_force") == Some(&Value::Bool(true));
-        let applied = applied(&reply);
-        self.memory.revision = Some(revision);
-        self.memory.changed(&applied.iter().map(|(_, key)| key.clone()).collect::<Vec<_>>());
-        let mut seen = if in_force {
-            (self.hear)(Event::Applied { revision });
-            verify::seen(self.connection, &applied).await?
-        } else {
-            format!(
-                "Stored as revision {revision}, but the gateway does not serve by it yet; ask `how is the gateway?` for its problems."
-            )
-        };
-        for warning in
-            reply.get("warnings").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
-        {
-            seen.push_str(&format!("\nWarning: {warning}"));
-        }
-        Ok(Settled::Applied { reply, seen, in_force })
+    pub(super) fn settle<'s>(&'s mut self, plan: &'s Plan) -> BoxFuture<'s, Result<Settled, ClientError>> {
+        Box::pin(async move {
+            if !self.connection.ask(QUESTION).await {
+                self.connection.decline(&plan.id, plan.needs_person).await;
+                return Ok(Settled::Declined);
+            }
+            let reply = self.connection.apply(&plan.id).await?.structured;
+            let revision = reply.get("revision").and_then(Value::as_u64).unwrap_or_default();
+            let in_force = reply.get("in_force") == Some(&Value::Bool(true));
+            let applied = applied(&reply);
+            self.memory.revision = Some(revision);
+            self.memory.changed(&applied.iter().map(|(_, key)| key.clone()).collect::<Vec<_>>());
+            let mut seen = if in_force {
+                (self.hear)(Event::Applied { revision });
+                verify::seen(self.connection, &applied).await?
+            } else {
+                format!(
+                    "Stored as revision {revision}, but the gateway does not serve by it yet; ask `how is the gateway?` for its problems."
+                )
+            };
+            for warning in reply
+                .get("warnings")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+            {
+                seen.push_str(&format!("\nWarning: {warning}"));
+            }
+            Ok(Settled::Applied { reply, seen, in_force })
+        })
     }
 }
 

@@ -17,16 +17,16 @@ use serde_json::json;
 
 use super::Person;
 
-/// The person, and the plan that was agreed to last.
+/// The person, and what was said to the plan that was asked about last.
 pub(super) struct Consent {
     person: Arc<dyn Person>,
-    agreed: Mutex<Option<String>>,
+    answered: Mutex<Option<(String, bool)>>,
     asking: AtomicUsize,
 }
 
 impl Consent {
     pub(super) fn new(person: Arc<dyn Person>) -> Self {
-        Self { person, agreed: Mutex::new(None), asking: AtomicUsize::new(0) }
+        Self { person, answered: Mutex::new(None), asking: AtomicUsize::new(0) }
     }
 
     /// Whether a question is open.
@@ -41,20 +41,16 @@ impl Consent {
         tokio::task::spawn_blocking(move || person.confirm(&question)).await.unwrap_or(false)
     }
 
-    fn set(&self, plan: Option<String>) {
-        *self.agreed.lock().unwrap_or_else(PoisonError::into_inner) = plan;
+    fn set(&self, answer: Option<(String, bool)>) {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = answer;
     }
 
-    /// Whether this question is about the plan that was agreed to. An answer holds for one question.
-    fn covers(&self, question: &str) -> bool {
-        let mut agreed = self.agreed.lock().unwrap_or_else(PoisonError::into_inner);
+    /// What was answered, where this question is about the plan that the answer was for. It holds for one question.
+    fn answer_to(&self, question: &str) -> Option<bool> {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         // A plan's text begins with its id; what follows may hold names that others have chosen.
         let first = question.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-        let named = agreed.as_ref().is_some_and(|plan| first.split_whitespace().any(|word| word == plan));
-        if named {
-            *agreed = None;
-        }
-        named
+        answered.take_if(|(plan, _)| first.split_whitespace().any(|word| word == plan)).map(|(_, yes)| yes)
     }
 }
 
@@ -74,17 +70,22 @@ impl Drop for Asking<'_> {
     }
 }
 
-/// For as long as it lives, one plan counts as agreed to.
-pub(super) struct Agreed<'a>(&'a Consent);
+/// For as long as it lives, the question about one plan counts as answered.
+pub(super) struct Answered<'a>(&'a Consent);
 
-impl<'a> Agreed<'a> {
-    pub(super) fn to(consent: &'a Consent, plan: &str) -> Self {
-        consent.set(Some(plan.to_owned()));
+impl<'a> Answered<'a> {
+    pub(super) fn yes(consent: &'a Consent, plan: &str) -> Self {
+        consent.set(Some((plan.to_owned(), true)));
+        Self(consent)
+    }
+
+    pub(super) fn no(consent: &'a Consent, plan: &str) -> Self {
+        consent.set(Some((plan.to_owned(), false)));
         Self(consent)
     }
 }
 
-impl Drop for Agreed<'_> {
+impl Drop for Answered<'_> {
     fn drop(&mut self) {
         self.0.set(None);
     }
@@ -111,8 +112,10 @@ impl ClientHandler for Handler {
         let ElicitRequestParams::FormElicitationParams { message, .. } = request else {
             return Ok(ElicitResult::new(ElicitationAction::Decline));
         };
-        let agreed = self.consent.covers(&message)
-            || self.consent.ask(format!("{}\nApply this plan?", message.trim_end())).await;
+        let agreed = match self.consent.answer_to(&message) {
+            Some(answer) => answer,
+            None => self.consent.ask(format!("{}\nApply this plan?", message.trim_end())).await,
+        };
         Ok(if agreed {
             ElicitResult::new(ElicitationAction::Accept).with_content(json!({ "agree": true }))
         } else {
@@ -133,7 +136,7 @@ impl ClientHandler for Handler {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Agreed, Consent, Person};
+    use super::{Answered, Consent, Person};
 
     struct Nobody;
 
@@ -144,19 +147,18 @@ mod tests {
     }
 
     #[test]
-    fn one_agreement_answers_one_question_about_that_plan() {
+    fn one_answer_holds_for_one_question_about_that_plan() {
         let consent = Consent::new(Arc::new(Nobody));
-        let agreed = Agreed::to(&consent, "3f9c2a");
-        assert!(
-            !consent.covers("plan 77aa01  risk high\n- route 3f9c2a"),
-            "another plan that names the id below"
-        );
-        assert!(consent.covers("plan 3f9c2a  risk high\n- route x"));
-        assert!(!consent.covers("plan 3f9c2a  risk high\n- route x"), "a second question");
-        drop(agreed);
-        let agreed = Agreed::to(&consent, "3f9c2a");
-        drop(agreed);
-        assert!(!consent.covers("plan 3f9c2a  risk high"), "after the call");
+        for (said, answered) in [(true, Answered::yes as fn(_, _) -> _), (false, Answered::no)] {
+            let answer = answered(&consent, "3f9c2a");
+            let other = consent.answer_to("plan 77aa01  risk high\n- route 3f9c2a");
+            assert_eq!(other, None, "another plan that names the id below");
+            assert_eq!(consent.answer_to("plan 3f9c2a  risk high\n- route x"), Some(said));
+            assert_eq!(consent.answer_to("plan 3f9c2a  risk high\n- route x"), None, "a second question");
+            drop(answer);
+            drop(answered(&consent, "3f9c2a"));
+            assert_eq!(consent.answer_to("plan 3f9c2a  risk high"), None, "after the call");
+        }
     }
 
     #[tokio::test]

@@ -31,6 +31,8 @@ const MOST_SHOWN: usize = 20_000;
 pub(super) enum Decision {
     /// It goes on, with what was agreed to.
     Go(Agreement),
+    /// The person said no: this plan ends, and the client is told.
+    No(String, Refusal),
     /// The client has to ask first.
     Ask(Box<InputRequiredResult>),
     /// What was brought back belongs to no question: an error of the protocol, because no tool has run.
@@ -155,8 +157,13 @@ fn agreed(plan: &Plan, answer: &ElicitResult, how: String) -> Result<Decision, R
     if answer.action == ElicitationAction::Accept && ticked {
         return Ok(Decision::Go(Agreement::Person(how)));
     }
-    Err(Refusal::new(format!("the person did not agree to plan {}; nothing was applied", plan.id))
-        .next("ask the person what they want instead"))
+    let refusal = Refusal::new(format!("the person did not agree to plan {}; nothing was applied", plan.id))
+        .next("ask the person what they want instead");
+    // Whoever only closed the question may be asked again.
+    if answer.action == ElicitationAction::Cancel {
+        return Err(refusal);
+    }
+    Ok(Decision::No(plan.id.clone(), refusal))
 }
 
 /// Whether the client declared that it can show a form. A capability without a mode means a form, as before modes there were no others.

@@ -10,18 +10,25 @@ mod search;
 use super::arguments::Arguments;
 use super::refusal::Refusal;
 use super::{Answer, Call};
+use futures_util::future::BoxFuture;
 
 impl Call<'_> {
     /// Calls a tool of a set that is on.
-    pub(super) async fn optional(&self, name: &str, arguments: &Arguments) -> Result<Answer, Refusal> {
-        match name {
-            "search" => self.search(arguments).await,
-            "fetch" => self.fetch(arguments).await,
-            "gateway_certificates" => self.certificates(arguments).await,
-            "gateway_export" => self.export(arguments).await,
-            "gateway_models" => self.models().await,
-            "gateway_raw_get" => self.raw_get(arguments).await,
-            _ => Err(super::unknown_tool(name)),
-        }
+    pub(super) fn optional<'a>(
+        &'a self,
+        name: &'a str,
+        arguments: &'a Arguments,
+    ) -> BoxFuture<'a, Result<Answer, Refusal>> {
+        Box::pin(async move {
+            match name {
+                "search" => self.search(arguments).await,
+                "fetch" => self.fetch(arguments).await,
+                "gateway_certificates" => self.certificates(arguments).await,
+                "gateway_export" => self.export(arguments).await,
+                "gateway_models" => self.models().await,
+                "gateway_raw_get" => self.raw_get(arguments).await,
+                _ => Err(super::unknown_tool(name)),
+            }
+        })
     }
 }

@@ -169,7 +169,9 @@ fn about_plugins(refusal: Refusal, sentence: &str, registry: &Registry) -> Refus
         let next = "gateway_plugin_help {\"plugin\":null} lists all plugins";
         return refusal.meant(meant).allowed("the name of a plugin").next(next);
     }
-    match between("configuration of plugin ", ' ') {
+    let judged =
+        between("configuration of plugin ", ' ').or_else(|| between("configuration of stream plugin [", ']'));
+    match judged {
         Some(plugin) if registry.find(&plugin).is_some() => {
             refusal.next(format!("gateway_plugin_help {{\"plugin\":\"{plugin}\"}} shows its settings"))
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use usher_admin::service::Rules;
-use usher_model::kind::Kind;
+use usher_model::kind::{Key, Kind};
 
 use crate::client::{Client, ERAS, Era, Person};
 use crate::support::Side;
@@ -34,7 +34,6 @@ async fn high_risk_needs_the_yes_of_a_person_who_saw_the_plan() {
             let client = Client::open(&side, era, person).await;
             let plan = client.plan(delete()).await;
             assert_eq!((plan["risk"].as_str(), plan["needs_person"].as_bool()), (Some("high"), Some(true)));
-            let before = side.revision();
             let apply = json!({ "plan_id": plan["plan_id"] });
             if goes {
                 client.call("gateway_apply", apply).await;
@@ -47,8 +46,12 @@ async fn high_risk_needs_the_yes_of_a_person_who_saw_the_plan() {
             } else {
                 let refused = client.refusal("gateway_apply", apply).await;
                 assert!(refused.contains("person"), "{era:?} {person:?}: {refused}");
+                // Whoever said no is not asked again, and nobody else is.
+                let waits = side.service.waiting(&desk()).unwrap().len();
+                assert_eq!(waits, usize::from(person == Person::Nobody), "{era:?} {person:?}");
             }
-            assert_eq!(side.revision() > before, goes, "{era:?} {person:?}");
+            let route = side.service.get(&admin(), &Key::new(Kind::Route, "a")).await.unwrap();
+            assert_eq!(route.is_none(), goes, "{era:?} {person:?}");
             let questions = client.questions.lock().unwrap().clone();
             assert_eq!(questions.len(), usize::from(person != Person::Nobody), "{era:?} {person:?}");
             for question in questions {
@@ -185,6 +188,12 @@ async fn an_answer_counts_once_and_only_for_its_own_question() {
     let applied = post(&side, with(&plan, &state)).await["result"].clone();
     assert_eq!(applied["isError"], false, "{applied}");
     assert!(side.revision() > before);
+}
+
+/// Somebody who may agree to plans of others.
+fn desk() -> usher_model::change::Principal {
+    use usher_model::change::{Door, Principal, Role};
+    Principal::new("desk", Role::Admin, Door::Console)
 }
 
 fn admin() -> usher_model::change::Principal {

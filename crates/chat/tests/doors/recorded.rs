@@ -33,7 +33,11 @@ async fn who_called_what_with_which_outcome_is_kept_and_nothing_else() {
         client.refusal("gateway_get", json!({ "kind": "route", "id": SECRET })).await;
         let plan = client.plan(json!([{ "op": "delete", "kind": "route", "id": "a" }])).await;
         client.refusal("gateway_apply", json!({ "plan_id": plan["plan_id"] })).await;
-        assert_eq!(side.revision(), before, "a record is no change");
+        assert_eq!(
+            side.revision(),
+            before + 1,
+            "a record is no change; the audit alone tells of the person's no"
+        );
         let records = records(&side).await;
         let told: Vec<_> = records.iter().map(|record| (record.tool.as_str(), record.outcome)).collect();
         let mut wanted = vec![

@@ -58,13 +58,14 @@ async fn without_a_yes_nothing_is_applied() {
     let side = Side::start().await;
     side.person.declines();
     let talk = side.talk().await;
-    let before = side.revision();
+    let before = side.newest().await.revision;
     for sentence in [CREATE, "delete upstream conference-api", "create a consumer jack with key hunter2"] {
         let heard = talk.refused(sentence).await;
         assert!(heard.said.contains("Not applied; nothing was changed"), "{heard:?}");
         assert_eq!((heard.plans.len(), side.person.asked().len()), (1, 1), "{sentence}");
     }
-    assert_eq!((side.revision(), side.gateway.requests()), (before, 0));
+    assert_eq!((side.newest().await.revision, side.gateway.requests()), (before, 0));
+    assert_eq!(side.waiting(), 0, "what a person said no to waits for nobody else");
 }
 
 #[tokio::test]

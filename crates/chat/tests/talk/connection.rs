@@ -101,8 +101,9 @@ async fn a_plan_that_nobody_agreed_to_is_asked_about_and_one_that_was_is_not() {
     side.person.declines();
     let connection = side.connect().await;
     let plan = planned(&connection).await;
-    let before = side.revision();
+    let before = side.newest().await.revision;
     let error = connection.call("gateway_apply", json!({ "plan_id": plan })).await.unwrap_err();
     assert!(error.to_string().contains("did not agree"), "{error}");
-    assert_eq!(side.revision(), before);
+    assert_eq!(side.newest().await.revision, before);
+    assert_eq!(side.waiting(), 0, "what a person said no to waits for nobody else");
 }

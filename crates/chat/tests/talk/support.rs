@@ -119,6 +119,11 @@ impl Side {
         self.service.revision()
     }
 
+    /// How many plans a person at the console could agree to.
+    pub(crate) fn waiting(&self) -> usize {
+        self.service.waiting(&Principal::new("ops", Role::Admin, Door::Console)).unwrap().len()
+    }
+
     /// Who agreed to the newest change, and what for.
     pub(crate) async fn newest(&self) -> usher_admin::service::Entry {
         let history =

@@ -15,7 +15,7 @@ fn delete_all() -> Turn {
 async fn whatever_a_model_does_nothing_is_applied_without_a_yes() {
     let side = Side::start().await;
     side.person.declines();
-    let before = side.revision();
+    let before = side.newest().await.revision;
     // It applies unasked, again after the no, and what it made up.
     let again = |request: &serde_json::Value| {
         let messages = request["messages"].as_array().unwrap();
@@ -32,7 +32,7 @@ async fn whatever_a_model_does_nothing_is_applied_without_a_yes() {
     let heard = talk.refused("why is /pay failing?").await;
     assert!(heard.said.contains("Not applied; nothing was changed."), "{heard:?}");
     assert_eq!(side.person.asked(), ["Apply this plan?"], "a no is not asked about again");
-    assert_eq!(side.revision(), before);
+    assert_eq!(side.newest().await.revision, before);
     let requests = model.requests();
     assert!(last(&requests[2]).contains("declined"), "{}", last(&requests[2]));
     let messages = requests[3]["messages"].as_array().unwrap();

@@ -74,6 +74,37 @@ export const forms = async ({ walks, page, context, by, api, put, apply, ADMIN, 
     await page.getByText('The form waits for the text').waitFor({ state: 'hidden' });
   });
 
+  await walks.walk('a text that is no JSON is not left out of what is saved', async () => {
+    await seed();
+    await page.goto(`${ADMIN}/ui/objects/routes/kept`);
+    await page.getByText('More fields').click();
+    const field = page.getByLabel('vars (as JSON)');
+    await field.fill('[["arg_x", "==", ');
+    await page.getByRole('alert').getByText('A field holds what is no JSON').waitFor();
+    holds(await by('button', 'Review the change').isDisabled(), 'nothing is reviewed while a field can not be read');
+    await field.fill('[["arg_x", "==", "1"]]');
+    await page.getByRole('alert').getByText('A field holds what is no JSON').waitFor({ state: 'hidden' });
+    await by('button', 'Review the change').click();
+    await page.getByRole('dialog').getByText('arg_x').first().waitFor();
+    await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+    await field.fill('[');
+    await by('button', 'Discard').click();
+    equal(await page.getByLabel('vars (as JSON)').inputValue(), '', 'the field once one has started over');
+    await by('button', 'Add a plugin').click();
+    await page.getByLabel('Search by name or by what it does').fill('limit-count');
+    await page.getByRole('button', { name: /^limit-count/ }).first().click();
+    const settings = page.getByRole('dialog');
+    await settings.getByLabel('rules (as JSON)').fill('{bad');
+    await settings.getByRole('alert').getByText('A field holds what is no JSON').waitFor();
+    holds(await settings.getByRole('button', { name: 'Done' }).isDisabled(), 'the drawer is not left with it');
+    await page.keyboard.press('Escape');
+    equal(await settings.getByLabel('rules (as JSON)').inputValue(), '{bad', 'what was typed, after Escape');
+    await settings.getByLabel('rules (as JSON)').fill('');
+    await settings.getByRole('button', { name: 'Done' }).click();
+    await settings.waitFor({ state: 'hidden' });
+    await by('button', 'Discard').click();
+  });
+
   await walks.walk('a plugin is found by what one wants', async () => {
     await seed();
     await page.goto(`${ADMIN}/ui/objects/routes/kept`);
@@ -82,6 +113,15 @@ export const forms = async ({ walks, page, context, by, api, put, apply, ADMIN, 
       await page.getByLabel('Search by name or by what it does').fill(wish);
       await page.getByRole('button', { name: new RegExp(`^${name}`) }).first().waitFor();
     }
+    // What works on connections alone is offered where there are connections.
+    const mqtt = page.getByRole('button', { name: /^mqtt-proxy/ });
+    await page.getByLabel('Search by name or by what it does').fill('mqtt');
+    await page.getByLabel('Search by name or by what it does').fill('mqtt-proxy');
+    await mqtt.waitFor({ state: 'detached' });
+    await page.goto(`${ADMIN}/ui/new/stream_routes`);
+    await by('button', 'Add a plugin').click();
+    await page.getByLabel('Search by name or by what it does').fill('mqtt-proxy');
+    await mqtt.waitFor();
     await page.keyboard.press('Escape');
   });
 

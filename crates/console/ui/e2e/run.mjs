@@ -114,11 +114,24 @@ await walks.walk('the chat beside a page creates a route, and takes it back', as
   await page.keyboard.press('Enter');
   await chat.getByRole('button', { name: 'Reject' }).click();
   await chat.getByText('Not applied').waitFor();
+  // A plan that was rejected is nobody's to agree to.
+  await field.fill('delete route speaker');
+  await page.keyboard.press('Enter');
+  await chat.getByRole('button', { name: 'Reject' }).click();
+  await chat.getByText('Not applied').nth(1).waitFor();
+  const waiting = await page.evaluate(async () => (await (await fetch('/usher/v1/approvals', { headers: { 'X-Usher-Console': '1' } })).json()).total);
+  equal(waiting, 0, 'plans that wait after the person said no');
+  const [told] = (await api('GET', '/audit?order=newest&limit=1')).body.records;
+  equal(`${told.event} ${told.principal}`, 'declined ada', 'what the audit says of it');
   await field.fill('disable route speaker');
   await chat.getByRole('button', { name: 'Send' }).click();
   await chat.getByRole('button', { name: 'Approve' }).waitFor();
+  await field.fill('a draft that nobody sent');
   await chat.getByRole('button', { name: 'Stop' }).click();
   await chat.getByText(/^Stopped/).waitFor();
+  equal(await field.inputValue(), 'a draft that nobody sent', 'what was being written when the chat was stopped');
+  equal(await chat.getByText('a draft that nobody sent').and(chat.locator('.said')).count(), 0, 'what was said of it');
+  await field.fill('');
   equal((await api('GET', '/objects/routes/speaker')).body.value.status ?? 1, 1, 'the route that nobody agreed to switch off');
   await chat.getByRole('button', { name: /^Undo revision/ }).click();
   await chat.getByRole('button', { name: 'Apply this high-risk change' }).click();

@@ -152,10 +152,8 @@ export const makeRouter = (queries: QueryClient) => {
     defaultPreload: 'intent',
     scrollRestoration: true,
   });
-  whenLeft(() => {
-    queries.removeQueries({ queryKey: ['session'] });
-    void router.invalidate();
-  });
+  // Asked anew, the session says why it ended; what stands around the pages then asks who one is, over the page and all that was written in it.
+  whenLeft(() => void queries.invalidateQueries({ queryKey: sessionQuery.queryKey }));
   return router;
 };
 

@@ -27,6 +27,7 @@ pub(super) const SUPPORTED: &[&str] = &[
     "limits.memory_mib",
     "server_header",
     "plugins",
+    "stream_plugins",
     "chat.limits.applies",
     "chat.limits.calls",
     "chat.limits.plans",
@@ -134,7 +135,6 @@ pub(super) const ONLY_KNOWN: &[&str] = &[
     "ext-plugin.**",
     "graphql.**",
     "nginx_config.**",
-    "stream_plugins",
     "wasm.**",
     "xrpc.**",
 ];

@@ -29,7 +29,7 @@ impl Settings {
     pub(crate) fn needing_restart(&self, newer: &Self) -> Vec<&'static str> {
         /// A setting's value as a text that can be compared; secrets are never shown by it.
         type Shown = fn(&Settings) -> String;
-        let all: [(&'static str, Shown); 40] = [
+        let all: [(&'static str, Shown); 41] = [
             ("data", |s| format!("{:?}", s.data)),
             ("keyring_file", |s| format!("{:?}", s.keyring_file)),
             ("store", |s| format!("{:?} {:?} {:?}", s.store, s.store_file, s.store_verify)),
@@ -43,6 +43,7 @@ impl Settings {
             ("gateways.others", |s| format!("{:?}", s.other_gateways)),
             ("server_header", Self::server_name),
             ("plugins", |s| format!("{:?}", s.plugins)),
+            ("stream_plugins", |s| format!("{:?}", s.stream_plugins)),
             ("deployment.admin.admin_key_required", |s| s.admin_key_required.to_string()),
             ("chat.published_on_loopback", |s| s.published_on_loopback.to_string()),
             ("chat.public_url", |s| format!("{:?}", s.public_url)),

@@ -1,8 +1,8 @@
 //! What the whole process shows of itself: the header `Server`, and which plugins there are.
 
-use serde_json::Value;
 use usher_model::compat::{APISIX_VERSION, Behaviour};
 use usher_model::nearest::nearest;
+use usher_pipeline::spec::Spec;
 
 use super::Settings;
 use super::read::{Document, texts};
@@ -23,23 +23,27 @@ pub(super) fn read(file: &Document<'_>, settings: &mut Settings) -> Result<(), S
         }
         settings.server_header = Some(text.to_owned());
     }
-    match file.at("plugins") {
-        None | Some(Value::Null) => Ok(()),
-        Some(value) => read_plugins(&texts("plugins", value)?, settings),
-    }
+    settings.plugins = plugins("plugins", Spec::is_for_requests, file, settings)?;
+    settings.stream_plugins = plugins("stream_plugins", Spec::is_on_connections, file, settings)?;
+    Ok(())
 }
 
 /// The plugins that are on. Those that this version doesn't have are warned about, because APISIX's own file lists a hundred.
-fn read_plugins(names: &[String], settings: &mut Settings) -> Result<(), String> {
-    let known = || usher_plugins::all().iter().map(|plugin| plugin.name);
-    let (here, missing): (Vec<&String>, Vec<&String>) =
-        names.iter().partition(|name| known().any(|known| known == **name));
+fn plugins(
+    setting: &str,
+    takes_part: fn(&Spec) -> bool,
+    file: &Document<'_>,
+    settings: &mut Settings,
+) -> Result<Option<Vec<String>>, String> {
+    let Some(value) = file.at(setting).filter(|value| !value.is_null()) else { return Ok(None) };
+    let known = || usher_plugins::all().iter().filter(|spec| takes_part(spec)).map(|spec| spec.name);
+    let (here, missing): (Vec<String>, Vec<String>) =
+        texts(setting, value)?.into_iter().partition(|name| known().any(|known| known == name));
     for name in missing {
-        let hint = nearest(name, known()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        settings.warnings.push(format!("plugins: this version of Usher has no plugin {name}{hint}"));
+        let hint = nearest(&name, known()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        settings.warnings.push(format!("{setting}: this version of Usher has no plugin {name}{hint}"));
     }
-    settings.plugins = Some(here.into_iter().cloned().collect());
-    Ok(())
+    Ok(Some(here))
 }
 
 impl Settings {
@@ -84,6 +88,9 @@ mod tests {
         assert_eq!(settings.plugins.as_deref(), Some(&["key-auth".to_owned()][..]));
         assert!(settings.warnings[0].contains("did you mean limit-count?"), "{:?}", settings.warnings);
         assert_eq!(settings.warnings.len(), 2);
+        let settings = parsed("stream_plugins: [ip-restriction, cors]\n").unwrap();
+        assert_eq!(settings.stream_plugins.as_deref(), Some(&["ip-restriction".to_owned()][..]));
+        assert_eq!((settings.plugins, settings.warnings.len()), (None, 1));
         assert_eq!(parsed("{}").unwrap().plugins, None);
         assert_eq!(parsed("plugins: []").unwrap().plugins.as_deref(), Some(&[][..]));
     }

@@ -53,6 +53,20 @@ fn bad_input_changes_nothing_and_names_the_field() {
 }
 
 #[test]
+fn what_two_consumers_may_not_share_is_named() {
+    let usher = Usher::start(&["--store", "memory"]);
+    let basic = |user: &str| json!({ "basic-auth": { "username": user, "password": "p" } });
+    usher.put("/consumers/jack", &json!({ "username": "jack", "plugins": basic("j") }));
+    usher.put("/consumers/jack/credentials/c1", &json!({ "plugins": basic("mobile") }));
+    for (user, whose) in [("j", "consumer: jack"), ("mobile", "credential: c1 of consumer: jack")] {
+        let body = json!({ "username": "jill", "plugins": basic(user) });
+        let answer = usher.admin("PUT", "/consumers/jill", Some(&body));
+        let sentence = format!("duplicate username of plugin basic-auth found with {whose}");
+        assert_eq!((answer.status, &answer.json()["error_msg"]), (400, &json!(sentence)));
+    }
+}
+
+#[test]
 fn a_key_of_a_consumer_is_never_on_disk_in_clear() {
     let origin = Origin::start("a");
     let usher = Usher::start(&[]);

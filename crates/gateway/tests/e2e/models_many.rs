@@ -148,7 +148,7 @@ fn an_answer_that_has_begun_is_never_followed_by_another() {
 
 #[test]
 fn a_provider_that_probes_find_unwell_is_passed_over() {
-    let usher = Usher::start(&["--store", "memory"]);
+    let usher = Usher::start(&["--store", "memory", "--control-listen", "127.0.0.1:0"]);
     let (first, second) = (Provider::start(Kind::Status(200)), Provider::start(Kind::Status(200)));
     let mut one = first.instance("one", 1);
     one["checks"] = json!({ "active": { "http_path": "/health",
@@ -167,6 +167,9 @@ fn a_provider_that_probes_find_unwell_is_passed_over() {
         first.health.store(200, Ordering::SeqCst);
         eventually("the first again", || goes_to(&first));
     }
+    let told = request(usher.address("control"), "GET", "/v1/healthcheck", &[], b"").json();
+    assert_eq!(told[0]["name"], "/apisix/routes/1#plugins['ai-proxy-multi'].instances[0]", "{told}");
+    assert_eq!(told[0]["nodes"][0]["port"], first.address.port(), "{told}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -109,4 +110,36 @@ fn a_line_of_each_connection_leaves_when_it_has_ended() {
     let own_words =
         line(json!({ "log_format": { "who": "$remote_addr took $bytes_sent of $upstream_addr" } }));
     assert_eq!(own_words, json!({ "who": format!("127.0.0.1 took 1 of {own}"), "route_id": "1" }));
+}
+
+#[test]
+fn which_plugins_stream_routes_have_is_a_setting_of_its_own() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let config = folder.path().join("config.yaml");
+    let settings = "plugins: [key-auth, batch-requests]\nstream_plugins: [ip-restriction, cors]\n";
+    std::fs::write(&config, settings).unwrap();
+    let arguments = ["--config", config.to_str().unwrap(), "--stream-tcp", "127.0.0.1:0"];
+    let usher = Usher::start_in(Arc::clone(&folder), &arguments);
+    for (query, wanted) in
+        [("", json!(["batch-requests", "key-auth"])), ("?subsystem=stream", json!(["ip-restriction"]))]
+    {
+        assert_eq!(usher.admin("GET", &format!("/plugins/list{query}"), None).json(), wanted);
+    }
+    let all = usher.admin("GET", "/plugins?all=true", None).json();
+    let scope = |name: &str| all[name].get("scope").cloned();
+    assert_eq!((scope("batch-requests"), scope("key-auth")), (Some(json!("global")), None), "{all}");
+    let filter = json!({ "ip-restriction": { "blacklist": ["127.0.0.1"] } });
+    usher.put("/stream_routes/1", &json!({ "upstream": upstream(node(b'a')), "plugins": filter }));
+    assert_eq!(talk(usher.address("stream"), b"x"), "");
+    for (path, plugins, unknown) in [
+        ("/routes/1", filter, "ip-restriction"),
+        ("/stream_routes/2", json!({ "limit-conn": {} }), "limit-conn"),
+        ("/stream_routes/2", json!({ "key-auth": {} }), "key-auth"),
+    ] {
+        let body = json!({ "uri": "/a", "plugins": plugins });
+        let body = if path.starts_with("/routes") { body } else { json!({ "plugins": body["plugins"] }) };
+        let refused = usher.admin("PUT", path, Some(&body));
+        assert_eq!(refused.status, 400);
+        assert!(refused.text().contains(&format!("unknown plugin [{unknown}]")), "{}", refused.text());
+    }
 }

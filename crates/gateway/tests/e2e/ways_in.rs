@@ -122,7 +122,10 @@ fn stream_routes_of_the_admin_api_are_served_at_once_and_counted() {
     assert_eq!(talk(), b"");
     for (plugins, wanted) in [
         (json!({ "cors": {} }), "unknown plugin [cors]"),
-        (json!({ "ip-restriction": {} }), "failed to check the configuration of plugin ip-restriction"),
+        (
+            json!({ "ip-restriction": {} }),
+            "failed to check the configuration of stream plugin [ip-restriction]: ",
+        ),
     ] {
         let refused = usher.admin(
             "PUT",

@@ -54,6 +54,7 @@ impl Collected {
             ));
         }
         identify(&key, line, &mut node)?;
+        fill_plugins(&mut node);
         let value = node.value();
         // Masks stand for what is stored where the document goes, so nothing is known of their length or form here.
         let shown = mask::without_masks(&value);
@@ -87,6 +88,14 @@ fn identify(key: &Key, line: u64, node: &mut Node) -> Result<(), DocumentError> 
         }
     }
     Ok(())
+}
+
+/// A plugin that is named and given nothing (`key-auth:`) has its defaults, as in APISIX's file.
+fn fill_plugins(node: &mut Node) {
+    let Some(Shape::Map(plugins)) = node.get_mut("plugins").map(|plugins| &mut plugins.shape) else { return };
+    for plugin in plugins.iter_mut().filter(|plugin| matches!(plugin.node.shape, Shape::Null)) {
+        plugin.node.shape = Shape::Map(Vec::new());
+    }
 }
 
 /// Where a schema was broken, in which line, and what is allowed there.

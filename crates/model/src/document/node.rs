@@ -111,6 +111,16 @@ impl Node {
         self.members()?.iter().find(|member| member.name == name).map(|member| &member.node)
     }
 
+    /// A member of a map, to be changed in place.
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Self> {
+        match &mut self.shape {
+            Shape::Map(members) => {
+                members.iter_mut().find(|member| member.name == name).map(|member| &mut member.node)
+            }
+            _ => None,
+        }
+    }
+
     /// A text, or a whole number as text: what an id may be.
     pub(super) fn id_text(&self) -> Option<String> {
         match &self.shape {

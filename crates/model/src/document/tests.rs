@@ -223,6 +223,19 @@ fn every_mistake_is_told_with_line_object_and_field() {
 }
 
 #[test]
+fn a_plugin_that_is_only_named_has_its_defaults() {
+    let apisix = "routes:\n  - id: 1\n    uri: /a\n    plugins:\n      key-auth:\n      cors: ~\n#END\n";
+    let own = "usher: 1\nroutes:\n  1:\n    uri: /a\n    plugins:\n      key-auth:\n      cors: ~\n";
+    for text in [apisix, own] {
+        assert_eq!(
+            value(&yaml(text), "routes/1")["plugins"],
+            json!({ "key-auth": {}, "cors": {} }),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn the_mark_of_the_end_stands_alone_on_the_last_line() {
     for (text, wanted) in [
         ("routes: []\n#END", true),
@@ -409,7 +422,8 @@ fn values() -> impl Strategy<Value = Value> {
 proptest! {
     #[test]
     fn what_is_written_reads_back(body in values(), id in "[a-zA-Z0-9_.-]{1,12}", plain in "[a-zA-Z0-9_-]{1,12}") {
-        let plugins = json!({ "x": body.clone() });
+        // A plugin that is only named is read with its defaults.
+        let plugins = if body.is_null() { json!({ "x": {} }) } else { json!({ "x": body.clone() }) };
         let objects = vec![
             (Key::new(Kind::Route, id.clone()), json!({ "id": id, "uri": "/a", "vars": [body.clone()], "plugins": plugins })),
             (Key::new(Kind::Consumer, plain.clone()), json!({ "username": plain, "plugins": plugins })),

@@ -23,8 +23,7 @@ fn object(message: &DynamicMessage, style: Style) -> Value {
         if message.has_field(&field) {
             members.insert(field.name().to_owned(), whole(&field, &message.get_field(&field), style));
         } else if stands_by_itself(&kind, &field, style.defaults) {
-            let default = single(&field.kind(), &field.default_value(), style);
-            members.insert(field.name().to_owned(), default);
+            members.insert(field.name().to_owned(), whole(&field, &field.default_value(), style));
         }
     }
     Value::Object(members)
@@ -38,11 +37,8 @@ fn stands_by_itself(kind: &MessageDescriptor, field: &FieldDescriptor, defaults:
         Defaults::All => true,
         Defaults::None => false,
     };
-    wanted
-        && !field.is_list()
-        && !field.is_map()
-        && field.containing_oneof().is_none()
-        && !matches!(field.kind(), Kind::Message(_))
+    let is_one = field.containing_oneof().is_none() && !matches!(field.kind(), Kind::Message(_));
+    wanted && (field.is_list() || field.is_map() || is_one)
 }
 
 fn whole(field: &FieldDescriptor, value: &Field, style: Style) -> Value {
@@ -183,7 +179,8 @@ mod tests {
             json!({ "b": "#-0x12A05F200" })
         );
         let defaults = there_and_back(&json!({}), Style::default()).unwrap();
-        let wanted = json!({ "a": 0, "b": 0, "c": 0, "d": false, "e": "", "f": "", "g": 0.0, "h": 0.0, "i": "RED", "two_words": "" });
+        let wanted = json!({ "a": 0, "b": 0, "c": 0, "d": false, "e": "", "f": "", "g": 0.0, "h": 0.0, "i": "RED", "two_words": "",
+            "k": [], "l": {}, "m": {}, "n": [] });
         assert_eq!(defaults, wanted);
         let unknown = there_and_back(&json!({ "i": 99 }), BARE).unwrap();
         assert_eq!(unknown, json!({ "i": 99 }));

@@ -196,8 +196,8 @@ pub(super) fn cost_decoration() -> Value {
         "properties": {
             "id": id(), "service_id": id(), "name": name(), "desc": desc(), "labels": labels(),
             "field_path": { "type": "string", "minLength": 1, "maxLength": 256,
-                "pattern": "^[_A-Za-z][_0-9A-Za-z]*(\\.[_A-Za-z][_0-9A-Za-z]*)*$",
-                "description": "a type such as Product, or a field below one such as Query.products" },
+                "pattern": "^[_A-Za-z][_0-9A-Za-z]*(\\.[_A-Za-z][_0-9A-Za-z]*)+$",
+                "description": "a field of a type such as Query.products, or one below it such as Query.products.nodes" },
             "mul_arguments": arguments("arguments of the field whose values multiply its cost, such as first"),
             "mul_value": number(1, "multiplies the cost of what is below"),
             "add_arguments": arguments("arguments of the field whose values are added to its cost"),

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Violation;
 use crate::expr::Expr;
+use crate::json_path::JsonPath;
 use crate::kind::Kind;
 use crate::protobuf;
 use crate::reference::is_reference;
@@ -22,7 +23,7 @@ pub(super) fn check(kind: Kind, value: &Value) -> Result<(), Violation> {
             }
             inline(value)?;
             if let Some(vars) = value.get("vars") {
-                Expr::parse(vars).map_err(|error| {
+                conditions(vars).map_err(|error| {
                     plain(format!("failed to validate the 'vars' expression: {error}"), "vars")
                 })?;
             }
@@ -50,6 +51,18 @@ pub(super) fn check(kind: Kind, value: &Value) -> Result<(), Violation> {
             }
         }
         _ => Ok(()),
+    }
+}
+
+/// The conditions of a route: an expression whose places in a body can be places.
+fn conditions(vars: &Value) -> Result<(), String> {
+    let expression = Expr::parse(vars).map_err(|error| error.to_string())?;
+    let paths = expression.names().filter_map(|name| name.strip_prefix("post_arg."));
+    match paths.into_iter().find(|path| JsonPath::parse(path).is_none()) {
+        Some(path) => Err(format!(
+            "invalid expression: post_arg.{path} is no path into a body; write one such as post_arg.messages[*].role"
+        )),
+        None => Ok(()),
     }
 }
 

@@ -117,6 +117,13 @@ fn every_rule_has_its_sentence() {
         ),
         (
             Kind::Route,
+            route(json!({ "vars": [["post_arg.messages[.content[*].type", "has", "image_url"]] })),
+            "failed to validate the 'vars' expression: invalid expression: post_arg.messages[.content[*].type is no path \
+             into a body; write one such as post_arg.messages[*].role",
+        ),
+        (Kind::Route, route(json!({ "vars": [["post_arg.messages[*].user[name]", "has", "jack"]] })), "ok"),
+        (
+            Kind::Route,
             route(json!({ "upstream": { "retries": -1 } })),
             "invalid configuration: property \"upstream\" validation failed: property \"retries\" validation failed: expected -1 to be at least 0",
         ),

@@ -6,9 +6,9 @@
 use std::borrow::Cow;
 
 use serde_json::Value;
+use usher_model::json_path::JsonPath;
 
 use super::graphql::Operation;
-use super::json_path::JsonPath;
 use crate::body::Body;
 use crate::request::{Request, decode_form};
 
@@ -212,6 +212,8 @@ mod tests {
             ("application/json", json, "post_arg.m[*].role", Some("u")),
             ("application/json", json, "post_arg..role", Some("u")),
             ("application/json", json, "post_arg.['odd key']", Some("1")),
+            ("application/json", json, "post_arg.a[b]", Some("x")),
+            ("application/x-www-form-urlencoded", "a[b]=1", "post_arg.a[b]", Some("1")),
             ("application/json", json, "post_arg.m[", None),
             ("application/json", "{", "post_arg.a", None),
             ("application/json", json, "post_arg_a", None),

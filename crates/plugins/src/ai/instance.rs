@@ -80,6 +80,8 @@ enum Credential {
 /// What a user wrote of an instance.
 pub(crate) struct Described<'a> {
     pub(crate) name: &'a str,
+    /// Where it stands in its resource, such as `plugins['ai-proxy-multi'].instances[0]`: checks of health are listed under it, as in APISIX.
+    pub(crate) at: &'a str,
     pub(crate) provider: Provider,
     pub(crate) place: &'a Place,
     pub(crate) auth: &'a Auth,
@@ -97,7 +99,7 @@ impl Instance {
         asking: &Asking,
         env: &Env<'_>,
     ) -> Result<Self, BuildError> {
-        let Described { name, provider, place, auth, options, over, probes } = described;
+        let Described { name, at, provider, place, auth, options, over, probes } = described;
         let endpoint = match &over.endpoint {
             Some(endpoint) => endpoint.clone(),
             None => provider.home(place)?.into_owned(),
@@ -142,7 +144,7 @@ impl Instance {
             models,
             provider,
             place: place.clone(),
-            target: env.target(&format!("{name}@{}", env.resource()), &upstream)?,
+            target: env.target(&format!("{}#{at}", env.resource()), &upstream)?,
             path: (!matches!(path, "" | "/")).then(|| path.to_owned()),
             query: query.to_owned(),
             header: Secret::new(header),

@@ -29,14 +29,27 @@ fn answers_for_an_upstream_that_fails_longer_each_time() {
     }
     assert_eq!(count.get(), 3);
     bench.get("/b").expect_status(500);
-    for secs in [2, 4, 5, 5] {
-        bench.pass(Duration::from_millis(secs * 1000 - 1));
-        bench.get("/a").expect_status(502);
-        bench.pass(Duration::from_millis(1));
-        for _ in 0..3 {
-            bench.get("/a").expect_status(500);
+    let mut now = 0;
+    for (ms, wanted) in [
+        (1_999, &[502_u16] as &[_]),
+        // One failure behind the break brings it back, until 4 seconds are over.
+        (2_000, &[500, 502]),
+        (3_999, &[502]),
+        // The second round is complete.
+        (4_000, &[500, 500, 502]),
+        (7_999, &[502]),
+        // The third would be 8 seconds, and 5 is the most.
+        (8_000, &[500, 502]),
+        (9_000, &[500, 500, 502]),
+        (13_999, &[502]),
+        (14_000, &[500, 500, 500, 502]),
+    ] {
+        bench.pass(Duration::from_millis(ms - now));
+        now = ms;
+        for status in wanted {
+            let got = bench.get("/a").status();
+            assert_eq!(got, *status, "at {ms} ms");
         }
-        bench.get("/a").expect_status(502);
     }
 }
 

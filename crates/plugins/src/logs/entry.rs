@@ -3,13 +3,12 @@
 //! Values come from clients. They are cut at 8 KiB, and nothing in them can end the line or look like another one to whoever reads it. Credentials
 //! that clients send are not part of the usual members; who wants them names their variable.
 
-use std::sync::OnceLock;
-
 use serde_json::{Map, Value, json};
 use usher_http1::head::Head;
 use usher_model::template::Template;
 use usher_model::variables::Variables;
 use usher_pipeline::exchange::Exchange;
+use usher_pipeline::machine;
 use usher_pipeline::plugin::BuildError;
 use usher_pipeline::stream::Session;
 
@@ -32,6 +31,8 @@ pub(super) enum Format {
 /// A member of a format.
 pub(super) enum Node {
     Fixed(Value),
+    /// One variable and nothing else: a number where it is one, and no member where it is absent.
+    Variable(String),
     Text(Template),
     Members(Vec<(String, Node)>),
 }
@@ -57,9 +58,7 @@ impl Format {
         };
         let variables = WithBodies { exchange, bodies };
         let (Self::Usual { extra: members } | Self::Own(members)) = self;
-        for (name, node) in members {
-            line.insert(name.clone(), node.value(&variables));
-        }
+        fill(&mut line, members, &variables);
         for name in ["llm_summary", "llm_request", "llm_response_text"] {
             // Set by the plugins for models where their `logging` asks for it, with their own bounds.
             let told = exchange.variable(name).and_then(|told| serde_json::from_slice(&told).ok());
@@ -87,9 +86,7 @@ impl Format {
             Self::Own(_) => Map::new(),
         };
         let (Self::Usual { extra: members } | Self::Own(members)) = self;
-        for (name, node) in members {
-            line.insert(name.clone(), node.value(session));
-        }
+        fill(&mut line, members, session);
         line.insert("route_id".to_owned(), Value::from(&*session.route));
         one_line(&Value::Object(line))
     }
@@ -109,7 +106,7 @@ fn of_connection(session: &Session, now_ms: u64) -> Map<String, Value> {
         "bytes_sent": session.sent,
         "start_time": now_ms.saturating_sub(lasted),
         "latency": session.lasted.as_micros() as f64 / 1000.0,
-        "server": { "hostname": hostname(), "version": env!("CARGO_PKG_VERSION") },
+        "server": { "hostname": machine::name(), "version": env!("CARGO_PKG_VERSION") },
     });
     match line {
         Value::Object(line) => line,
@@ -120,7 +117,13 @@ fn of_connection(session: &Session, now_ms: u64) -> Map<String, Value> {
 fn members(place: &str, format: &Map<String, Value>, left: usize) -> Result<Vec<(String, Node)>, BuildError> {
     let node = |(name, value): (&String, &Value)| {
         let node = match value {
-            Value::String(text) if text.contains('$') => Node::Text(Template::parse(text)),
+            Value::String(text) if text.contains('$') => {
+                let template = Template::parse(text);
+                match template.as_variable() {
+                    Some(name) => Node::Variable(name.to_owned()),
+                    None => Node::Text(template),
+                }
+            }
             Value::Object(_) if left == 0 => {
                 return Err(BuildError::new(format!("{place} is nested more than {DEEPEST} deep")));
             }
@@ -132,22 +135,54 @@ fn members(place: &str, format: &Map<String, Value>, left: usize) -> Result<Vec<
     format.iter().map(node).collect()
 }
 
+fn fill(line: &mut Map<String, Value>, members: &[(String, Node)], variables: &dyn Variables) {
+    for (name, node) in members {
+        if let Some(value) = node.value(variables) {
+            line.insert(name.clone(), value);
+        }
+    }
+}
+
 impl Node {
-    fn value(&self, variables: &dyn Variables) -> Value {
-        match self {
+    fn value(&self, variables: &dyn Variables) -> Option<Value> {
+        Some(match self {
             Self::Fixed(value) => value.clone(),
+            Self::Variable(name) => {
+                let value = variables.variable(name)?;
+                let text = String::from_utf8_lossy(&value);
+                let number = NUMBERS.contains(&name.as_str()).then(|| serde_json::from_str(&text).ok());
+                number.flatten().map_or_else(|| text.into_owned().into(), Value::Number)
+            }
             Self::Text(template) => {
                 let mut text = Vec::new();
                 template.render_into(variables, &mut text);
                 // Bodies in a text were cut where they were taken.
                 String::from_utf8_lossy(&text).into_owned().into()
             }
-            Self::Members(members) => Value::Object(
-                members.iter().map(|(name, node)| (name.clone(), node.value(variables))).collect(),
-            ),
-        }
+            Self::Members(members) => {
+                let mut object = Map::new();
+                fill(&mut object, members, variables);
+                Value::Object(object)
+            }
+        })
     }
 }
+
+/// Variables that are numbers in a line, as in APISIX; all others are texts, whatever they look like.
+const NUMBERS: [&str; 12] = [
+    "status",
+    "request_time",
+    "upstream_connect_time",
+    "upstream_header_time",
+    "upstream_response_time",
+    "request_length",
+    "bytes_sent",
+    "balancer_port",
+    "llm_prompt_tokens",
+    "llm_completion_tokens",
+    "llm_total_tokens",
+    "llm_time_to_first_token",
+];
 
 /// Answers the bodies beside everything else, and cuts what is too long.
 struct WithBodies<'a> {
@@ -208,7 +243,7 @@ fn usual(exchange: &Exchange, bodies: &Taken) -> Map<String, Value> {
     }
     put("request", asked);
     put("response", answered);
-    put("server", json!({ "hostname": hostname(), "version": env!("CARGO_PKG_VERSION") }));
+    put("server", json!({ "hostname": machine::name(), "version": env!("CARGO_PKG_VERSION") }));
     put("upstream", exchange.upstream.address.map_or("".into(), |address| address.to_string().into()));
     put("service_id", route.map_or("", |route| &*route.service_id).into());
     put("route_id", route.map_or("", |route| &*route.id).into());
@@ -244,15 +279,6 @@ pub(super) fn request(exchange: &Exchange, bodies: &Taken) -> String {
         text.push_str(&String::from_utf8_lossy(body));
     }
     one_line(&Value::from(text))
-}
-
-/// The host's name as the kernel knows it; empty where it can't be read.
-pub(crate) fn hostname() -> &'static str {
-    static NAME: OnceLock<String> = OnceLock::new();
-    NAME.get_or_init(|| {
-        let read = std::fs::read_to_string("/proc/sys/kernel/hostname");
-        read.map(|name| name.trim().to_owned()).unwrap_or_default()
-    })
 }
 
 /// Fields whose values let whoever reads them act as the client.

@@ -89,13 +89,39 @@ fn members_of_ones_own_are_texts_variables_and_objects() {
     let mut bench = bench(json!({ "log_format": format, "include_req_body": true }));
     bench.send("POST", "/", &[], "{\"a\":1}");
     let wanted = json!({
-        "fixed": "x", "n": 7, "who": "127.0.0.1 asks a.test", "in": { "body": "{\"a\":1}", "none": "" }, "route_id": "1"
+        "fixed": "x", "n": 7, "who": "127.0.0.1 asks a.test", "in": { "body": "{\"a\":1}" }, "route_id": "1"
     });
     assert_eq!(line(&bench), wanted);
     let mut more = self::bench(json!({ "log_format_extra": { "team": "$arg_team" } }));
     more.get("/?team=red");
     let line = line(&more);
     assert_eq!((&line["team"], &line["response"]["status"]), (&json!("red"), &json!(200)));
+}
+
+#[test]
+fn times_and_numbers_are_what_they_are_and_what_is_absent_has_no_member() {
+    let format = json!({
+        "@timestamp": "$time_iso8601", "local": "$time_local", "status": "$status", "took": "$request_time", "got": "$request_length",
+        "text": "$status of $arg_none", "arg": "$arg_n", "none": "$arg_none", "upstream": "$upstream_response_time", "id": "$request_id",
+        "kind": "$upstream_http_content_type", "machine": "$hostname",
+    });
+    let mut bench = bench(json!({ "log_format": format }));
+    bench.get("/?n=7");
+    let mut line = line(&bench);
+    let members = line.as_object_mut().unwrap();
+    let mut text = |name: &str| members.remove(name).unwrap().as_str().unwrap().to_owned();
+    let (at, local, id) = (text("@timestamp"), text("local"), text("id"));
+    let at: jiff::Timestamp = at.parse().unwrap();
+    assert_eq!(at.as_second(), 1_800_000_000);
+    let read = jiff::fmt::strtime::parse("%d/%b/%Y:%H:%M:%S %z", &local).unwrap();
+    assert_eq!(read.to_timestamp().unwrap(), at);
+    assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+    assert!(members.remove("got").unwrap().is_u64());
+    assert_eq!(members.remove("machine").unwrap(), usher_pipeline::machine::name());
+    assert_eq!(
+        line,
+        json!({ "status": 200, "took": 0.0, "text": "200 of ", "arg": "7", "kind": "text/plain", "route_id": "1" })
+    );
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use usher_model::variables::Variables as _;
 use usher_pipeline::exchange::Exchange;
+use usher_pipeline::machine;
 
 use super::context::Context;
-use crate::logs::hostname;
 
 /// The longest value of an attribute, in bytes.
 const LONGEST: usize = 2048;
@@ -23,7 +23,7 @@ pub(super) struct Attributes {
 
 /// What stands in front of the spans of a batch: whose they are.
 pub(super) fn start(resource: &Map<String, Value>) -> String {
-    let mut attributes = vec![text("hostname", hostname())];
+    let mut attributes = vec![text("hostname", machine::name())];
     if !resource.contains_key("service.name") {
         attributes.push(text("service.name", "APISIX"));
     }

@@ -1,10 +1,9 @@
 //! What a scrape reads. Numbers are added up and written outside of every lock that a worker could wait for.
 
-use std::sync::OnceLock;
-
 use usher_model::compat::{APISIX_VERSION, Behaviour};
 use usher_pipeline::cause::Causes;
 use usher_pipeline::env::Process;
+use usher_pipeline::machine;
 
 use super::cells::Kind;
 use super::front;
@@ -119,7 +118,7 @@ fn node_info(process: &Process, text: &mut Text<'_>) {
     let version =
         if process.compat().has(Behaviour::ApisixNames) { APISIX_VERSION } else { env!("CARGO_PKG_VERSION") };
     let mut labels = String::new();
-    push_label(&mut labels, "hostname", hostname());
+    push_label(&mut labels, "hostname", machine::name());
     push_label(&mut labels, "version", version);
     text.describe("node_info", Type::Gauge, "The host and version of this gateway");
     text.sample("node_info", &[&labels], 1);
@@ -168,13 +167,4 @@ fn upstream_status(process: &Process, text: &mut Text<'_>) {
         push_label(&mut labels, "port", &node.port.to_string());
         text.sample("upstream_status", &[&labels], u64::from(node.is_up()));
     }
-}
-
-/// The host's name as the kernel knows it; empty where it can't be read.
-fn hostname() -> &'static str {
-    static NAME: OnceLock<String> = OnceLock::new();
-    NAME.get_or_init(|| {
-        let read = std::fs::read_to_string("/proc/sys/kernel/hostname");
-        read.map(|name| name.trim().to_owned()).unwrap_or_default()
-    })
 }

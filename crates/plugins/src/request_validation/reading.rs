@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
+use super::defaults::{Defaults, NoRoom};
+
 /// How deep a body may be nested.
 const MAX_DEPTH: usize = 64;
 /// How many fields a form may have.
@@ -18,6 +20,20 @@ pub(crate) struct Read {
     pub(crate) value: Value,
     /// The same, written anew.
     pub(crate) written: Vec<u8>,
+    is_form: bool,
+}
+
+impl Read {
+    /// Fills in what JSON leaves out; a form stays as it is.
+    ///
+    /// # Errors
+    /// There is more of it than `room`.
+    pub(super) fn fill(&mut self, defaults: &Defaults, room: &mut usize) -> Result<(), NoRoom> {
+        if !self.is_form && defaults.fill(&mut self.value, room)? {
+            self.written = self.value.to_string().into_bytes();
+        }
+        Ok(())
+    }
 }
 
 /// Reads JSON. Of members that come twice the last one counts, and is the only one that is written.
@@ -34,7 +50,7 @@ pub(crate) fn json(body: &[u8]) -> Result<Read, String> {
         return Err("the body has a whole number of more than 64 bits".to_owned());
     }
     let written = serde_json::to_vec(&value).map_err(|error| format!("the body is no JSON: {error}"))?;
-    Ok(Read { value, written })
+    Ok(Read { value, written, is_form: false })
 }
 
 fn depth(value: &Value) -> usize {
@@ -105,7 +121,7 @@ pub(crate) fn form(body: &[u8]) -> Result<Read, String> {
         }
         add(&mut members, name, value.map_or(Value::Bool(true), Value::String));
     }
-    Ok(Read { value: Value::Object(members), written: written.into_bytes() })
+    Ok(Read { value: Value::Object(members), written: written.into_bytes(), is_form: true })
 }
 
 /// Adds a member; one that comes several times is a list.

@@ -13,6 +13,8 @@ pub(super) struct Context {
     /// Its time at the upstream.
     pub(super) below: String,
     pub(super) sampled: bool,
+    /// Whoever began the trace wants it sampled everywhere, whatever a service on the way thinks.
+    debug: bool,
 }
 
 /// What came with a request.
@@ -21,6 +23,7 @@ pub(super) struct Came {
     trace: Option<String>,
     span: Option<String>,
     sampled: Option<bool>,
+    debug: bool,
 }
 
 /// 16 random hexadecimal digits that are not all zero.
@@ -58,6 +61,11 @@ impl Context {
                 tracing::debug!(%error, "left out a field of a trace");
             }
         }
+        if self.debug
+            && let Err(error) = head.set("x-b3-flags", "1")
+        {
+            tracing::debug!(%error, "left out a field of a trace");
+        }
     }
 }
 
@@ -70,6 +78,7 @@ impl Came {
             span: id(),
             below: id(),
             sampled: self.sampled.unwrap_or_else(sample),
+            debug: self.debug,
         }
     }
 }
@@ -78,18 +87,20 @@ fn single(text: &str) -> Result<Came, &'static str> {
     let mut parts = text.trim().split('-');
     let first = parts.next().unwrap_or_default();
     let Some(span) = parts.next() else {
-        return Ok(Came { sampled: Some(sampled(first)?), ..Came::default() });
+        return Ok(Came { sampled: Some(sampled(first)?), debug: first == "d", ..Came::default() });
     };
     let trace = Some(hex(first, &[16, 32])?);
     let span = Some(hex(span, &[16])?);
-    let sampled = parts.next().map(sampled).transpose()?;
+    let said = parts.next();
+    let debug = said == Some("d");
+    let sampled = said.map(sampled).transpose()?;
     if let Some(parent) = parts.next() {
         hex(parent, &[16])?;
     }
     if parts.next().is_some() {
         return Err("b3 has too many parts");
     }
-    Ok(Came { trace, span, sampled })
+    Ok(Came { trace, span, sampled, debug })
 }
 
 fn several(head: &Head) -> Result<Came, &'static str> {
@@ -102,7 +113,7 @@ fn several(head: &Head) -> Result<Came, &'static str> {
     }
     let debug = text("x-b3-flags") == Some("1");
     let said = text("x-b3-sampled").map(sampled).transpose()?;
-    Ok(Came { trace, span, sampled: if debug { Some(true) } else { said } })
+    Ok(Came { trace, span, sampled: if debug { Some(true) } else { said }, debug })
 }
 
 fn sampled(text: &str) -> Result<bool, &'static str> {

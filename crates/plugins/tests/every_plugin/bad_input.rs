@@ -25,7 +25,7 @@ fn worked() -> Duration {
 }
 
 /// Plugins that refuse members that they don't know; APISIX's own schemas do. All others take them, as in APISIX, and plans warn of them.
-const STRICT: [&str; 1] = ["batch-requests"];
+const STRICT: [&str; 2] = ["batch-requests", "prometheus"];
 
 /// Takes every upstream that is written inside of a plugin; the proxy has tests of its own.
 struct AnyTarget;

@@ -51,9 +51,9 @@ pub(crate) const TRAFFIC: &[Facts] = &[
             min_length   | integer | 20 | {"minimum": 1}
             mode         | integer | 0  | {"maximum": 2}
             comp_level   | integer | 6  | {"maximum": 11}
-            lgwin        | integer | 19 | {"minimum": 10, "maximum": 24}
+            lgwin        | integer | 19 | {"enum": [0, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24]}
             lgblock      | integer | 0  | {"enum": [0, 16, 17, 18, 19, 20, 21, 22, 23, 24]}
-            http_version | string  | "1.1" | {"enum": ["1.1", "1.0"]}
+            http_version | any     | 1.1 | {"enum": [1.1, 1.0, "1.1", "1.0"]}
             vary         | boolean | true
         "#,
         refused: &[(
@@ -217,7 +217,7 @@ pub(crate) const TRAFFIC: &[Facts] = &[
             types          | array/string | ["text/html"] | {"minItems": 1, "enum": ["*"]}
             min_length     | integer | 20 | {"minimum": 1}
             comp_level     | integer | 1  | {"minimum": 1, "maximum": 9}
-            http_version   | string  | "1.1" | {"enum": ["1.1", "1.0"]}
+            http_version   | any     | 1.1 | {"enum": [1.1, 1.0, "1.1", "1.0"]}
             buffers        | object  | {"number": 32, "size": 4096}
             buffers.number | integer | 32 | {"minimum": 1}
             buffers.size   | integer | 4096 | {"minimum": 1}
@@ -283,7 +283,7 @@ pub(crate) const TRAFFIC: &[Facts] = &[
         phases: "R P",
         also: &[("request_body", "the copy is made of the body as it passes")],
         fields: r#"
-            host             | string  | ! | {"pattern": "^(http|https):\\/\\/[a-zA-Z0-9-_.\\[\\]:]+$"}
+            host             | string  | ! | {"pattern": "^https?:\\/\\/([a-zA-Z0-9-_.]+|\\[[0-9a-fA-F:]+\\])(:\\d+)?$"}
             path             | string  |   | {"pattern": "^/[^?&]+$"}
             path_concat_mode | string  | "replace" | {"enum": ["replace", "prefix"]}
             sample_ratio     | number  | 1 | {"minimum": 0.00001, "maximum": 1}

@@ -87,11 +87,14 @@ fn cell(text: &str) -> String {
 
 fn kind(member: &Value) -> String {
     if let Some(values) = member["enum"].as_array() {
-        return values
-            .iter()
-            .map(|value| format!("`{}`", value.to_string().replace('"', "")))
-            .collect::<Vec<_>>()
-            .join(" ");
+        let mut words: Vec<String> = Vec::new();
+        for word in values.iter().map(|value| format!("`{}`", value.to_string().replace('"', ""))) {
+            // A number that may be written as a text as well is named once.
+            if !words.contains(&word) {
+                words.push(word);
+            }
+        }
+        return words.join(" ");
     }
     let of = |schema: &Value| schema["type"].as_str().map(str::to_owned);
     let branches = ["oneOf", "anyOf"].iter().filter_map(|name| member[*name].as_array()).flatten();

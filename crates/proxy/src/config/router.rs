@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 use usher_model::variables::Variables;
-use usher_pipeline::exchange::Exchange;
+use usher_pipeline::exchange::{Exchange, RouteFacts};
 
 use super::route::Route;
 use super::tree::{Slot, Tree};
@@ -91,8 +91,8 @@ struct Candidates(Vec<Candidate>);
 pub(crate) struct Candidate {
     /// The route.
     pub(crate) route: Arc<Route>,
-    /// The path pattern as written.
-    pub(crate) uri: Arc<str>,
+    /// What is said of the route by those who came this way: with this very path pattern, as written, and host.
+    pub(crate) facts: Arc<RouteFacts>,
     methods: Methods,
     /// For patterns with a wildcard in the middle: the whole path has to fit it.
     shape: Option<Arc<Shape>>,
@@ -155,17 +155,17 @@ impl Router {
     pub(super) fn insert(&mut self, route: &Arc<Route>) {
         for uri in &route.rule.uris {
             let path = PathPattern::of(uri, self.mode);
-            let candidate = Candidate {
-                route: Arc::clone(route),
-                uri: Arc::clone(uri),
-                methods: route.rule.methods,
-                shape: path.shape.map(Arc::new),
-                conditions: route.rule.conditions.clone(),
-                priority: route.rule.priority,
-                order: route.rule.order,
-            };
-            self.change(&route.rule, path.slot, &path.text, &|found| {
-                found.get_or_insert_default().insert(candidate.clone());
+            let shape = path.shape.map(Arc::new);
+            self.change(&route.rule, path.slot, &path.text, &|found, host| {
+                found.get_or_insert_default().insert(Candidate {
+                    route: Arc::clone(route),
+                    facts: facts_by(&route.facts, uri, host),
+                    methods: route.rule.methods,
+                    shape: shape.clone(),
+                    conditions: route.rule.conditions.clone(),
+                    priority: route.rule.priority,
+                    order: route.rule.order,
+                });
             });
         }
     }
@@ -174,7 +174,7 @@ impl Router {
     pub(super) fn remove(&mut self, route: &Route) {
         for uri in &route.rule.uris {
             let path = PathPattern::of(uri, self.mode);
-            self.change(&route.rule, path.slot, &path.text, &|found| {
+            self.change(&route.rule, path.slot, &path.text, &|found, _| {
                 let Some(candidates) = found else { return };
                 candidates.0.retain(|candidate| candidate.order != route.rule.order);
                 if candidates.0.is_empty() {
@@ -184,17 +184,17 @@ impl Router {
         }
     }
 
-    /// Changes the candidates of one path, for every host that the rule names.
-    fn change(&mut self, rule: &Rule, slot: Slot, path: &str, change: &dyn Fn(&mut Option<Candidates>)) {
+    /// Changes the candidates of one path, for every host that the rule names; for none where hosts are conditions among others.
+    fn change(&mut self, rule: &Rule, slot: Slot, path: &str, change: &Change<'_>) {
         if rule.hosts.is_empty() || self.mode != RouterMode::HostUri {
-            return self.anywhere.change(slot, path.as_bytes(), change);
+            return self.anywhere.change(slot, path.as_bytes(), |found| change(found, None));
         }
-        for host in &rule.hosts {
-            let host = HostPattern::of(host);
+        for name in &rule.hosts {
+            let host = HostPattern::of(name);
             let backwards: SmallVec<[u8; 64]> = host.text.bytes().rev().collect();
             self.hosts.change(host.slot, &backwards, |paths| {
                 let below = paths.get_or_insert_default();
-                below.change(slot, path.as_bytes(), change);
+                below.change(slot, path.as_bytes(), |found| change(found, Some(name)));
                 if below.is_empty() {
                     *paths = None;
                 }
@@ -203,10 +203,22 @@ impl Router {
     }
 }
 
+/// A change of the candidates of one path; of the host of this pattern, where there is one.
+type Change<'a> = dyn Fn(&mut Option<Candidates>, Option<&Arc<str>>) + 'a;
+
+/// The facts of a route for those who come by this pattern of its path, and of its host where that is told apart. Nearly every route has one of each.
+fn facts_by(facts: &Arc<RouteFacts>, uri: &Arc<str>, host: Option<&Arc<str>>) -> Arc<RouteFacts> {
+    let host = host.unwrap_or(&facts.host);
+    if *uri == facts.uri && *host == facts.host {
+        return Arc::clone(facts);
+    }
+    Arc::new(RouteFacts { uri: Arc::clone(uri), host: Arc::clone(host), ..RouteFacts::clone(facts) })
+}
+
 impl Candidates {
     /// Higher priority first, then the longer pattern, then the older route.
     fn insert(&mut self, candidate: Candidate) {
-        let rank = |c: &Candidate| (std::cmp::Reverse((c.priority, c.uri.len())), c.order);
+        let rank = |c: &Candidate| (std::cmp::Reverse((c.priority, c.facts.uri.len())), c.order);
         let at = self.0.partition_point(|known| rank(known) <= rank(&candidate));
         if self.0.is_empty() {
             // Most paths have one route; a vector would make room for four.
@@ -241,7 +253,8 @@ impl Candidate {
 
     /// Why the path doesn't fit, if it doesn't.
     pub(crate) fn path_refusal(&self, asked: &Asked<'_>) -> Option<String> {
-        (!self.pattern().matches(asked.path)).then(|| format!("path is {}, wanted {}", asked.path, self.uri))
+        (!self.pattern().matches(asked.path))
+            .then(|| format!("path is {}, wanted {}", asked.path, self.facts.uri))
     }
 
     /// Why the host doesn't fit, if it doesn't. Looks at the route's own hosts, whatever the mode.
@@ -261,7 +274,7 @@ impl Candidate {
             Some(Shape::Parameters(_)) => RouterMode::UriWithParameter,
             _ => RouterMode::Uri,
         };
-        PathPattern::of(&self.uri, mode)
+        PathPattern::of(&self.facts.uri, mode)
     }
 }
 

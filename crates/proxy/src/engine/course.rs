@@ -292,7 +292,7 @@ impl<'a> Course<'a> {
         }
         let route = &candidate.route;
         self.route = Some(route);
-        exchange.route = Some(Arc::clone(&route.facts));
+        exchange.route = Some(Arc::clone(&candidate.facts));
         self.plugins.take_route(route);
         false
     }

@@ -18,7 +18,7 @@ use super::connect::connect;
 use super::course::Course;
 use super::errors::{Failure, Trouble};
 use super::ingress::split_host;
-use super::nodes::{Chosen, Endpoint};
+use super::nodes::{Chosen, Endpoint, Place};
 use super::settings::CONNECT_WITH_OTHERS;
 use super::state::State;
 use super::upload::Upload;
@@ -105,6 +105,10 @@ pub(super) async fn forward(course: &mut Course<'_>, chosen: Chosen<'_>) -> Resu
         state.tried.push(index);
         state.flight = fleet.begin(index, local.clock.now());
         name_host(state, upstream, endpoint, idle);
+        state.exchange.upstream.node_name.clear();
+        if let Place::Name(name) = &endpoint.place {
+            state.exchange.upstream.node_name.push_str(name.host());
+        }
         if !idle && let Flow::Reply(reply) = course.plugins.before_proxy(&mut state.exchange).await {
             return Err(Failure::Reply(reply));
         }
@@ -198,6 +202,7 @@ async fn try_node(
         };
         let state = &mut *course.state;
         state.exchange.upstream.address = Some(link.address);
+        state.exchange.times.upstream_connected = Some(local.clock.now());
         state.far.link = Some(link);
         state.far.buffer.clear();
         state.up.clear();
@@ -206,6 +211,7 @@ async fn try_node(
         match Attempt::new(client, state, terms, &endpoint.idle.familiar).run().await {
             Ok(head) => {
                 state.exchange.upstream.statuses.push(state.exchange.answer.status());
+                state.exchange.times.upstream_headed = Some(local.clock.now());
                 state.far.idle = Some(Rc::clone(&endpoint.idle));
                 state.far.begin_body(head, &local.settings.answers);
                 return Ok(());

@@ -100,11 +100,11 @@ fn near_misses(snapshot: &Snapshot, asked: &Asked<'_>, passed: &mut Passed) {
 }
 
 fn name(candidate: &Candidate) -> RouteName {
-    let facts = &candidate.route.facts;
+    let facts = &candidate.facts;
     RouteName {
         id: facts.id.to_string(),
         name: (!facts.name.is_empty()).then(|| facts.name.to_string()),
-        uri: candidate.uri.to_string(),
+        uri: facts.uri.to_string(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use serde_json::json;
-use usher_proxy::options::{Dns, Options};
+use usher_proxy::options::{AccessLog, Dns, Options};
 
 use crate::nameserver::{A, AAAA, Data, NameServer, Said};
 use crate::origin::Origin;
@@ -50,6 +50,36 @@ fn a_name_is_asked_again_when_its_time_is_over_and_moves_with_its_answer() {
     server.addresses("moving.test", 1, &["127.0.0.2"]);
     // Each on a connection of its own: this one ends after its ten-thousandth request, which a quick machine reaches within the second.
     eventually("the new address", || gateway.get("/").text() == "other");
+}
+
+#[test]
+fn lines_tell_the_name_of_a_node_beside_its_address() {
+    let origin = Origin::fixed("ok");
+    let server = NameServer::start();
+    server.addresses("told.test", 60, &["127.0.0.1"]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let format = "$upstream_unresolved_host $upstream_addr $upstream_connect_time $upstream_header_time";
+    let log = AccessLog { path: Some(path.clone()), format: Some(format.to_owned()), ..AccessLog::default() };
+    let port = origin.address.port();
+    let route = |uri: &str, node: &str| json!({ "uri": uri, "upstream": { "nodes": { node: 1 } } });
+    let gateway = Gateway::start_with(
+        Options { access_log: Some(log), ..asking(&server) },
+        &[
+            ("routes/name", route("/name", &format!("told.test:{port}"))),
+            ("routes/address", route("/address", &origin.address.to_string())),
+            ("routes/nowhere", json!({ "uri": "/nowhere" })),
+        ],
+    );
+    for target in ["/name", "/address", "/nowhere"] {
+        gateway.get(target);
+    }
+    gateway.drain(Duration::from_secs(5)).join().unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let [name, address, nowhere] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+    assert!(name.starts_with(&format!("told.test {} 0.", origin.address)), "{text}");
+    assert!(address.starts_with(&format!("127.0.0.1 {} 0.", origin.address)), "{text}");
+    assert_eq!(nowhere, "- - - -");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What decides where a request goes, on real sockets: scripts, variables of bodies, parameters of paths; and what is told of it afterwards.
 
+use std::time::Duration;
+
 use serde_json::json;
 use usher_model::live::RecentFilter;
 use usher_proxy::options::{AccessLog, Bounds, Escape, Options, PathRules, RouterMode};
@@ -40,6 +42,46 @@ fn a_script_decides_about_a_route_and_one_that_never_ends_is_passed_over() {
     );
     assert_eq!(gateway.send("GET", "/a", "X-Tier: gold\r\n", b"").text(), "script");
     assert_eq!(gateway.send("GET", "/a", "X-Tier: tin\r\n", b"").text(), "else");
+}
+
+#[test]
+fn a_header_with_underscores_is_known_to_conditions_and_one_with_hyphens_goes_before_it() {
+    let gateway = with_routes(
+        options(),
+        vec![
+            named("tier", json!({ "uri": "/a", "priority": 1, "vars": [["http_app_tier", "==", "gold"]] })),
+            named("else", json!({ "uri": "/a" })),
+        ],
+    );
+    for (fields, wanted) in [
+        ("app_tier: gold\r\n", "tier"),
+        ("App_Tier: gold\r\n", "tier"),
+        ("App-Tier: gold\r\n", "tier"),
+        ("app_tier: gold\r\nApp-Tier: tin\r\n", "else"),
+        ("app_tier: tin\r\n", "else"),
+        ("apptier: gold\r\n", "else"),
+    ] {
+        assert_eq!(gateway.send("GET", "/a", fields, b"").text(), wanted, "{fields}");
+    }
+}
+
+#[test]
+fn parts_of_the_path_are_told_without_becoming_more_parts() {
+    let gateway = |mode, uri: &str| {
+        let plugins = json!({ "trial": { "log": uri, "reply": 200 } });
+        let route = json!({ "uri": uri, "plugins": plugins });
+        Gateway::start_with(Options { router: mode, ..options() }, &[("routes/1", route)])
+    };
+    for (mode, uri, target, name, wanted) in [
+        (RouterMode::UriWithParameter, "/told/:id/x", "/told/a%2Fb%20c/x", "uri_param_id", "a%2Fb c"),
+        (RouterMode::UriWithParameter, "/rest/:a/*rest", "/rest/a/b/c", "uri_param_rest", "b/c"),
+        (RouterMode::HostUri, "/end/*rest", "/end/b/c", "uri_param_rest", "b/c"),
+    ] {
+        let gateway = gateway(mode, uri);
+        assert_eq!(gateway.get(target).status, 200, "{uri}");
+        gateway.drain(Duration::from_secs(5)).join().unwrap();
+        assert_eq!(crate::trial::logged(uri)[0].get(name).map(String::as_str), Some(wanted), "{uri}");
+    }
 }
 
 #[test]

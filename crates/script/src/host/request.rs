@@ -342,6 +342,10 @@ impl RequestHost<'_> {
                 }
             }
             "args" | "query_string" => request.set_query(value.as_deref().filter(|args| !args.is_empty())),
+            "upstream_host" => {
+                let host = value.unwrap_or_default();
+                request.head.set("Host", host).map_err(|error| Error::runtime(error.to_string()))?;
+            }
             _ => {
                 /// Variables of its own that one request may have.
                 const MOST: usize = 64;
@@ -380,10 +384,27 @@ impl RequestHost<'_> {
 
     fn fact(&self, lua: &Lua, name: &str) -> Result<MultiValue> {
         match name {
-            "route_id" | "route_name" | "service_id" | "service_name" => variable(lua, self.exchange, name),
+            "route_id" | "route_name" | "service_id" | "service_name" | "balancer_ip" | "balancer_port" => {
+                variable(lua, self.exchange, name)
+            }
+            "curr_req_matched" => self.matched(lua),
             "conf_type" => string(lua, Some("route")),
             _ => Ok(one(Value::Nil)),
         }
+    }
+
+    /// The patterns that the request came by, and what parts of the path they name.
+    fn matched(&self, lua: &Lua) -> Result<MultiValue> {
+        let Some(route) = &self.exchange.route else { return Ok(one(Value::Nil)) };
+        let table = lua.create_table()?;
+        table.set("_path", &*route.uri)?;
+        if !route.host.is_empty() {
+            table.set("_host", &*route.host)?;
+        }
+        for (name, part) in self.exchange.parameters() {
+            table.set(name, part)?;
+        }
+        Ok(one(Value::Table(table)))
     }
 
     fn template(&self, lua: &Lua, template: &str) -> Result<MultiValue> {

@@ -1,7 +1,7 @@
 //! Templates in the language of lua-resty-template, made scripts of once: texts with expressions (`{{x}}`, `{*x*}`) and code (`{% %}`) in them.
 //!
 //! Names in a template are what is always there (`_ctx`, `_body`, `_escape_xml`, `_escape_json`), then members of the data that it is rendered with,
-//! then the language; a member that is named like a word of the language, such as `type`, is read as `context.type`. What a template sets ends with its rendering: nothing goes from one request to another.
+//! then the language. What a template sets ends with its rendering: nothing goes from one request to another.
 
 use std::fmt::Write as _;
 
@@ -20,56 +20,57 @@ pub struct Template {
     variables: Vec<String>,
 }
 
-/// What stands in front of every template's own code.
+/// What stands in front of every template's own code. Its names begin with three underscores, so that none is a member's: code of a template sees
+/// them all.
 const PRELUDE: &str = r##"
-local language, pairs, type, select, tostring, gsub = getmetatable(_G).__index, pairs, type, select, tostring, string.gsub
-local null, encode, concat, setmetatable = ngx.null, require("apisix.core").json.encode, table.concat, setmetatable
-local HTML = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;", ["/"] = "&#47;" }
-local XML = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&apos;" }
-local data, always = {}, {}
-setmetatable(_G, {
+local ___language, ___type, ___select, ___tostring, ___gsub = getmetatable(_G).__index, type, select, tostring, string.gsub
+local ___null, ___encode, ___concat, ___setmetatable = ngx.null, require("apisix.core").json.encode, table.concat, setmetatable
+local ___HTML = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;", ["/"] = "&#47;" }
+local ___XML = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&apos;" }
+local ___data, ___always = {}, {}
+___setmetatable(_G, {
     __index = function(_, key)
-        local found = always[key]
-        if found == nil then found = data[key] end
-        if found == nil then found = language[key] end
+        local found = ___always[key]
+        if found == nil then found = ___data[key] end
+        if found == nil then found = ___language[key] end
         return found
     end,
-    __newindex = function(_, key, value) data[key] = value end,
+    __newindex = function(_, key, value) ___data[key] = value end,
 })
-local function plain(value)
-    if type(value) == "function" then value = value() end
-    if value == nil or value == null then return "" end
-    return tostring(value)
+local function ___plain(value)
+    if ___type(value) == "function" then value = value() end
+    if value == nil or value == ___null then return "" end
+    return ___tostring(value)
 end
-local function html(value)
-    return (gsub(plain(value), "[&<>\"'/]", HTML))
+local function ___html(value)
+    return (___gsub(___plain(value), "[&<>\"'/]", ___HTML))
 end
-local function escape_xml(value)
-    return (gsub(plain(value), "[&<>\"']", XML))
+local function ___escape_xml(value)
+    return (___gsub(___plain(value), "[&<>\"']", ___XML))
 end
-local function escape_json(value)
-    return (encode(value))
+local function ___escape_json(value)
+    return (___encode(value))
 end
-local function body(put)"##;
+local function ___body(___put)"##;
 
 /// What stands behind it.
 const CODA: &str = r##" end
 return function(given, vars, whole)
-    data = given
-    always = {
-        _ctx = setmetatable({ var = vars }, { __index = vars }),
+    ___data = given
+    ___always = {
+        _ctx = ___setmetatable({ var = vars }, { __index = vars }),
         _body = whole,
-        _escape_xml = escape_xml,
-        _escape_json = escape_json,
+        _escape_xml = ___escape_xml,
+        _escape_json = ___escape_json,
         context = given,
     }
     local out, count = {}, 0
-    always.echo = function(...)
-        for i = 1, select("#", ...) do count += 1 out[count] = tostring((select(i, ...))) end
+    ___always.echo = function(...)
+        for i = 1, ___select("#", ...) do count += 1 out[count] = ___tostring((___select(i, ...))) end
     end
-    body(function(text) count += 1 out[count] = text end)
-    data, always = {}, {}
-    return concat(out)
+    ___body(function(text) count += 1 out[count] = text end)
+    ___data, ___always = {}, {}
+    return ___concat(out)
 end
 "##;
 
@@ -167,8 +168,8 @@ fn translate(name: &str, text: &str, out: &mut String) -> Result<(), ScriptError
         rest = behind;
         // Writing to a String can't fail.
         let _ = match mark {
-            '{' => write!(out, "put(html({code})) "),
-            '*' => write!(out, "put(plain({code})) "),
+            '{' => write!(out, "___put(___html({code})) "),
+            '*' => write!(out, "___put(___plain({code})) "),
             // What follows must not become a part of a comment.
             '%' if code.contains("--") => writeln!(out, "{code}"),
             '%' => write!(out, "{code} "),
@@ -206,7 +207,7 @@ fn put(text: &str, out: &mut String) {
     if text.is_empty() {
         return;
     }
-    out.push_str("put(\"");
+    out.push_str("___put(\"");
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric()
             || matches!(byte, b' ' | b'<' | b'>' | b'=' | b':' | b'/' | b',' | b'.')
@@ -295,6 +296,21 @@ mod tests {
         ] {
             assert_eq!(rendered(text, data.clone()).unwrap(), wanted, "{text}");
         }
+    }
+
+    #[test]
+    fn members_are_found_whatever_they_are_called() {
+        let names = [
+            "data", "body", "language", "html", "plain", "put", "null", "encode", "always", "type", "next",
+            "select", "string", "table", "math", "pairs", "tostring", "error", "given", "vars", "whole",
+            "out", "count",
+        ];
+        for name in names {
+            let data = json!({ name: { "id": 7 } });
+            assert_eq!(rendered(&format!("{{{{{name}.id}}}}"), data).unwrap(), "7", "{name}");
+        }
+        assert_eq!(rendered("{{type}} {*type*}", json!({ "type": "a/b" })).unwrap(), "a&#47;b a/b");
+        assert_eq!(rendered("{{ string.upper(type(n)) }}", json!({ "n": 1 })).unwrap(), "NUMBER");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! JSON, to and from tables, as cjson does it with APISIX's settings: arrays carry a mark, `null` is a value of its own.
 
-use mlua::{Lua, LuaString, Result, Table, Value};
+use mlua::{IntoLuaMulti as _, Lua, LuaString, Result, Table, Value};
 use serde_json::{Map, Number, Value as Json};
 
 /// How deep tables may nest.
@@ -14,20 +14,19 @@ pub(super) fn add(lua: &Lua, native: &Table) -> Result<()> {
     mark.set_readonly(true);
     lua.set_named_registry_value(MARK, &mark)?;
     native.set(MARK, mark)?;
+    // One value where it goes well: scripts hand the call itself to `ngx.say`, which would say a second one too.
     native.set(
         "json_decode",
         lua.create_function(|lua, text: LuaString| match serde_json::from_slice::<Json>(&text.as_bytes()) {
-            Ok(value) => Ok((to_lua(lua, &value)?, None)),
-            Err(error) => Ok((Value::Nil, Some(error.to_string()))),
+            Ok(value) => to_lua(lua, &value)?.into_lua_multi(lua),
+            Err(error) => (Value::Nil, error.to_string()).into_lua_multi(lua),
         })?,
     )?;
     native.set(
         "json_encode",
-        lua.create_function(|lua, value: Value| {
-            Ok(match text(lua, &value) {
-                Ok(json) => (Some(json), None),
-                Err(reason) => (None, Some(reason)),
-            })
+        lua.create_function(|lua, value: Value| match text(lua, &value) {
+            Ok(json) => json.into_lua_multi(lua),
+            Err(reason) => (Value::Nil, reason).into_lua_multi(lua),
         })?,
     )
 }

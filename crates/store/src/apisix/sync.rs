@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use usher_model::kind::{Key, PREFIX};
 
@@ -45,40 +46,42 @@ impl Held {
         Ok(())
     }
 
-    async fn take_over(&self, known: &mut Known, mut found: Found) -> Result<(), Trouble> {
-        let local = self.copy.list(PREFIX).await.map_err(own)?.entries;
-        let gone = self.gone(&local, &mut found, &mut known.rounds).await?;
-        if self.is_held_back(&local, &gone) {
-            return Ok(());
-        }
-        let mut transaction = Transaction::default();
-        let mut bytes = 0;
-        for key in &gone {
-            transaction = transaction.delete(key.path());
-            known.marks.remove(key);
-        }
-        for object in found.objects.into_values() {
-            let path = object.key.path();
-            let at = local.binary_search_by(|entry| (*entry.key).cmp(path.as_str()));
-            let entry = at.ok().and_then(|at| local.get(at));
-            let Some(value) = self.news(known, &object, entry)? else { continue };
-            bytes += path.len() + value.len();
-            transaction = transaction.put(path, value);
-            if bytes > BATCH_BYTES {
-                self.copy.commit(std::mem::take(&mut transaction)).await.map_err(own)?;
-                bytes = 0;
+    fn take_over<'a>(&'a self, known: &'a mut Known, mut found: Found) -> BoxFuture<'a, Result<(), Trouble>> {
+        Box::pin(async move {
+            let local = self.copy.list(PREFIX).await.map_err(own)?.entries;
+            let gone = self.gone(&local, &mut found, &mut known.rounds).await?;
+            if self.is_held_back(&local, &gone) {
+                return Ok(());
             }
-        }
-        if !transaction.writes.is_empty() {
-            let changes = transaction.writes.len();
-            let committed = self.copy.commit(transaction).await.map_err(own)?;
-            tracing::info!(
-                revision = committed.revision,
-                changes,
-                "changes of others were taken over from the APISIX"
-            );
-        }
-        self.settle(known).await.map_err(own)
+            let mut transaction = Transaction::default();
+            let mut bytes = 0;
+            for key in &gone {
+                transaction = transaction.delete(key.path());
+                known.marks.remove(key);
+            }
+            for object in found.objects.into_values() {
+                let path = object.key.path();
+                let at = local.binary_search_by(|entry| (*entry.key).cmp(path.as_str()));
+                let entry = at.ok().and_then(|at| local.get(at));
+                let Some(value) = self.news(known, &object, entry)? else { continue };
+                bytes += path.len() + value.len();
+                transaction = transaction.put(path, value);
+                if bytes > BATCH_BYTES {
+                    self.copy.commit(std::mem::take(&mut transaction)).await.map_err(own)?;
+                    bytes = 0;
+                }
+            }
+            if !transaction.writes.is_empty() {
+                let changes = transaction.writes.len();
+                let committed = self.copy.commit(transaction).await.map_err(own)?;
+                tracing::info!(
+                    revision = committed.revision,
+                    changes,
+                    "changes of others were taken over from the APISIX"
+                );
+            }
+            self.settle(known).await.map_err(own)
+        })
     }
 
     /// The value to be kept where an object isn't the one that is there.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::fault::Fault;
@@ -72,37 +73,42 @@ impl Follower {
     }
 
     /// Follows until it fails.
-    async fn follow(&mut self) -> Result<std::convert::Infallible, Fault> {
-        let found = self.members.get().await;
-        let member = found.inspect_err(|fault| {
-            if self.leads() {
-                self.status.away(fault.text());
-            }
-        })?;
-        if self.leads() {
-            self.status.reading();
-        }
-        let still_true = match self.mirror.place() {
-            Some(place) => self.continues(&member, &place).await?,
-            None => false,
-        };
-        if !still_true {
-            self.read_anew(&member).await?;
-        }
-        if self.leads() {
-            self.status.hold(None);
-            self.status.here();
-        }
-        loop {
-            self.watching = Some(Instant::now());
-            match watching::watch(&member, &self.members.names, &self.mirror, &self.marker).await {
-                Ended::Compacted => {
-                    tracing::info!(space = self.mirror.space.prefix(), "etcd was compacted; reading anew");
-                    self.read_anew(&member).await?;
+    fn follow(&mut self) -> BoxFuture<'_, Result<std::convert::Infallible, Fault>> {
+        Box::pin(async move {
+            let found = self.members.get().await;
+            let member = found.inspect_err(|fault| {
+                if self.leads() {
+                    self.status.away(fault.text());
                 }
-                Ended::Failed(fault) => return Err(fault),
+            })?;
+            if self.leads() {
+                self.status.reading();
             }
-        }
+            let still_true = match self.mirror.place() {
+                Some(place) => self.continues(&member, &place).await?,
+                None => false,
+            };
+            if !still_true {
+                self.read_anew(&member).await?;
+            }
+            if self.leads() {
+                self.status.hold(None);
+                self.status.here();
+            }
+            loop {
+                self.watching = Some(Instant::now());
+                match watching::watch(&member, &self.members.names, &self.mirror, &self.marker).await {
+                    Ended::Compacted => {
+                        tracing::info!(
+                            space = self.mirror.space.prefix(),
+                            "etcd was compacted; reading anew"
+                        );
+                        self.read_anew(&member).await?;
+                    }
+                    Ended::Failed(fault) => return Err(fault),
+                }
+            }
+        })
     }
 
     /// Whether etcd's history still holds the place of the mirror: it is the same cluster, it wasn't taken back behind that place, and

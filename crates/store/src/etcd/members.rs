@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ClientConfig;
@@ -135,25 +136,32 @@ impl Members {
         })
     }
 
-    async fn connect(&self, endpoint: &str, address: &Address) -> Result<Arc<Member>, Fault> {
-        let away = |error: &dyn std::fmt::Display| Fault::Away(error.to_string());
-        let tcp =
-            TcpStream::connect((address.host.as_str(), address.port)).await.map_err(|error| away(&error))?;
-        tcp.set_nodelay(true).map_err(|error| away(&error))?;
-        let member = match self.tls.as_ref().filter(|_| address.tls) {
-            Some(config) => {
-                let host = self.sni.as_ref().unwrap_or(&address.host);
-                let name = ServerName::try_from(host.clone()).map_err(|error| away(&error))?;
-                let connector = tokio_rustls::TlsConnector::from(Arc::clone(config));
-                let stream = connector.connect(name, tcp).await.map_err(|error| away(&error))?;
-                self.speak(endpoint, stream).await?
-            }
-            None => self.speak(endpoint, tcp).await?,
-        };
-        member.log_in(CONNECT).await?;
-        // A read that the majority has to confirm: a member that is cut off, stalled or without a leader doesn't answer it.
-        member.range(wire::one(self.names.hidden("probe")), CONNECT).await?;
-        Ok(Arc::new(member))
+    fn connect<'a>(
+        &'a self,
+        endpoint: &'a str,
+        address: &'a Address,
+    ) -> BoxFuture<'a, Result<Arc<Member>, Fault>> {
+        Box::pin(async move {
+            let away = |error: &dyn std::fmt::Display| Fault::Away(error.to_string());
+            let tcp = TcpStream::connect((address.host.as_str(), address.port))
+                .await
+                .map_err(|error| away(&error))?;
+            tcp.set_nodelay(true).map_err(|error| away(&error))?;
+            let member = match self.tls.as_ref().filter(|_| address.tls) {
+                Some(config) => {
+                    let host = self.sni.as_ref().unwrap_or(&address.host);
+                    let name = ServerName::try_from(host.clone()).map_err(|error| away(&error))?;
+                    let connector = tokio_rustls::TlsConnector::from(Arc::clone(config));
+                    let stream = connector.connect(name, tcp).await.map_err(|error| away(&error))?;
+                    self.speak(endpoint, stream).await?
+                }
+                None => self.speak(endpoint, tcp).await?,
+            };
+            member.log_in(CONNECT).await?;
+            // A read that the majority has to confirm: a member that is cut off, stalled or without a leader doesn't answer it.
+            member.range(wire::one(self.names.hidden("probe")), CONNECT).await?;
+            Ok(Arc::new(member))
+        })
     }
 
     async fn speak(

@@ -23,7 +23,7 @@ const READ: usize = 20_000;
 pub enum AuditOutcome {
     /// It was done.
     Done,
-    /// Somebody was denied it: a change, a login.
+    /// Somebody was denied it: a change, a login, a person's yes.
     Denied,
     /// It was begun and not brought to its end.
     Failed,
@@ -34,7 +34,7 @@ impl AuditEvent {
     #[must_use]
     pub const fn outcome(self) -> AuditOutcome {
         match self {
-            Self::Denied | Self::LoginRefused | Self::FailedLogins => AuditOutcome::Denied,
+            Self::Denied | Self::Declined | Self::LoginRefused | Self::FailedLogins => AuditOutcome::Denied,
             Self::Failed => AuditOutcome::Failed,
             _ => AuditOutcome::Done,
         }

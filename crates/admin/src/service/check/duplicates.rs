@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 use usher_model::kind::{Key, Kind, PREFIX};
+use usher_pipeline::registry::Registry;
 
 use super::super::known::{Mark, credentials};
 use super::super::references::{own_id, plugin_pointer};
@@ -60,7 +61,7 @@ async fn unique_credentials(world: &mut World<'_>) -> Result<(), ServiceError> {
     }
     for (key, credential) in wanted {
         if let Some(other) = given.get(&credential) {
-            return Err(duplicate(&key, &credential.0, Some(other)));
+            return Err(duplicate(registry, &key, &credential.0, Some(other)));
         }
         let holders = world.service.look_up(|index| {
             let mark = Mark::Credential(&credential.0, &credential.1);
@@ -70,9 +71,9 @@ async fn unique_credentials(world: &mut World<'_>) -> Result<(), ServiceError> {
             let Some(held) = world.stored(&holder).await? else { continue };
             let mut value = Value::clone(&held.value);
             world.service.vault.open(&holder, &mut value);
-            if credentials(world.service.registry(), &value).contains(&credential) {
+            if credentials(registry, &value).contains(&credential) {
                 let told = scoped::reaches(world, &holder).await?;
-                return Err(duplicate(&key, &credential.0, told.then_some(&holder)));
+                return Err(duplicate(registry, &key, &credential.0, told.then_some(&holder)));
             }
         }
         given.insert(credential, key);
@@ -80,8 +81,8 @@ async fn unique_credentials(world: &mut World<'_>) -> Result<(), ServiceError> {
     Ok(())
 }
 
-/// The sentence of the contract; it names the holder, where the principal may see that one, and never the key itself.
-fn duplicate(key: &Key, plugin: &str, holder: Option<&Key>) -> ServiceError {
+/// The sentence of APISIX, with the attribute that is there twice; it names the holder, where the principal may see that one, and never the key itself.
+fn duplicate(registry: &Registry, key: &Key, plugin: &str, holder: Option<&Key>) -> ServiceError {
     let whose = holder.map_or_else(String::new, |holder| {
         let consumer = holder.consumer().unwrap_or_default();
         match own_id(holder) {
@@ -89,7 +90,8 @@ fn duplicate(key: &Key, plugin: &str, holder: Option<&Key>) -> ServiceError {
             None => format!(" with consumer: {consumer}"),
         }
     });
-    invalid(format!("duplicate key of plugin {plugin} found{whose}"), key, plugin_pointer(plugin))
+    let attribute = registry.unique_attribute(plugin).unwrap_or("key");
+    invalid(format!("duplicate {attribute} of plugin {plugin} found{whose}"), key, plugin_pointer(plugin))
 }
 
 async fn unique_global_plugins(world: &mut World<'_>) -> Result<(), ServiceError> {

@@ -217,7 +217,7 @@ fn plugins(service: &Service, key: &Key, value: &Value) -> Result<(), ServiceErr
             registry.check_on_connections(name, body, &env).or_else(|error| refused(error.message))?;
             continue;
         }
-        let Some(spec) = registry.find(name) else {
+        let Some(spec) = registry.for_requests(name) else {
             let hint =
                 registry.nearest(name).map_or_else(String::new, |near| format!("; did you mean {near}?"));
             return refused(format!("unknown plugin [{name}]{hint}"));

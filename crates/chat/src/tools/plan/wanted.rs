@@ -1,5 +1,6 @@
 //! From the changes of a call to the service's edits: ids and names resolved, bodies read, patches merged.
 
+use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 use usher_model::change::Edit;
 use usher_model::kind::{Key, Kind};
@@ -20,31 +21,33 @@ type Edits = (Vec<Edit>, Vec<(Key, Option<u64>)>);
 
 impl Call<'_> {
     /// The edits of a list of changes.
-    pub(super) async fn edits(&self, changes: &[Value]) -> Result<Edits, Refusal> {
-        if changes.is_empty() {
-            return Err(Refusal::new("there are no changes").at("/changes").allowed("1 to 100 changes"));
-        }
-        if changes.len() > MOST {
-            let count = changes.len();
-            return Err(Refusal::new(format!("{count} changes are too many"))
-                .at("/changes")
-                .allowed("1 to 100; make several plans"));
-        }
-        let mut edits: Vec<Edit> = Vec::with_capacity(changes.len());
-        let mut expect = Vec::with_capacity(changes.len());
-        for (index, change) in changes.iter().enumerate() {
-            let change = Change::read(change, format!("/changes/{index}"))?;
-            let (key, after, seen) = self.edit(&change, &edits).await?;
-            if edits.iter().any(|edit| edit.key == key) {
-                return Err(Refusal::new(format!("{key} is changed twice"))
-                    .at(change.at)
-                    .next("say it once, with all that is wanted of it"));
+    pub(super) fn edits<'a>(&'a self, changes: &'a [Value]) -> BoxFuture<'a, Result<Edits, Refusal>> {
+        Box::pin(async move {
+            if changes.is_empty() {
+                return Err(Refusal::new("there are no changes").at("/changes").allowed("1 to 100 changes"));
             }
-            expect.push((key.clone(), seen));
-            edits.push(Edit { key, after });
-        }
-        self.resolve_names(&mut edits).await?;
-        Ok((edits, expect))
+            if changes.len() > MOST {
+                let count = changes.len();
+                return Err(Refusal::new(format!("{count} changes are too many"))
+                    .at("/changes")
+                    .allowed("1 to 100; make several plans"));
+            }
+            let mut edits: Vec<Edit> = Vec::with_capacity(changes.len());
+            let mut expect = Vec::with_capacity(changes.len());
+            for (index, change) in changes.iter().enumerate() {
+                let change = Change::read(change, format!("/changes/{index}"))?;
+                let (key, after, seen) = self.edit(&change, &edits).await?;
+                if edits.iter().any(|edit| edit.key == key) {
+                    return Err(Refusal::new(format!("{key} is changed twice"))
+                        .at(change.at)
+                        .next("say it once, with all that is wanted of it"));
+                }
+                expect.push((key.clone(), seen));
+                edits.push(Edit { key, after });
+            }
+            self.resolve_names(&mut edits).await?;
+            Ok((edits, expect))
+        })
     }
 
     async fn edit(

@@ -12,8 +12,8 @@ export type Event =
   | { event: 'tool'; name: string }
   | { event: 'ended'; done: boolean; error?: string };
 
-/** How a question stands. */
-export type Standing = 'open' | 'sent' | 'agreed' | 'declined' | 'over';
+/** How a question stands; `shown` is a plan that is asked about further below. */
+export type Standing = 'open' | 'sent' | 'agreed' | 'declined' | 'over' | 'shown';
 
 export type Item =
   | { is: 'you' | 'usher' | 'note'; text: string }
@@ -32,6 +32,9 @@ const PAUSE = 400;
 /** Characters of one event that are waited for. */
 const MOST_WAITING = 4_000_000;
 
+/** The question about a plan, as Usher asks it. */
+const APPLIES = /^Apply this plan/;
+
 /** The items after one more event. */
 export function told(items: Item[], event: Event): Item[] {
   const last = items[items.length - 1];
@@ -42,8 +45,12 @@ export function told(items: Item[], event: Event): Item[] {
       return more(items, { is: 'plan', text: event.text, standing: 'open' });
     case 'question': {
       const question = { id: event.id, text: event.text };
-      // A question without a plan is one about a request that a model wants to send.
       if (last?.is === 'plan' && !last.question) return [...items.slice(0, -1), { ...last, question }];
+      // A model may do other things between its plan and the question about it; the plan is shown again where it is asked about.
+      const at = APPLIES.test(event.text) ? items.findLastIndex((item) => item.is === 'plan' && !item.question && item.standing === 'open') : -1;
+      const plan = items[at];
+      if (plan?.is === 'plan') return more(items.with(at, { ...plan, standing: 'shown' }), { ...plan, question });
+      // A question without a plan is one about a request that a model wants to send.
       return more(items, { is: 'plan', text: '', question, standing: 'open' });
     }
     case 'applied':

@@ -614,6 +614,8 @@ export type Plugin = {
   phases: string[];
   /** Whether it finds out which consumer calls. */
   auth: boolean;
+  /** Whether it takes part on requests. */
+  requests: boolean;
   /** Whether it takes part on stream routes. */
   stream: boolean;
   /** Whether consumers have credentials for it. */
@@ -644,6 +646,8 @@ export type PluginLine = {
   phases: string[];
   /** Whether it finds out which consumer calls. */
   auth: boolean;
+  /** Whether it takes part on requests. */
+  requests: boolean;
   /** Whether it takes part on stream routes. */
   stream: boolean;
   /** Whether consumers have credentials for it. */

@@ -42,7 +42,7 @@ const HOUR = 3_600_000;
 const SPANS: Record<string, number> = { hour: HOUR, day: 24 * HOUR, week: 7 * 24 * HOUR, month: 30 * 24 * HOUR };
 
 /** Of what a record tells how it ended, as the server judges it. */
-const outcomeOf = (event = '') => (['denied', 'login-refused', 'failed-logins'].includes(event) ? 'denied' : event === 'failed' ? 'failed' : 'done');
+const outcomeOf = (event = '') => (['denied', 'declined', 'login-refused', 'failed-logins'].includes(event) ? 'denied' : event === 'failed' ? 'failed' : 'done');
 const COLOUR: Record<string, string> = { denied: 'orange', failed: 'red' };
 
 const named = (key: string) => key.replace('/apisix/', '').replace(/^(\w+?)s?\//, '$1/');

@@ -49,13 +49,13 @@ function Cell({ column, stored, kind }: { column: Column; stored: Stored; kind: 
     case 'id':
       return <ObjectTitle stored={stored} kind={kind} plain />;
     case 'path':
-      return <span className="mono wrap">{few(pathsOf(value))}</span>;
+      return <span className="mono clipped">{few(pathsOf(value))}</span>;
     case 'host':
-      return <span className="wrap">{few(hostsOf(value))}</span>;
+      return <span className="clipped">{few(hostsOf(value))}</span>;
     case 'upstream':
-      return <span className="wrap">{leadsTo(value)}</span>;
+      return <span className="clipped">{leadsTo(value)}</span>;
     case 'nodes':
-      return <span className="wrap">{few(placesOf(value), 3)}</span>;
+      return <span className="clipped">{few(placesOf(value), 3)}</span>;
     case 'type':
       return <>{String(value.type ?? 'roundrobin')}</>;
     case 'plugins':

@@ -1,8 +1,8 @@
 // The way in: a user, an admin key, or the one-time code where nobody is known yet.
 
-import { Alert, Anchor, Button, Divider, List, Loader, PasswordInput, SegmentedControl, Stack, Text, TextInput, Title } from '@mantine/core';
+import { Alert, Anchor, Button, Divider, List, Loader, Modal, PasswordInput, SegmentedControl, Stack, Text, TextInput, Title } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { useRouter, useSearch } from '@tanstack/react-router';
+import { useRouter, useRouterState, useSearch } from '@tanstack/react-router';
 import { type FormEvent, type ReactNode, useEffect, useState } from 'react';
 
 import { post, type Session } from '../lib/api';
@@ -12,9 +12,40 @@ import { Problem } from '../parts/Message';
 import { sessionQuery } from '../router';
 import { t } from '../texts';
 
+/** What follows once somebody is known. */
+type Entered = (session: Session) => unknown;
+
 export function Login() {
   const { to } = useSearch({ from: '/login' });
-  return <Ways to={to} />;
+  const session = useQuery(sessionQuery).data;
+  const inside = useInside();
+  return (
+    <Frame>
+      <Ways session={session} to={to} entered={(session) => inside(session, to)} />
+    </Frame>
+  );
+}
+
+/** The login over a page whose session ended: nothing shows through it, and all that was written below is there again behind it. */
+export function Again({ session: ended }: { session: Session }) {
+  const queries = useQueryClient();
+  const { href } = useRouterState({ select: (state) => state.location });
+  const entered = (session: Session) => {
+    queries.setQueryData(sessionQuery.queryKey, session);
+    // What was asked in between was refused.
+    void queries.refetchQueries({ type: 'active', predicate: ({ state }) => state.status === 'error' || state.fetchFailureCount > 0 });
+  };
+  return (
+    <Modal.Root opened onClose={() => {}} fullScreen closeOnEscape={false} zIndex={400} padding={0} transitionProps={{ duration: 0 }}>
+      <Modal.Content aria-label={t.login.title}>
+        <Modal.Body>
+          <Frame over>
+            <Ways session={ended} to={href} entered={entered} />
+          </Frame>
+        </Modal.Body>
+      </Modal.Content>
+    </Modal.Root>
+  );
 }
 
 /** Somebody whom a provider sent back is shown to Usher, and is inside or stands before the login with the reason. */
@@ -26,7 +57,7 @@ export function Back() {
     if (shown) shown.then((session) => inside(session, session.to), setProblem);
     else void inside(undefined, '/');
   }, [inside]);
-  if (problem !== undefined) return <Ways problem={problem} />;
+  if (problem !== undefined) return <NotIn problem={problem} />;
   return (
     <Frame>
       <Title order={1} size="h3">
@@ -37,15 +68,25 @@ export function Back() {
   );
 }
 
-/** The ways in that there are. */
-function Ways({ to, problem }: { to?: string; problem?: unknown }) {
-  const session = useQuery(sessionQuery);
-  // Whom a provider sent doesn't look for the one-time code.
-  const [instead, setInstead] = useState(problem !== undefined);
-  const setup = session.data?.setup === true && !instead;
-  const { provider, provider_log_out: leave } = session.data ?? {};
+/** Somebody whom a provider sent, and whom Usher doesn't let in. */
+function NotIn({ problem }: { problem: unknown }) {
+  const session = useQuery(sessionQuery).data;
+  const inside = useInside();
   return (
     <Frame>
+      <Ways session={session} problem={problem} entered={(session) => inside(session, '/')} />
+    </Frame>
+  );
+}
+
+/** The ways in that there are. */
+function Ways({ session, to, problem, entered }: { session?: Session; to?: string; problem?: unknown; entered: Entered }) {
+  // Whom a provider sent doesn't look for the one-time code.
+  const [instead, setInstead] = useState(problem !== undefined);
+  const setup = session?.setup === true && !instead;
+  const { provider, provider_log_out: leave } = session ?? {};
+  return (
+    <>
       {leave && provider && (
         <Alert color="blue" variant="light" role="status">
           <Text size="sm">{t.login.leftHere}</Text>
@@ -55,30 +96,32 @@ function Ways({ to, problem }: { to?: string; problem?: unknown }) {
         </Alert>
       )}
       {problem !== undefined && <Problem error={problem} />}
-      {session.data?.ended && problem === undefined && (
+      {session?.ended && problem === undefined && (
         <Alert color="yellow" variant="light" role="status" title={t.login.expired}>
           <Text size="sm">
-            {sentence(session.data.ended)} {to && to !== '/' && t.login.comeBack}
+            {sentence(session.ended)} {to && to !== '/' && t.login.comeBack}
           </Text>
         </Alert>
       )}
-      {setup ? <Setup to={to} beside={provider !== undefined} /> : <Enter to={to} />}
+      {setup ? <Setup entered={entered} beside={provider !== undefined} /> : <Enter entered={entered} />}
       {provider && <Provider name={provider} to={to} />}
-      {session.data?.setup && (
+      {session?.setup && (
         <Anchor component="button" type="button" size="sm" onClick={() => setInstead(!instead)}>
           {instead ? t.login.back : t.login.instead}
         </Anchor>
       )}
-    </Frame>
+    </>
   );
 }
 
 /** A sentence of Usher, as a page begins and ends one. */
 const sentence = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
-function Frame({ children }: { children: ReactNode }) {
+/** Over a page the page's own main part stays the main part. */
+function Frame({ children, over }: { children: ReactNode; over?: boolean }) {
+  const Part = over ? 'div' : 'main';
   return (
-    <main className="login">
+    <Part className="login">
       <div className="login-left">
         <Logo size={56} />
         <Text fz="clamp(1.4rem, 3vw, 2.1rem)" fw={650} mt="md" lh={1.2}>
@@ -95,7 +138,7 @@ function Frame({ children }: { children: ReactNode }) {
           {children}
         </Stack>
       </div>
-    </main>
+    </Part>
   );
 }
 
@@ -112,13 +155,7 @@ function useInside() {
   return inside;
 }
 
-function useEnter(path: '/session' | '/setup', to: string | undefined) {
-  const inside = useInside();
-  return useMutation({
-    mutationFn: (body: unknown) => post<Session>(path, body),
-    onSuccess: (session) => inside(session, to),
-  });
-}
+const useEnter = (path: '/session' | '/setup', entered: Entered) => useMutation({ mutationFn: (body: unknown) => post<Session>(path, body), onSuccess: entered });
 
 function Provider({ name, to }: { name: string; to?: string }) {
   const begin = useMutation({
@@ -136,11 +173,11 @@ function Provider({ name, to }: { name: string; to?: string }) {
   );
 }
 
-function Enter({ to }: { to?: string }) {
+function Enter({ entered }: { entered: Entered }) {
   const [by, setBy] = useState('user');
   const [user, setUser] = useState('');
   const [secret, setSecret] = useState('');
-  const enter = useEnter('/session', to);
+  const enter = useEnter('/session', entered);
   const submit = (event: FormEvent) => {
     event.preventDefault();
     enter.mutate(by === 'user' ? { user: user.trim(), password: secret } : { key: secret.trim() });
@@ -185,11 +222,11 @@ function Enter({ to }: { to?: string }) {
   );
 }
 
-function Setup({ to, beside }: { to?: string; beside: boolean }) {
+function Setup({ entered, beside }: { entered: Entered; beside: boolean }) {
   const [code, setCode] = useState('');
   const [name, setName] = useState('');
   const [password, setPassword] = useState('');
-  const enter = useEnter('/setup', to);
+  const enter = useEnter('/setup', entered);
   const submit = (event: FormEvent) => {
     event.preventDefault();
     enter.mutate({ code, name: name.trim(), password });

@@ -22,6 +22,7 @@ import { Fields } from '../parts/Fields';
 import { Card, Head, Missing, Problem, Wait } from '../parts/Message';
 import { pluginQuery, pluginsQuery, PluginsField } from '../parts/PluginsField';
 import { usePlans } from '../parts/plans';
+import { Readable } from '../parts/unread';
 import { Unsaved } from '../parts/unsaved';
 import { useMay } from '../parts/session';
 import { LeadsField, NodesField } from '../parts/Upstream';
@@ -39,6 +40,8 @@ const objectQuery = (kind: string, id: string) => ({
   staleTime: 0,
 });
 
+const isMissing = (error: unknown) => error instanceof Refused && error.status === 404;
+
 const without = (value: Members, names: string[]) => Object.fromEntries(Object.entries(value).filter(([name]) => !names.includes(name)));
 
 export function ObjectPage() {
@@ -47,8 +50,7 @@ export function ObjectPage() {
   const stored = useQuery({ ...objectQuery(word, id), enabled: kind !== undefined });
   if (!kind) return <Missing />;
   if (stored.error) {
-    const gone = stored.error instanceof Refused && stored.error.status === 404;
-    return gone ? <Alert color="yellow">{t.object.missing}</Alert> : <Problem error={stored.error} again={() => void stored.refetch()} />;
+    return isMissing(stored.error) ? <Alert color="yellow">{t.object.missing}</Alert> : <Problem error={stored.error} again={() => void stored.refetch()} />;
   }
   if (!stored.data) return <Wait />;
   return (
@@ -108,6 +110,10 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
   const [marks, setMarks] = useState<Mark[]>([]);
   const [error, setError] = useState<unknown>();
   const [conflict, setConflict] = useState<Stored>();
+  const [gone, setGone] = useState(false);
+  const [unread, setUnread] = useState(0);
+  /** How often the form was begun anew: what was typed in it and couldn't be read goes with it. */
+  const [round, setRound] = useState(0);
   const [intent, setIntent] = useState('');
   const [tab, setTab] = useState<string | null>('form');
   const wide = useMediaQuery('(min-width: 75em)');
@@ -169,7 +175,7 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
     setMarks([]);
   };
   const ownId = kind.named ? String(value[kind.named] ?? '') : id;
-  const touched = JSON.stringify(value) !== JSON.stringify(first) || broken !== undefined;
+  const touched = JSON.stringify(value) !== JSON.stringify(first) || broken !== undefined || unread > 0;
   /** The settings of a plugin here, as fields. */
   const shapeFor = (name: string) => {
     const settings = sources?.plugin(name);
@@ -184,19 +190,21 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
   };
   /** Shows what is there now beside what is wanted; whether there is a difference. */
   const compare = async (known: Stored) => {
-    const there = await get<Stored>(`/objects/${kind.many}/${step(known.id)}`).catch(() => undefined);
+    const there = await get<Stored>(`/objects/${kind.many}/${step(known.id)}`).catch((refused) => (isMissing(refused) ? null : undefined));
     if (there && there.revision !== known.revision) setConflict(there);
-    return there !== undefined && there.revision !== known.revision;
+    if (there === null) setGone(true);
+    return there === null || (there !== undefined && there.revision !== known.revision);
   };
   const propose = async (wish: Wish) => {
     setError(undefined);
+    setGone(false);
     try {
       await plans.propose({ changes: [wish], intent: intent.trim() || undefined }, (applied) => {
-        const gone = wish.op === 'delete';
+        const deleted = wish.op === 'delete';
         const key = applied.objects.find((one) => one.kind === kind.one)?.id ?? wish.id;
-        const made = gone || !credentials ? undefined : secretsPut(value, first, (name) => shapeFor(name), applied.revision);
+        const made = deleted || !credentials ? undefined : secretsPut(value, first, (name) => shapeFor(name), applied.revision);
         if (made) queries.setQueryData(onceKey(kind, key), made);
-        if (gone) void navigate({ to: '/objects/$kind', params: { kind: kind.many }, ignoreBlocker: true });
+        if (deleted) void navigate({ to: '/objects/$kind', params: { kind: kind.many }, ignoreBlocker: true });
         else if (!stored) void navigate({ to: '/objects/$kind/$id', params: { kind: kind.many, id: key }, replace: true, ignoreBlocker: true });
         else void queries.invalidateQueries({ queryKey: ['object', kind.many, stored.id] });
       }, stored ? () => void compare(stored) : undefined);
@@ -213,8 +221,8 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
   // Whoever asked for a review stands at the foot of a long form; what came of it is told at its head.
   const head = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    if (error !== undefined || conflict) head.current?.scrollIntoView({ block: 'start' });
-  }, [error, conflict]);
+    if (error !== undefined || conflict || gone) head.current?.scrollIntoView({ block: 'start' });
+  }, [error, conflict, gone]);
 
   const errors = useMemo(() => {
     const field = error instanceof Refused ? placeIn(error) : undefined;
@@ -228,9 +236,10 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
   // A single path or host is shown in the field for several.
   const shownErrors = { ...errors, ...(errors['/uri'] && { '/uris': errors['/uri'] }), ...(errors['/host'] && { '/hosts': errors['/host'] }) };
   const special = ['plugins', 'upstream', 'upstream_id', 'service_id', 'nodes', 'status', 'id', 'uri', 'host', ...OWN];
-  const main = kind.fields.filter((name) => !special.includes(name));
+  // What an object is named by stays: under another name it is another object.
+  const main = kind.fields.filter((name) => !special.includes(name) && !(stored && name === kind.named));
   const form = shape ? (
-    <fieldset disabled={!editor || broken !== undefined} style={{ border: 0, padding: 0, margin: 0, minWidth: 0 }}>
+    <fieldset key={round} disabled={!editor || broken !== undefined} style={{ border: 0, padding: 0, margin: 0, minWidth: 0 }}>
       <legend style={{ position: 'absolute', left: -9999 }}>{t.object.form}</legend>
       <Stack>
         {broken !== undefined && (
@@ -239,8 +248,9 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
           </Alert>
         )}
         {!stored && !kind.named && (
-          <TextInput label={t.object.id} description={t.object.idHint} value={id} required onChange={(event) => setId(event.currentTarget.value)} error={below('/id')['']} />
+          <TextInput label={t.object.id} description={kind.many === 'credentials' ? t.object.credentialHint : t.object.idHint} value={id} required onChange={(event) => setId(event.currentTarget.value)} error={below('/id')['']} />
         )}
+        {stored && kind.named && <TextInput label={t.form.fields[kind.named]?.[0] ?? kind.named} value={ownId} readOnly disabled />}
         <Fields own shape={shape} only={main} value={asShown(value, kind.fields)} errors={shownErrors} onChange={(next) => put(asStored(next, value, kind.fields))} />
         {kind.fields.includes('nodes') && <NodesField value={value.nodes} error={said('/nodes')} onChange={(nodes) => put({ ...value, nodes })} />}
         {kind.fields.includes('status') && (
@@ -248,12 +258,12 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
         )}
         {kind.leads && <LeadsField value={value} errors={errors} onChange={put} services={kind.many !== 'services'} />}
         {kind.plugins && (
-          <PluginsField value={(value.plugins ?? {}) as Members} credentials={credentials} errors={below('/plugins')} onChange={(plugins) => put({ ...value, plugins: plugins as Json })} />
+          <PluginsField value={(value.plugins ?? {}) as Members} credentials={credentials} connections={kind.many === 'stream_routes'} errors={below('/plugins')} onChange={(plugins) => put({ ...value, plugins: plugins as Json })} />
         )}
         <details>
           <summary style={{ cursor: 'pointer', fontWeight: 600, fontSize: '0.9rem' }}>{t.object.more}</summary>
           <div style={{ marginTop: '0.75rem' }}>
-            <Fields own shape={shape} without={[...main, ...special]} value={value} errors={errors} onChange={put} />
+            <Fields own shape={shape} without={[...main, ...special, ...(kind.named ? [kind.named] : [])]} value={value} errors={errors} onChange={put} />
           </div>
         </details>
       </Stack>
@@ -263,6 +273,7 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
   ) : (
     <Wait />
   );
+  const readable = <Readable count={setUnread}>{form}</Readable>;
   const source = (
     <Stack gap="xs">
       <Group justify="space-between">
@@ -320,6 +331,14 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
           }}
         />
       )}
+      {gone && stored && (
+        <Alert color="orange" icon={<IconTrash aria-hidden />} title={t.object.goneTitle} mb="md" role="alert">
+          <Text size="sm">{t.object.goneText}</Text>
+          <Button size="sm" mt="sm" onClick={() => void propose({ op: 'create', kind: kind.one, id: ownId, value })}>
+            {t.object.again}
+          </Button>
+        </Alert>
+      )}
       {error !== undefined && (
         <div style={{ marginBottom: '0.9rem' }}>
           <Problem error={error} title={t.object.invalid} />
@@ -327,17 +346,18 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
       )}
       {wide ? (
         <div style={{ display: 'grid', gridTemplateColumns: 'minmax(0, 1.1fr) minmax(0, 1fr)', gap: '1rem', alignItems: 'start' }}>
-          <Card>{form}</Card>
+          <Card>{readable}</Card>
           <Card>{source}</Card>
         </div>
       ) : (
-        <Tabs value={tab} onChange={setTab} keepMounted={false}>
+        // What can't be read would be lost with its tab.
+        <Tabs value={tab} onChange={(next) => unread === 0 && setTab(next)} keepMounted={false}>
           <Tabs.List mb="sm">
             <Tabs.Tab value="form">{t.object.form}</Tabs.Tab>
             <Tabs.Tab value="source">{t.object.source}</Tabs.Tab>
           </Tabs.List>
           <Tabs.Panel value="form">
-            <Card>{form}</Card>
+            <Card>{readable}</Card>
           </Tabs.Panel>
           <Tabs.Panel value="source">
             <Card>{source}</Card>
@@ -346,14 +366,26 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
       )}
       {editor && (
         <div className="card" style={{ position: 'sticky', bottom: 8, marginTop: '1rem', zIndex: 5, boxShadow: '0 4px 18px rgb(0 0 0 / 0.12)' }}>
+          {unread > 0 && (
+            <Text size="sm" c="red" role="alert" mb={6}>
+              {t.form.unread}
+            </Text>
+          )}
           <Group justify="flex-end" gap="sm">
             <TextInput aria-label={t.object.intent} placeholder={t.object.intent} title={t.object.intentHint} value={intent} maxLength={500} onChange={(event) => setIntent(event.currentTarget.value)} style={{ flex: '1 1 12rem' }} />
             {stored && (
-              <Button variant="default" disabled={!dirty && !broken} onClick={() => put(first)}>
+              <Button
+                variant="default"
+                disabled={!touched}
+                onClick={() => {
+                  put(first);
+                  setRound(round + 1);
+                }}
+              >
                 {t.object.revert}
               </Button>
             )}
-            <Button disabled={!dirty || broken !== undefined || ownId === ''} onClick={() => void save()}>
+            <Button disabled={!dirty || broken !== undefined || unread > 0 || ownId === ''} onClick={() => void save()}>
               {t.object.review}
             </Button>
           </Group>

@@ -108,7 +108,7 @@ export function Requests() {
                 </Table.Td>
                 <Table.Td>{row.method}</Table.Td>
                 <Table.Td maw="28rem">
-                  <button type="button" className="wrap mono" style={{ all: 'unset', cursor: 'pointer', textDecoration: 'underline', textDecorationColor: 'var(--usher-line)' }} onClick={() => setOpen(row)} aria-label={`${t.requests.detail}: ${row.method} ${row.path}`}>
+                  <button type="button" className="mono clipped" title={row.path} style={{ cursor: 'pointer', textDecoration: 'underline', textDecorationColor: 'var(--usher-line)' }} onClick={() => setOpen(row)} aria-label={`${t.requests.detail}: ${row.method} ${row.path}`}>
                     {row.path}
                   </button>
                   {row.cause && (

@@ -11,7 +11,7 @@ import { shapeOf } from '../lib/schema';
 import { t } from '../texts';
 import { Fields, JsonField } from './Fields';
 import { Problem, Wait } from './Message';
-import { pluginQuery, pluginsQuery } from './PluginsField';
+import { pluginQuery, pluginsQuery, takesPart } from './PluginsField';
 import { usePlans } from './plans';
 
 /** Objects of one plan: what the server plans in seconds, and a person can still look through. */
@@ -54,7 +54,7 @@ export function Bulk({ kind, chosen, done }: { kind: Kind; chosen: Stored[]; don
       await plans.propose({ changes, intent: parts > 1 ? `${intent}, ${part + 1} of ${parts}` : intent }, () => {
         if (part + 1 < parts) setRest({ of, wish, intent, part: part + 1 });
         else done();
-      });
+      }, undefined, () => setRest(undefined));
     } catch (refused) {
       setError(refused);
     }
@@ -145,6 +145,7 @@ export function Bulk({ kind, chosen, done }: { kind: Kind; chosen: Stored[]; don
         {asked === 'plugin' && (
           <OnePlugin
             chosen={chosen}
+            connections={kind.many === 'stream_routes'}
             put={(of, plugin, how, settings) => {
               const value: Record<How, Json> = { off: { _meta: { disable: true } }, on: { _meta: { disable: null } }, set: settings, remove: null };
               const words: Record<How, string> = { off: `switch ${plugin} off on`, on: `switch ${plugin} on on`, set: `give ${plugin} to`, remove: `take ${plugin} from` };
@@ -189,7 +190,7 @@ function RemoveLabel({ chosen, put }: { chosen: Stored[]; put: (name: string) =>
   );
 }
 
-function OnePlugin({ chosen, put }: { chosen: Stored[]; put: (of: Stored[], plugin: string, how: How, settings: Members) => void }) {
+function OnePlugin({ chosen, connections, put }: { chosen: Stored[]; connections: boolean; put: (of: Stored[], plugin: string, how: How, settings: Members) => void }) {
   const known = useQuery(pluginsQuery);
   const carried = [...new Set(chosen.flatMap((stored) => pluginsOf(stored.value)))].sort();
   const [plugin, setPlugin] = useState<string | null>(carried[0] ?? null);
@@ -205,7 +206,7 @@ function OnePlugin({ chosen, put }: { chosen: Stored[]; put: (of: Stored[], plug
   };
   const of = meant[how];
   const schema = about.data?.name === plugin ? about.data?.schema : undefined;
-  const others = (known.data?.plugins ?? []).map((line) => line.name).filter((name) => !carried.includes(name)).sort();
+  const others = (known.data?.plugins ?? []).filter((line) => takesPart(line, connections)).map((line) => line.name).filter((name) => !carried.includes(name)).sort();
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (plugin) put(of, plugin, how, settings);

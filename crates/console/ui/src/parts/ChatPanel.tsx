@@ -113,6 +113,13 @@ export default function ChatPanel({ opened, close }: { opened: boolean; close: (
     const place = log.current;
     if (place && follows.current) place.scrollTop = place.scrollHeight;
   }, [items, busy, opened]);
+  // A question that is open is lost with the page.
+  useEffect(() => {
+    if (!question) return;
+    const ask = (event: BeforeUnloadEvent) => event.preventDefault();
+    window.addEventListener('beforeunload', ask);
+    return () => window.removeEventListener('beforeunload', ask);
+  }, [question]);
   // Whoever waits at the field for an answer is led to the question, and back when it is settled.
   const led = useRef(false);
   useEffect(() => {
@@ -217,11 +224,12 @@ export default function ChatPanel({ opened, close }: { opened: boolean; close: (
           onKeyDown={keys}
         />
         {busy ? (
-          <ActionIcon type="button" size="xl" variant="light" color="red" onClick={() => { stop(); input.current?.focus(); }} aria-label={t.chat.stop}>
+          // Each its own button: one that turned into the other under the click would send what is being written.
+          <ActionIcon key="stop" type="button" size="xl" variant="light" color="red" onClick={() => { stop(); input.current?.focus(); }} aria-label={t.chat.stop}>
             <IconPlayerStopFilled {...icon} />
           </ActionIcon>
         ) : (
-          <ActionIcon type="submit" size="xl" aria-label={t.chat.send}>
+          <ActionIcon key="send" type="submit" size="xl" aria-label={t.chat.send}>
             <IconSend {...icon} />
           </ActionIcon>
         )}

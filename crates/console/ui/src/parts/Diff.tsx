@@ -1,7 +1,8 @@
 // What changes, field by field, as a table that also reads well aloud.
 
-import { Badge, Text } from '@mantine/core';
+import { Badge, Button, Text } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
+import { useState } from 'react';
 
 import type { Changed, Json } from '../lib/api';
 import { kindOf } from '../lib/kinds';
@@ -23,10 +24,14 @@ export function ObjectLink({ kind, id }: { kind: string; id: string }) {
   );
 }
 
+/** Objects that are shown at once: a table each is more than a page holds where thousands were changed. */
+const SHOWN = 50;
+
 export function Diff({ changes, links }: { changes: Changed[]; links?: boolean }) {
+  const [most, setMost] = useState(SHOWN);
   return (
     <>
-      {changes.map((change) => (
+      {changes.slice(0, most).map((change) => (
         <section key={`${change.kind}/${change.id}`} style={{ marginBottom: '0.9rem' }}>
           <Text size="sm" fw={600} mb={4}>
             <Badge variant="light" color={COLOUR[change.op]} mr={6}>
@@ -66,6 +71,11 @@ export function Diff({ changes, links }: { changes: Changed[]; links?: boolean }
           </div>
         </section>
       ))}
+      {changes.length > most && (
+        <Button size="compact-sm" variant="default" onClick={() => setMost(most + SHOWN)}>
+          {t.plan.next(Math.min(SHOWN, changes.length - most), changes.length - most)}
+        </Button>
+      )}
     </>
   );
 }

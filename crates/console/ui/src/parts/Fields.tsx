@@ -10,6 +10,7 @@ import { random } from '../lib/secrets';
 import { t } from '../texts';
 import { Coded } from './Coded';
 import { NumberField } from './NumberField';
+import { useUnread } from './unread';
 
 interface FieldProps {
   name: string;
@@ -40,6 +41,7 @@ export function JsonField({ label, about, value, error, onChange }: { label: str
   const shown = value === undefined ? '' : JSON.stringify(value, null, 2);
   const [text, setText] = useState(shown);
   const [bad, setBad] = useState(false);
+  useUnread(bad);
   useEffect(() => {
     // What was changed elsewhere is shown; what is being typed here stays as it is typed.
     try {
@@ -276,7 +278,7 @@ export function Field({ name, shape, value, required, error, onChange, errors, o
               {error}
             </Text>
           )}
-          <Fields shape={shape} value={(value ?? {}) as Members} errors={errors} onChange={(next) => onChange(Object.keys(next).length > 0 || required ? next : undefined)} />
+          <Fields shape={shape} value={(value ?? {}) as Members} absent={value === undefined && !required} errors={errors} onChange={(next) => onChange(Object.keys(next).length > 0 || required ? next : undefined)} />
         </Fieldset>
       );
     default:
@@ -284,8 +286,8 @@ export function Field({ name, shape, value, required, error, onChange, errors, o
   }
 }
 
-/** All members of an object, or those that are named. */
-export function Fields({ shape, value, onChange, only, without, errors = {}, own }: { shape: Shape; value: Members; onChange: (value: Members) => void; only?: string[]; without?: string[]; errors?: Record<string, string>; own?: boolean }) {
+/** All members of an object, or those that are named. An object that is absent wants none of them. */
+export function Fields({ shape, value, onChange, only, without, errors = {}, own, absent }: { shape: Shape; value: Members; onChange: (value: Members) => void; only?: string[]; without?: string[]; errors?: Record<string, string>; own?: boolean; absent?: boolean }) {
   const all = shape.members ?? [];
   /** What is said of a member; where that has no fields of its own, also of what is in it. */
   const said = (name: string, inner: Shape) => errors[`/${name}`] ?? (inner.kind === 'members' ? undefined : Object.entries(errors).find(([place]) => place.startsWith(`/${name}/`))?.[1]);
@@ -297,7 +299,7 @@ export function Fields({ shape, value, onChange, only, without, errors = {}, own
           key={name}
           name={name}
           shape={inner}
-          required={required}
+          required={required && !absent}
           own={own}
           value={value[name]}
           error={said(name, inner)}

@@ -100,3 +100,8 @@ export function Card({ title, beside, children }: { title?: string; beside?: Rea
     </section>
   );
 }
+
+/** In place of a page that only an administrator has. */
+export function NotYours() {
+  return <Alert color="yellow">{t.notYours}</Alert>;
+}

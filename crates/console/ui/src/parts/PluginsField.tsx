@@ -3,7 +3,7 @@
 import { ActionIcon, Alert, Badge, Button, Drawer, Group, Modal, ScrollArea, Stack, Switch, Text, TextInput, UnstyledButton } from '@mantine/core';
 import { IconArrowLeft, IconInfoCircle, IconPencil, IconPlus, IconSearch, IconTrash } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
-import { lazy, Suspense, useState } from 'react';
+import { lazy, Suspense, useCallback, useState } from 'react';
 
 import { get, type Members, type Plugin, type PluginLine } from '../lib/api';
 import { spokenOf } from '../lib/blame';
@@ -13,6 +13,7 @@ import { t } from '../texts';
 import { Coded } from './Coded';
 import { Fields, JsonField } from './Fields';
 import { Problem, Wait } from './Message';
+import { Readable } from './unread';
 
 const Manual = lazy(() => import('./Markdown').then(({ Markdown }) => ({ default: Markdown })));
 
@@ -28,17 +29,24 @@ export const pluginQuery = (name: string) => ({
   staleTime: Number.POSITIVE_INFINITY,
 });
 
+/** Whether a plugin does anything where there are connections, or requests. */
+export const takesPart = (plugin: PluginLine, connections = false) => (connections ? plugin.stream : plugin.requests);
+
 interface Props {
   value: Members;
   onChange: (value: Members) => void;
   /** In consumers a plugin is set by its credential. */
   credentials?: boolean;
+  /** On stream routes there are connections, and elsewhere requests. */
+  connections?: boolean;
   errors: Record<string, string>;
 }
 
-export function PluginsField({ value, onChange, credentials, errors }: Props) {
+export function PluginsField({ value, onChange, credentials, connections, errors }: Props) {
   const [picking, setPicking] = useState(false);
   const [open, setOpen] = useState<string>();
+  // What can't be read would be lost with the drawer.
+  const [stuck, setStuck] = useState(false);
   const known = useQuery(pluginsQuery);
   const names = Object.keys(value);
   const settings = (name: string) => (value[name] ?? {}) as Members;
@@ -110,6 +118,7 @@ export function PluginsField({ value, onChange, credentials, errors }: Props) {
         <Picker
           without={names}
           credentials={credentials}
+          connections={connections}
           close={() => setPicking(false)}
           pick={(name) => {
             setPicking(false);
@@ -118,8 +127,8 @@ export function PluginsField({ value, onChange, credentials, errors }: Props) {
           }}
         />
       )}
-      <Drawer opened={open !== undefined} onClose={() => setOpen(undefined)} position="right" size="lg" title={open && t.form.editPlugin(open)} closeButtonProps={{ 'aria-label': t.close }}>
-        {open && <Settings name={open} credentials={credentials} value={settings(open)} errors={errorsOf(open)} onChange={(next) => onChange({ ...value, [open]: next })} close={() => setOpen(undefined)} />}
+      <Drawer opened={open !== undefined} onClose={() => !stuck && setOpen(undefined)} position="right" size="lg" title={open && t.form.editPlugin(open)} closeButtonProps={{ 'aria-label': t.close }}>
+        {open && <Settings name={open} credentials={credentials} value={settings(open)} errors={errorsOf(open)} onChange={(next) => onChange({ ...value, [open]: next })} unreadable={setStuck} close={() => setOpen(undefined)} />}
       </Drawer>
     </section>
   );
@@ -128,8 +137,16 @@ export function PluginsField({ value, onChange, credentials, errors }: Props) {
 /** Parts of a page that the form beside says itself. */
 const TABLES = ['Fields', 'Metadata'];
 
-function Settings({ name, credentials, value, errors, onChange, close }: { name: string; credentials?: boolean; value: Members; errors: Record<string, string>; onChange: (value: Members) => void; close: () => void }) {
+function Settings({ name, credentials, value, errors, onChange, unreadable, close }: { name: string; credentials?: boolean; value: Members; errors: Record<string, string>; onChange: (value: Members) => void; unreadable: (is: boolean) => void; close: () => void }) {
   const plugin = useQuery(pluginQuery(name));
+  const [unread, setUnread] = useState(0);
+  const tell = useCallback(
+    (count: number) => {
+      setUnread(count);
+      unreadable(count > 0);
+    },
+    [unreadable],
+  );
   if (plugin.error) return <Problem error={plugin.error} />;
   if (!plugin.data) return <Wait />;
   const schema = credentials ? (plugin.data.credential_schema ?? plugin.data.schema) : plugin.data.schema;
@@ -153,21 +170,28 @@ function Settings({ name, credentials, value, errors, onChange, close }: { name:
         </details>
       )}
       {(shape.members ?? []).length === 0 && <Text size="sm">{t.form.noSettings}</Text>}
-      <Fields shape={shape} value={value} errors={spokenOf(errors, shape)} onChange={onChange} />
-      <JsonField label={name} value={value} onChange={(next) => onChange((next ?? {}) as Members)} />
-      <Button onClick={close} style={{ alignSelf: 'flex-end' }}>
+      <Readable count={tell}>
+        <Fields shape={shape} value={value} errors={spokenOf(errors, shape)} onChange={onChange} />
+        <JsonField label={name} value={value} onChange={(next) => onChange((next ?? {}) as Members)} />
+      </Readable>
+      {unread > 0 && (
+        <Text size="sm" c="red" role="alert">
+          {t.form.unread}
+        </Text>
+      )}
+      <Button onClick={close} disabled={unread > 0} style={{ alignSelf: 'flex-end' }}>
         {t.form.done}
       </Button>
     </Stack>
   );
 }
 
-function Picker({ without, credentials, pick, close }: { without: string[]; credentials?: boolean; pick: (name: string) => void; close: () => void }) {
+function Picker({ without, credentials, connections, pick, close }: { without: string[]; credentials?: boolean; connections?: boolean; pick: (name: string) => void; close: () => void }) {
   const known = useQuery(pluginsQuery);
   const [text, setText] = useState('');
   const [read, setRead] = useState<string>();
   const fits = fitting(
-    (known.data?.plugins ?? []).filter((plugin) => !without.includes(plugin.name) && (!credentials || plugin.credential)),
+    (known.data?.plugins ?? []).filter((plugin) => !without.includes(plugin.name) && (!credentials || plugin.credential) && takesPart(plugin, connections)),
     text,
   );
   return (

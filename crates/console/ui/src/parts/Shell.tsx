@@ -14,12 +14,13 @@ import { KINDS } from '../lib/kinds';
 import { sessionQuery } from '../router';
 import { t } from '../texts';
 import { Logo } from './Logo';
-import { Wait } from './Message';
+import { NotYours, Wait } from './Message';
 import { PlanProvider } from './plans';
-import { useMay, useYou } from './session';
+import { useEnded, useMay, useYou } from './session';
 
 const Finder = lazy(() => import('./Finder'));
 const ChatPanel = lazy(() => import('./ChatPanel'));
+const Again = lazy(() => import('../pages/Login').then(({ Again }) => ({ default: Again })));
 
 interface Place {
   to: string;
@@ -33,6 +34,9 @@ const ICONS: Record<string, typeof IconHome> = {
   routes: IconRoute, services: IconStack2, upstreams: IconServer2, consumers: IconUsers, ssls: IconCertificate,
 };
 const FIRST = ['routes', 'services', 'upstreams', 'consumers', 'ssls'];
+
+/** Pages that only an administrator has; others come there by a link. */
+const FOR_ADMINS = ['/agents', '/users', '/model', '/audit'];
 
 function Entry({ place, close }: { place: Place; close: () => void }) {
   const path = useRouterState({ select: (state) => state.location.pathname });
@@ -189,8 +193,11 @@ export function Shell() {
   };
   useHotkeys([['mod+K', openFinder], ['/', openFinder]]);
   useHotkeys([['mod+J', toggleChat]], [], true);
+  const ended = useEnded();
+  const admin = useMay('admin');
+  const path = useRouterState({ select: (state) => state.location.pathname });
+  const mine = admin || !FOR_ADMINS.some((page) => path.startsWith(page));
   useEffect(() => {
-    // Somebody whose session ended is asked for it again, and comes back here.
     if (!you) void router.invalidate();
   }, [you, router]);
   return (
@@ -240,7 +247,7 @@ export function Shell() {
               </Text>
             )}
             <Suspense fallback={<Wait />}>
-              <Outlet />
+              {mine ? <Outlet /> : <NotYours />}
             </Suspense>
           </div>
         </AppShell.Main>
@@ -255,6 +262,11 @@ export function Shell() {
       {finder && (
         <Suspense fallback={null}>
           <Finder close={closeFinder} />
+        </Suspense>
+      )}
+      {ended && (
+        <Suspense fallback={null}>
+          <Again session={ended} />
         </Suspense>
       )}
     </PlanProvider>

@@ -18,9 +18,9 @@ interface Plans {
   shown: boolean;
   /**
    * Plans a change and shows it. A refusal of the plan itself is thrown at the caller, who knows the fields. `lost` is called where somebody was
-   * faster and the same wish can't be planned anew.
+   * faster and the same wish can't be planned anew, `undone` where what was applied was taken back where it was told of.
    */
-  propose: (request: PlanRequest, done?: Done, lost?: () => void) => Promise<void>;
+  propose: (request: PlanRequest, done?: Done, lost?: () => void, undone?: () => void) => Promise<void>;
   /** Shows a plan that was made already. */
   review: (plan: Plan, done?: Done) => Promise<void>;
   /** The same for taking a change back. */
@@ -41,11 +41,15 @@ export const usePlans = () => {
   return plans;
 };
 
+/** Whether Usher doesn't know a plan any more: it was started anew, or the plan has expired. */
+const isForgotten = (error: unknown) => error instanceof Refused && error.cause.code === 'unknown_plan';
+
 export function PlanProvider({ children }: { children: React.ReactNode }) {
   const [state, setState] = useState<State>();
-  const [done, setDone] = useState<{ call?: Done; lost?: () => void; undo?: boolean }>({});
+  const [done, setDone] = useState<{ call?: Done; lost?: () => void; undone?: () => void; undo?: boolean; again?: () => Promise<void> }>({});
   // What was taken back needs no dialog that says so: the page says it, and the history above it.
   const [said, setSaid] = useState<string>();
+  const [failed, setFailed] = useState<unknown>();
   const [read, setRead] = useState(false);
   const [discarded, setDiscarded] = useState(false);
   const queries = useQueryClient();
@@ -54,13 +58,14 @@ export function PlanProvider({ children }: { children: React.ReactNode }) {
   /** Which plan is being made: one that was left is shown nowhere. */
   const making = useRef(0);
 
-  const begin = useCallback(async (plan: Promise<Plan>, then?: Done, lost?: () => void, undo?: boolean) => {
+  const begin = useCallback(async (plan: Promise<Plan>, then: Omit<typeof done, 'again'>, again?: () => Promise<Plan>) => {
     making.current += 1;
     const own = making.current;
     setRead(false);
     setDiscarded(false);
     setSaid(undefined);
-    setDone({ call: then, lost, undo });
+    setFailed(undefined);
+    setDone({ ...then, again: again && (() => begin(again(), then, again)) });
     setState({ at: 'planning' });
     try {
       const made = await plan;
@@ -93,9 +98,15 @@ export function PlanProvider({ children }: { children: React.ReactNode }) {
   const plans = useMemo<Plans>(
     () => ({
       shown,
-      propose: (request, then, lost) => begin(post<Plan>('/plans', request), then, lost),
-      review: (plan, then) => begin(Promise.resolve(plan), then),
-      undo: (revision, then) => begin(post<Plan>('/undo', { revision }), then, undefined, true),
+      propose: (request, call, lost, undone) => {
+        const make = () => post<Plan>('/plans', request);
+        return begin(make(), { call, lost, undone }, make);
+      },
+      review: (plan, call) => begin(Promise.resolve(plan), { call }),
+      undo: (revision, call) => {
+        const make = () => post<Plan>('/undo', { revision });
+        return begin(make(), { call, undo: true }, make);
+      },
     }),
     [begin, shown],
   );
@@ -129,6 +140,11 @@ export function PlanProvider({ children }: { children: React.ReactNode }) {
   return (
     <Context.Provider value={plans}>
       {children}
+      {failed !== undefined && (
+        <div className="notice">
+          <Problem error={failed} title={t.plan.refused} />
+        </div>
+      )}
       {said !== undefined && (
         <Alert color="teal" icon={<IconCheck aria-hidden />} role="status" withCloseButton closeButtonLabel={t.close} onClose={() => setSaid(undefined)} className="notice">
           {said}
@@ -154,7 +170,18 @@ export function PlanProvider({ children }: { children: React.ReactNode }) {
                 </Text>
               </Alert>
             )}
-            {state.at === 'plan' && state.error !== undefined && <Problem error={state.error} title={t.plan.refused} />}
+            {state.at === 'plan' && isForgotten(state.error) && done.again ? (
+              <Alert color="orange" icon={<IconGitCompare aria-hidden />} title={t.plan.forgotten} role="alert">
+                <Text size="sm" mb="xs">
+                  {t.plan.forgottenText}
+                </Text>
+                <Button size="compact-sm" onClick={() => void done.again?.().catch(setFailed)}>
+                  {t.plan.reviewAgain}
+                </Button>
+              </Alert>
+            ) : (
+              state.at === 'plan' && state.error !== undefined && <Problem error={state.error} title={t.plan.refused} />
+            )}
             <PlanView plan={state.plan} />
             {state.plan.risk === 'high' && (
               <Checkbox label={t.plan.agree} checked={read} onChange={(event) => setRead(event.currentTarget.checked)} />
@@ -179,7 +206,7 @@ export function PlanProvider({ children }: { children: React.ReactNode }) {
             </Group>
           </Stack>
         )}
-        {state?.at === 'applied' && <Outcome applied={state.applied} close={close} undo={() => void plans.undo(state.applied.revision)} />}
+        {state?.at === 'applied' && <Outcome applied={state.applied} close={close} undo={() => void plans.undo(state.applied.revision, done.undone)} />}
       </Modal>
       {discarded && (
         <Notification

@@ -193,11 +193,17 @@ fn every_other_kind_beside_the_way_of_a_request_has_its_sentences() {
             Kind::CostDecoration,
             json!({ "field_path": "Query." }),
             "invalid configuration: property \"field_path\" validation failed: failed to match pattern \
-             \"^[_A-Za-z][_0-9A-Za-z]*(\\.[_A-Za-z][_0-9A-Za-z]*)*$\" with \"Query.\"",
+             \"^[_A-Za-z][_0-9A-Za-z]*(\\.[_A-Za-z][_0-9A-Za-z]*)+$\" with \"Query.\"",
         ),
         (
             Kind::CostDecoration,
-            json!({ "field_path": "Query", "add_value": -1 }),
+            json!({ "field_path": "Query" }),
+            "invalid configuration: property \"field_path\" validation failed: failed to match pattern \
+             \"^[_A-Za-z][_0-9A-Za-z]*(\\.[_A-Za-z][_0-9A-Za-z]*)+$\" with \"Query\"",
+        ),
+        (
+            Kind::CostDecoration,
+            json!({ "field_path": "Query.a", "add_value": -1 }),
             "invalid configuration: property \"add_value\" validation failed: expected -1 to be at least 0",
         ),
     ] {

@@ -68,7 +68,7 @@ impl<'a> PathPattern<'a> {
             };
             // A wildcard inside a segment ends what is looked at, as in APISIX.
             let whole_segment = text.is_empty() || text.ends_with('/');
-            (text.len(), (whole_segment && rest.contains('/')).then(|| Shape::Glob(Glob::of(&uri))))
+            (text.len(), (whole_segment && !rest.is_empty()).then(|| Shape::Glob(Glob::of(&uri))))
         };
         let text = match uri {
             Cow::Borrowed(uri) => Cow::Borrowed(uri.get(..end).unwrap_or_default()),

@@ -333,6 +333,27 @@ fn an_edit_copies_as_little_of_a_large_table_as_of_a_small_one() {
 }
 
 #[test]
+fn a_request_is_told_of_by_the_pattern_and_the_host_that_it_came_by() {
+    let value = json!({ "hosts": ["a.test", "*.b.test"], "uris": ["/a/*", "/b"] });
+    let variables = Argument("");
+    for (mode, host, path, wanted) in [
+        (HostUri, "a.test", "/a/x", ("/a/*", "a.test")),
+        (HostUri, "x.b.test", "/b", ("/b", "*.b.test")),
+        (Uri, "x.b.test", "/b", ("/b", "")),
+    ] {
+        let mut router = Router::new(mode);
+        router.insert(&route("x", 0, mode, &value));
+        let client = IpAddr::from([127, 0, 0, 1]);
+        let (body, wanted_body) = (BodyWord::Read, Cell::new(false));
+        let asked =
+            Asked { host, path, method: "GET", client, variables: &variables, body, wanted: wanted_body };
+        let facts = &router.take(&asked).unwrap().facts;
+        assert_eq!((&*facts.uri, &*facts.host), wanted);
+        assert_eq!(&*facts.id, "x");
+    }
+}
+
+#[test]
 fn a_candidate_fits_a_cache_line() {
     assert!(size_of::<super::Candidate>() <= 64, "{} bytes", size_of::<super::Candidate>());
 }

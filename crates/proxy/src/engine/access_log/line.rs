@@ -4,10 +4,9 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use usher_model::variables::Variables;
 use usher_pipeline::exchange::Exchange;
+use usher_pipeline::moment;
 use usher_pipeline::stream::Session;
 
 use crate::options::Escape;
@@ -42,13 +41,7 @@ impl Moment {
     fn with<R>(&self, second: u64, read: impl FnOnce(&str, &str) -> R) -> R {
         let mut text = self.text.borrow_mut();
         if text.0 != second || text.1.is_empty() {
-            let at = Timestamp::from_second(i64::try_from(second).unwrap_or(0)).unwrap_or_default();
-            let at = at.to_zoned(TimeZone::system());
-            *text = (
-                second,
-                at.strftime("%d/%b/%Y:%H:%M:%S %z").to_string(),
-                at.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
-            );
+            *text = (second, moment::local(second), moment::iso8601(second));
         }
         read(&text.1, &text.2)
     }

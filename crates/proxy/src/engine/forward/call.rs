@@ -38,6 +38,7 @@ pub(super) async fn try_node(
         let (seat, is_new) = Box::pin(seat(course, endpoint, trunk, terms, others, fresh)).await?;
         let state = &mut *course.state;
         state.exchange.upstream.address = Some(seat.line().address);
+        state.exchange.times.upstream_connected = Some(client.local.clock.now());
         state.far.buffer.clear();
         state.up.clear();
         let outcome = match open(state, seat, endpoint) {
@@ -47,6 +48,7 @@ pub(super) async fn try_node(
         match outcome {
             Ok(head) => {
                 state.exchange.upstream.statuses.push(state.exchange.answer.status());
+                state.exchange.times.upstream_headed = Some(client.local.clock.now());
                 state.far.head = head;
                 return Ok(());
             }

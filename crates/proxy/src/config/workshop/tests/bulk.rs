@@ -81,7 +81,7 @@ fn revisions_may_have_gaps_and_begin_anew() {
     let anew = Listing { revision: 41, entries: vec![entry("1", "/other", 41), entry("3", "/three", 40)] };
     let snapshot = bench.workshop.replace(&anew);
     let mut uris = Vec::new();
-    snapshot.each_route(&mut |candidate| uris.push(candidate.uri.to_string()));
+    snapshot.each_route(&mut |candidate| uris.push(candidate.facts.uri.to_string()));
     uris.sort();
     assert_eq!((snapshot.revision(), uris), (41, vec!["/other".to_owned(), "/three".to_owned()]));
 }
