@@ -2,6 +2,8 @@
 //!
 //! A connection keeps one exchange and refills it for each request, so that the frame allocates nothing per request.
 
+mod upstream;
+
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use usher_http1::head::Head;
 
+pub use self::upstream::UpstreamFacts;
 use crate::body::{Body, BodyError};
 use crate::cause::Cause;
 use crate::consumer::{Consumer, Directory, Found, Identity};
@@ -122,21 +125,6 @@ pub struct RouteFacts {
     pub service_name: Arc<str>,
 }
 
-/// What is known of the upstream's side of an exchange.
-#[derive(Debug, Default)]
-pub struct UpstreamFacts {
-    /// The node that was last tried.
-    pub address: Option<SocketAddr>,
-    /// The statuses of all tries, in order; 502 and 504 stand for connections that failed.
-    pub statuses: Vec<u16>,
-    /// The upstream's scheme.
-    pub scheme: &'static str,
-    /// The `Host` that was sent.
-    pub host: String,
-    /// The name of the node that was last tried, before anybody resolved it; empty where it is written as an address.
-    pub node_name: String,
-}
-
 /// When things happened, and how much was moved.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
@@ -232,6 +220,7 @@ impl Exchange {
         self.choice = None;
         self.fallback = None;
         self.upstream.address = None;
+        self.upstream.earlier.clear();
         self.upstream.statuses.clear();
         self.upstream.scheme = "";
         self.upstream.host.clear();

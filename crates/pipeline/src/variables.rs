@@ -138,7 +138,7 @@ impl Exchange {
             "bytes_sent" => self.times.sent_bytes.to_string().into_bytes().into(),
             "body_bytes_sent" => self.times.body_bytes.to_string().into_bytes().into(),
             "request_length" => self.times.received_bytes.to_string().into_bytes().into(),
-            "upstream_addr" => upstream.address?.to_string().into_bytes().into(),
+            "upstream_addr" => upstream.addresses()?.into_bytes().into(),
             "balancer_ip" => upstream.address?.ip().to_string().into_bytes().into(),
             "balancer_port" => upstream.address?.port().to_string().into_bytes().into(),
             "upstream_unresolved_host" => match upstream.node_name.as_str() {

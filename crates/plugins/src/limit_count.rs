@@ -57,7 +57,8 @@ struct RunningRule {
 /// Where the counters are.
 enum Place {
     Local(Arc<Keyed<Window>>, Space),
-    Remote(Box<Remote>),
+    /// In Redis; what is held here of a group, so that its members are compared.
+    Remote(Box<Remote>, #[expect(dead_code, reason = "it is held, so that it is found")] Space),
 }
 
 /// Whose counters these are.
@@ -113,7 +114,7 @@ impl Plugin for LimitCount {
             None => Space::Own(env.keep(&env.own_key(), || counters.new_space())),
         };
         let place = match Remote::of(&config, env)? {
-            Some(remote) => Place::Remote(Box::new(remote)),
+            Some(remote) => Place::Remote(Box::new(remote), space),
             None => Place::Local(counters, space),
         };
         Ok(Self {
@@ -252,7 +253,7 @@ impl LimitCount {
                 let outcome = self.take_here(exchange, counters, space.number(), &mut quotas);
                 Called::Now(self.judge(exchange, outcome, quotas))
             }
-            Place::Remote(remote) => Called::Later(
+            Place::Remote(remote, _) => Called::Later(
                 async move {
                     let outcome = self.take_there(exchange, remote, &mut quotas).await;
                     self.judge(exchange, outcome, quotas)

@@ -110,7 +110,8 @@ impl Plugin for LokiLogger {
         let mut fields = Head::empty();
         let own = [("Content-Type", "application/json"), ("X-Scope-OrgID", config.tenant_id.as_str())];
         let further = config.headers.iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
-        for (name, value) in own.into_iter().chain(further) {
+        // The tenant and what the body is are not for `headers` to say.
+        for (name, value) in further.chain(own) {
             fields.set(name, value).map_err(|error| {
                 BuildError::new(format!("property \"headers\" validation failed: {name:?}: {error}"))
             })?;
@@ -192,7 +193,7 @@ mod tests {
     #[test]
     fn lines_are_pushed_by_their_labels() {
         let body = json!({
-            "endpoint_addrs": ["http://127.0.0.1:3100/"], "tenant_id": "team", "headers": { "X-A": "b" }, "batch_max_size": 3,
+            "endpoint_addrs": ["http://127.0.0.1:3100/"], "tenant_id": "team", "headers": { "X-A": "b", "x-scope-orgid": "other" }, "batch_max_size": 3,
             "log_labels": { "job": "usher", "who": "$arg_who" }, "log_format": { "uri": "$uri" },
         });
         let mut bench = harness(&PLUGIN, body)

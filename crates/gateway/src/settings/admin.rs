@@ -146,10 +146,16 @@ fn tls(file: &Document<'_>, warnings: &mut Vec<String>) -> Result<Option<AdminTl
 fn read_keys(file: &Document<'_>, settings: &mut Settings) -> Result<(), String> {
     match file.at("deployment.admin.admin_key") {
         None => Ok(()),
-        Some(Value::Null) => {
-            Err("deployment.admin.admin_key: no key at all is asked for by admin_key_required: false"
-                .to_owned())
+        // In APISIX's files this asks for no key; elsewhere it is more likely a key that somebody forgot to write.
+        Some(Value::Null) if settings.compat.has(Behaviour::KnownAdminKeys) => {
+            settings.admin_key_required = false;
+            Ok(())
         }
+        Some(Value::Null) => Err(
+            "deployment.admin.admin_key has no value: write a list of {name, key, role}, or admin_key_required: false, which asks \
+             nobody for a key; compat: [known-admin-keys] takes an empty one for that too, as APISIX does"
+                .to_owned(),
+        ),
         Some(Value::Array(keys)) => {
             for (at, key) in keys.iter().enumerate() {
                 if let Some(key) = admin_key(at, key)? {
@@ -188,6 +194,16 @@ mod tests {
     use usher_admin::http::Envelopes;
 
     use super::super::read::parsed;
+
+    #[test]
+    fn an_empty_list_of_keys_asks_for_none_only_where_apisix_is_meant() {
+        let empty = "deployment: {admin: {admin_key: ~}}\n";
+        let refused = parsed(empty).unwrap_err();
+        assert!(refused.contains("admin_key_required: false"), "{refused}");
+        let apisix = parsed(&format!("compat: apisix\n{empty}")).unwrap();
+        assert!(!apisix.admin_key_required && apisix.admin_keys.is_empty());
+        assert!(parsed("compat: apisix\ndeployment: {admin: {admin_key: []}}\n").unwrap().admin_key_required);
+    }
 
     #[test]
     fn who_may_connect_is_a_list_of_networks() {

@@ -82,11 +82,11 @@ fn read(document: &Value) -> Result<Settings, String> {
     tls::read_balancers(&file, &mut settings)?;
     read_listeners(&file, &mut settings)?;
     streams::read(&file, &mut settings)?;
-    admin::read(&file, &mut settings)?;
-    console::read(&file, &mut settings)?;
     if let Some(value) = file.at("compat") {
         settings.compat = compat(value)?;
     }
+    admin::read(&file, &mut settings)?;
+    console::read(&file, &mut settings)?;
     admin::read_cors(&file, &mut settings)?;
     server::read(&file, &mut settings)?;
     match file.text("consent")? {

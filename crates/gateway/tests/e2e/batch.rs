@@ -195,6 +195,14 @@ fn what_is_hidden_is_in_no_log_whoever_answers() {
             &json!({ "uri": format!("/{id}"), "plugins": plugins, "upstream": origin.upstream() }),
         );
     }
+    assert_eq!(usher.get("/nowhere", &[]).status, 404);
+    // The first node is away: the line names both.
+    let nodes = json!([
+        { "host": "127.0.0.1", "port": 1, "weight": 1, "priority": 1 },
+        { "host": "127.0.0.1", "port": origin.address.port(), "weight": 1, "priority": 0 },
+    ]);
+    usher.put("/routes/tried", &json!({ "uri": "/tried", "upstream": { "nodes": nodes, "retries": 1 } }));
+    assert_eq!(usher.get("/tried", &[]).status, 200);
     for (path, status) in [("/good?token=s3cret", 200), ("/bad?token=s3cret", 400)] {
         let fields = [("X-Token", "s3cret"), ("Content-Type", "application/json")];
         let answer =
@@ -202,11 +210,17 @@ fn what_is_hidden_is_in_no_log_whoever_answers() {
         assert_eq!(answer.status, status);
     }
     let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default();
-    eventually("the lines of both requests", || {
-        read(&lines).lines().count() == 2 && read(&access).lines().count() == 2
+    eventually("the lines of all requests", || {
+        read(&lines).lines().count() == 4 && read(&access).lines().count() == 4
     });
     let (lines, access) = (read(&lines), read(&access));
     assert!(!lines.contains("s3cret") && !access.contains("s3cret"), "{lines}\n{access}");
+    let both = format!("\"upstream\":\"127.0.0.1:1, {}\"", origin.address);
+    assert!(lines.contains(&both), "{lines}");
+    assert!(
+        lines.contains("\"route_id\":\"no-matched\"") && lines.contains("\"route_id\":\"good\""),
+        "{lines}"
+    );
     assert!(lines.contains("\"seen\\\":1") && lines.contains("\"x-token\":\"*\""), "{lines}");
     assert!(access.contains("POST /good?token=%2A HTTP/1.1 * 200") && access.contains("* 400"), "{access}");
 }

@@ -85,7 +85,7 @@ fn the_status_is_told_while_etcd_is_away() {
     usher.put("/routes/r", &json!({ "uri": "/a", "plugins": {} }));
     let reachable = |wanted: &str| {
         let text = request(usher.address("metrics"), "GET", "/apisix/prometheus/metrics", &[], b"").text();
-        assert!(text.contains("apisix_etcd_modify_indexes{key=\"max_modify_idx\"} "), "{text}");
+        assert!(text.contains("apisix_etcd_modify_indexes{key=\"max_modify_index\"} "), "{text}");
         text.contains(&format!("\napisix_etcd_reachable {wanted}\n"))
     };
     assert!(reachable("1"));

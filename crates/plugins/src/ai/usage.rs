@@ -29,6 +29,8 @@ pub(crate) struct Usage {
     pub(crate) completion: u64,
     /// Both, as the provider counts them.
     pub(crate) total: u64,
+    /// The sum as the provider says it.
+    pub(crate) said_total: Option<u64>,
     /// Whether the provider has said anything of it.
     pub(crate) known: bool,
 }
@@ -44,7 +46,9 @@ impl Usage {
         self.prompt = self.prompt.max(prompt.unwrap_or(0));
         self.completion = self.completion.max(completion.unwrap_or(0));
         let total = number(["total_tokens", "totalTokens", "total"]);
-        self.total = self.total.max(total.unwrap_or(0)).max(self.prompt.saturating_add(self.completion));
+        // The provider's own sum counts; where it says none, what it is made of.
+        self.said_total = self.said_total.max(total);
+        self.total = self.said_total.unwrap_or_else(|| self.prompt.saturating_add(self.completion));
     }
 }
 
@@ -309,6 +313,10 @@ mod tests {
                 (10, 25, 35),
             ),
             (vec![json!({ "usage": { "inputTokens": 3, "outputTokens": 4, "totalTokens": 8 } })], (3, 4, 8)),
+            (
+                vec![json!({ "usage": { "prompt_tokens": 8, "completion_tokens": 5, "total_tokens": 10 } })],
+                (8, 5, 10),
+            ),
             (vec![json!({ "usage": null })], (0, 0, 0)),
             (vec![json!({ "usage": { "prompt_tokens": "many" } })], (0, 0, 0)),
             (

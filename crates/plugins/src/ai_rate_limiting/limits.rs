@@ -186,6 +186,10 @@ impl Limits {
             let (count, window) = (limit.count.resolve(exchange)?, limit.window.resolve(exchange)?);
             all.push(Meant { limit, counter, count, window });
         }
+        // Rules that all pass a request over would let it through uncounted.
+        if all.is_empty() && self.limits.iter().all(|limit| matches!(limit.whose, Whose::Key(_))) {
+            return Err("no rule has a key that says anything of this request".to_owned());
+        }
         Ok(all)
     }
 

@@ -113,6 +113,16 @@ fn rules_count_by_what_requests_say() {
 }
 
 #[test]
+fn a_request_that_no_rule_means_is_not_let_through_uncounted() {
+    for (degrades, status) in [(false, 500), (true, 200)] {
+        let rules = json!([{ "count": 20, "time_window": 10, "key": "${http_x_user}" }]);
+        let mut bench = bench(json!({ "rules": rules, "allow_degradation": degrades }));
+        assert_eq!(ask(&mut bench, &[("X-User", "a")]).status(), 200);
+        assert_eq!(ask(&mut bench, &[]).status(), status);
+    }
+}
+
+#[test]
 fn requests_that_ask_no_model_are_none_of_its_business() {
     let bodies = Map::from_iter([("ai-rate-limiting".to_owned(), json!({ "limit": 1, "time_window": 1 }))]);
     let mut bench = try_harness_of(&[&PLUGIN], bodies).unwrap();

@@ -154,6 +154,12 @@ fn a_group_counts_together_and_has_one_body() {
     assert!(error.message.ends_with("err: group conf mismatched"), "{error}");
     let elsewhere = json!({ "count": 1, "time_window": 60, "group": "other" });
     first.beside("/apisix/routes/4", &bodies(elsewhere)).unwrap().get("/").expect_status(200);
+    // So it is where the counters are in Redis.
+    let far = |count: u64| json!({ "count": count, "time_window": 60, "group": "far", "policy": "redis", "redis_host": "127.0.0.1" });
+    let first = harness(&PLUGIN, far(1));
+    assert!(first.beside("/apisix/routes/2", &bodies(far(1))).is_ok());
+    let error = first.beside("/apisix/routes/3", &bodies(far(2))).err().unwrap();
+    assert!(error.message.ends_with("err: group conf mismatched"), "{error}");
 }
 
 #[test]

@@ -66,11 +66,10 @@ impl Format {
                 line.insert(name.to_owned(), told);
             }
         }
-        if matches!(self, Self::Own(_))
-            && let Some(route) = &exchange.route
-        {
-            line.insert("route_id".to_owned(), Value::from(&*route.id));
-            if !route.service_id.is_empty() {
+        if matches!(self, Self::Own(_)) {
+            let route = exchange.route.as_ref();
+            line.insert("route_id".to_owned(), route.map_or(NO_ROUTE, |route| &*route.id).into());
+            if let Some(route) = route.filter(|route| !route.service_id.is_empty()) {
                 line.insert("service_id".to_owned(), Value::from(&*route.service_id));
             }
         }
@@ -91,6 +90,9 @@ impl Format {
         one_line(&Value::Object(line))
     }
 }
+
+/// What stands for the route of a request that met none (apisix/utils/log-util.lua).
+const NO_ROUTE: &str = "no-matched";
 
 fn of_connection(session: &Session, now_ms: u64) -> Map<String, Value> {
     let lasted = u64::try_from(session.lasted.as_millis()).unwrap_or(u64::MAX);
@@ -244,9 +246,9 @@ fn usual(exchange: &Exchange, bodies: &Taken) -> Map<String, Value> {
     put("request", asked);
     put("response", answered);
     put("server", json!({ "hostname": machine::name(), "version": env!("CARGO_PKG_VERSION") }));
-    put("upstream", exchange.upstream.address.map_or("".into(), |address| address.to_string().into()));
+    put("upstream", exchange.upstream.addresses().unwrap_or_default().into());
     put("service_id", route.map_or("", |route| &*route.service_id).into());
-    put("route_id", route.map_or("", |route| &*route.id).into());
+    put("route_id", route.map_or(NO_ROUTE, |route| &*route.id).into());
     if let Some(consumer) = exchange.consumer() {
         put("consumer", json!({ "username": &*consumer.name }));
     }

@@ -263,7 +263,7 @@ impl OpenidConnect {
         }
     }
 
-    /// Scopes that the claims lack, as the sentence of the answer 403.
+    /// Whether the claims lack scopes, as the sentence of the answer 403: it names all that are required.
     pub(super) fn missing_scopes(&self, claims: &Claims) -> Option<String> {
         let required = self.config.required_scopes.as_ref()?;
         let has: Vec<&str> = match claims.get("scope").or_else(|| claims.get("scp")) {
@@ -271,9 +271,8 @@ impl OpenidConnect {
             Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
             _ => Vec::new(),
         };
-        let missing: Vec<&str> =
-            required.iter().map(String::as_str).filter(|scope| !has.contains(scope)).collect();
-        (!missing.is_empty()).then(|| format!("required scopes {} not present", missing.join(", ")))
+        let lacks = required.iter().any(|scope| !has.contains(&scope.as_str()));
+        lacks.then(|| format!("required scopes {} not present", required.join(", ")))
     }
 
     /// What is wrong with the claims' audience.

@@ -166,6 +166,12 @@ pub(super) struct Config {
     /// Not supported by this version, where it is enabled.
     #[serde(default)]
     dpop: Dpop,
+    /// What stands in `par`, and is refused by this name.
+    #[schemars(skip)]
+    use_par: Option<Value>,
+    /// What stands in `dpop`, likewise.
+    #[schemars(skip)]
+    use_dpop: Option<Value>,
     /// Not supported by this version.
     refresh_session_interval: Option<u64>,
     /// Not supported by this version.
@@ -233,6 +239,7 @@ pub(super) enum AuthMethod {
 
 /// The browser's session: everything in one encrypted cookie.
 #[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct SessionConfig {
     /// The secret that the cookie is encrypted with, at least 16 characters; sealed in the store. All gateways of one site need the same.
     #[schemars(length(min = 16))]
@@ -369,6 +376,12 @@ impl Config {
                 "property \"{member}\" validation failed: it is not supported by this version of Usher; remove it"
             )));
         }
+        let flat = [("par", self.use_par.is_some()), ("dpop", self.use_dpop.is_some())];
+        if let Some((object, _)) = flat.iter().find(|(_, there)| *there) {
+            return Err(BuildError::new(format!(
+                "property \"use_{object}\" is not allowed, use \"{object}.enabled\" instead"
+            )));
+        }
         if self.accept_none_alg {
             return refused(
                 "property \"accept_none_alg\" validation failed: a token without a signature is never taken; remove it",
@@ -387,6 +400,11 @@ impl Config {
             Some(session) if session.storage == Storage::Cookie && session.redis.is_some() => {
                 return refused(
                     "property \"session\" validation failed: redis is only used where storage is redis; write storage, or remove redis",
+                );
+            }
+            Some(session) if session.storage == Storage::Redis && session.redis.is_none() => {
+                return refused(
+                    "property \"session\" validation failed: property \"redis\" is required where storage is redis",
                 );
             }
             _ => {}

@@ -65,7 +65,7 @@ fn connections(front: &Front, text: &mut Text<'_>) {
 fn store(front: &Front, text: &mut Text<'_>) {
     let Some(StoreFacts { reachable, revision }) = front.store() else { return };
     text.describe("etcd_modify_indexes", Type::Gauge, "The newest revision of etcd that this gateway knows");
-    for key in ["max_modify_idx", "x_etcd_index"] {
+    for key in ["max_modify_index", "x_etcd_index"] {
         text.sample("etcd_modify_indexes", &[&format!("key=\"{key}\"")], revision);
     }
     text.describe("etcd_reachable", Type::Gauge, "Whether etcd answers: 1, or 0");

@@ -138,7 +138,8 @@ impl Consul {
 
     async fn nodes(&self, asked: &Asked, cursor: &mut Cursor) -> Result<Look, String> {
         if self.settings.skip_services.contains(&asked.name) {
-            return Ok(Look { nodes: Some(Vec::new()), again: Duration::from_secs(3600) });
+            let nodes = or_default(Vec::new(), self.settings.default_service.as_ref(), self.settings.weight);
+            return Ok(Look { nodes: Some(nodes), again: Duration::from_secs(3600) });
         }
         let path = format!("/v1/health/service/{}?passing=true", escaped(&asked.name));
         let mut left = self.servers.len();

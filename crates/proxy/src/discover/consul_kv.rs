@@ -65,13 +65,18 @@ impl ConsulKv {
     /// The node of a key; `None` for folders, for what is passed over, and for what is no node.
     fn node(&self, folder: &str, entry: &Value) -> Option<Node> {
         let key = entry.get("Key")?.as_str()?;
-        if self.settings.skip_keys.iter().any(|skipped| skipped == key) {
+        // A key, or the folder that it is in.
+        if self.settings.skip_keys.iter().any(|skipped| skipped == key || skipped == folder) {
             return None;
         }
         let (host, port) = key.strip_prefix(folder)?.rsplit_once(':')?;
         let port = port.parse().ok()?;
         let value = entry.get("Value").and_then(Value::as_str).and_then(|value| STANDARD.decode(value).ok());
         let value: Value = value.and_then(|value| serde_json::from_slice(&value).ok()).unwrap_or_default();
+        // Whoever watches over the nodes has written so.
+        if value.get("check_status").is_some_and(|up| *up == json!(false) || *up == json!("false")) {
+            return None;
+        }
         let weight = value.get("weight").and_then(Value::as_u64);
         let weight = weight.map_or(self.settings.weight, |weight| u32::try_from(weight).unwrap_or(u32::MAX));
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();

@@ -143,7 +143,8 @@ pub struct ConsulKv {
     /// Whether questions wait for a change.
     #[serde(default = "yes")]
     pub keepalive: bool,
-    /// What stands for a service that has no node.
+    /// What stands for a service that has no node. APISIX's page calls it so, and its schema `default_service`.
+    #[serde(alias = "default_service")]
     pub default_server: Option<ConsulDefault>,
     #[serde(default, rename = "dump")]
     _dump: Ignored,

@@ -148,6 +148,8 @@ pub(super) async fn forward(course: &mut Course<'_>, chosen: Chosen<'_>) -> Resu
         if !local.retries.spend() {
             return Err(Failure::Upstream(miss.trouble));
         }
+        let tried = &mut course.state.exchange.upstream;
+        tried.earlier.extend(tried.address);
         failed = Some(miss.trouble);
     }
     Err(failed.map_or(Failure::NoNode, Failure::Upstream))

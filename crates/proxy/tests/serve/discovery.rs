@@ -156,6 +156,8 @@ fn keys_of_a_consul_are_nodes() {
             { "Key": format!("upstreams/shop/127.0.0.1:{port_a}"), "Value": "eyJ3ZWlnaHQiOiAzfQ==" },
             { "Key": format!("upstreams/shop/127.0.0.1:{port_b}"), "Value": "eyJ3ZWlnaHQiOiAwfQ==" },
             { "Key": "upstreams/shop/127.0.0.1:1", "Value": null },
+            // {"check_status": false}
+            { "Key": "upstreams/shop/127.0.0.1:2", "Value": "eyJjaGVja19zdGF0dXMiOiBmYWxzZX0=" },
         ]);
         Some(answer(200, &[("X-Consul-Index", "4")], &body.to_string()))
     });
@@ -169,6 +171,16 @@ fn keys_of_a_consul_are_nodes() {
         let shown = gateway.live().discovered("consul_kv").unwrap();
         assert_eq!(shown["upstreams"][&service].as_array().unwrap().len(), 2);
     }
+    // What stands for a service that is passed over as a whole.
+    let default = json!({ "host": "127.0.0.1", "port": port_b });
+    let settings = json!({
+        "consul_kv": { "servers": [registry.url()], "skip_keys": ["upstreams/shop/"], "default_service": default },
+    });
+    assert_eq!(gateway(settings, "consul_kv", "shop").get("/").text(), "b");
+    let settings = json!({
+        "consul": { "servers": [registry.url()], "skip_services": ["shop"], "default_service": default },
+    });
+    assert_eq!(gateway(settings, "consul", "shop").get("/").text(), "b");
 }
 
 #[test]

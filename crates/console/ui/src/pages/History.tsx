@@ -8,6 +8,7 @@ import { useNavigate, useSearch } from '@tanstack/react-router';
 import { useState } from 'react';
 
 import { type Entry, get } from '../lib/api';
+import { summary } from '../lib/change';
 import { ago, day } from '../lib/format';
 import { Diff } from '../parts/Diff';
 import { Head, Problem, Wait } from '../parts/Message';
@@ -55,13 +56,6 @@ export function History() {
     </>
   );
 }
-
-const summary = (entry: Entry) => {
-  const [first] = entry.changes;
-  if (!first) return t.history.objects(entry.total);
-  const more = entry.total - 1;
-  return `${t.plan.op[first.op]}: ${first.kind} ${first.id}${more > 0 ? ` +${more}` : ''}`;
-};
 
 function One({ entry }: { entry: Entry }) {
   const [open, { toggle }] = useDisclosure();

@@ -8,6 +8,7 @@ import { useState } from 'react';
 
 import { type Entry, get, type Health, type Listed, type Status, step, type Stored, type Waiting } from '../lib/api';
 import { endOf } from '../lib/certificate';
+import { summary } from '../lib/change';
 import { ago, count, millis, percent } from '../lib/format';
 import { namesOf, titleOf } from '../lib/kinds';
 import { axisOf, overTime, type Span, SPANS, type Top, topOf, topsOf, type Traffic } from '../lib/traffic';
@@ -161,8 +162,7 @@ export function Overview() {
           )}
           <Stack gap={6}>
             {entries.slice(0, 6).map((entry) => {
-              const [first] = entry.changes;
-              const what = entry.intent || (first ? `${t.plan.op[first.op]}: ${first.kind} ${first.id}` : '');
+              const what = entry.intent || summary(entry);
               return (
                 <Text key={entry.revision} size="sm" className="wrap">
                   {what} <Text span c="dimmed" size="xs">{`${entry.principal}, ${ago(entry.unix_ms)}`}</Text>

@@ -61,7 +61,7 @@ impl Answer {
             tokens = tokens.saturating_add(counted.map_or(0, |counted| counted as u64));
             data.push(json!({ "object": "embedding", "index": index, "embedding": values }));
         }
-        self.usage.set(Usage { prompt: tokens, completion: 0, total: tokens, known: true });
+        self.usage.set(Usage { prompt: tokens, total: tokens, known: true, ..Usage::default() });
         let usage = json!({ "prompt_tokens": tokens, "total_tokens": tokens });
         Ok(json!({ "object": "list", "data": data, "model": self.model, "usage": usage }))
     }

@@ -206,7 +206,7 @@ fn scopes_and_audience_are_asked_for() {
     let outcome = ask(&mut bench, &provider.token(&json!({})));
     assert_eq!(
         (outcome.status(), outcome.text()),
-        (403, "{\"error\":\"required scopes a, b not present\"}\n")
+        (403, "{\"error\":\"required scopes read, a, b not present\"}\n")
     );
     ask(&mut bench, &provider.token(&json!({ "scope": "b read a" }))).expect_status(200);
     ask(&mut bench, &provider.token(&json!({ "scope": ["b", "read", "a"] }))).expect_status(200);
@@ -260,6 +260,22 @@ fn bodies_that_can_not_work_or_are_not_safe_are_refused_by_name() {
         (json!({ "client_secret": null }), "property \"client_secret\" is required"),
         (json!({}), "property \"session.secret\" is required when \"bearer_only\" is false"),
         (json!({ "session": { "secret": "short" } }), "property \"session\""),
+        (
+            json!({ "session": { "secret": "0123456789abcdef", "cookie_httponly": false } }),
+            "property \"session\"",
+        ),
+        (
+            json!({ "session": { "secret": "0123456789abcdef", "storage": "redis" } }),
+            "property \"redis\" is required where storage is redis",
+        ),
+        (
+            json!({ "bearer_only": true, "use_par": true }),
+            "property \"use_par\" is not allowed, use \"par.enabled\" instead",
+        ),
+        (
+            json!({ "bearer_only": true, "use_dpop": true }),
+            "property \"use_dpop\" is not allowed, use \"dpop.enabled\" instead",
+        ),
         (json!({ "session": { "secret": "0123456789abcdef", "cookie_name": "a;b" } }), "cookie_name"),
         (json!({ "bearer_only": true, "discovery": "http://idp.test/x" }), "\"allow_plain_http\""),
         (

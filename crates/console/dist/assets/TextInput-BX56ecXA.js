@@ -1,1 +1,0 @@
-import{an as e,en as t,sn as n}from"./index-BdnK3Nd6.js";import{t as r}from"./InputBase-B_9yaU-a.js";var i=n(),a=t(t=>{let n=e([`Input`,`InputWrapper`,`TextInput`],null,t);return(0,i.jsx)(r,{component:`input`,...n,__staticSelector:`TextInput`})});a.classes=r.classes,a.displayName=`@mantine/core/TextInput`;export{a as t};
