@@ -196,9 +196,11 @@ impl Connection {
             }
             Link::Mcp(_) if asked => {
                 let _declined = Answered::no(&self.consent, plan_id);
-                // What it answers is that nothing was applied.
-                drop(self.call("gateway_apply", serde_json::json!({ "plan_id": plan_id })).await);
-                Ok(())
+                match self.call("gateway_apply", serde_json::json!({ "plan_id": plan_id })).await {
+                    // That nothing was applied is what the tool answers to a no.
+                    Ok(_) | Err(ClientError::Tool { .. }) => Ok(()),
+                    Err(error) => Err(error.to_string()),
+                }
             }
             Link::Mcp(_) => Ok(()),
         };

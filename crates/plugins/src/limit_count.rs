@@ -36,6 +36,8 @@ pub(crate) static PLUGIN: Spec = Spec::of::<LimitCount>().metadata::<Metadata>()
 struct LimitCount {
     limits: Limits,
     place: Place,
+    /// Held where counters are in Redis too, so that the members of a group are compared.
+    space: Space,
     sliding: bool,
     rejection: FixedReply,
     allow_degradation: bool,
@@ -56,9 +58,8 @@ struct RunningRule {
 
 /// Where the counters are.
 enum Place {
-    Local(Arc<Keyed<Window>>, Space),
-    /// In Redis; what is held here of a group, so that its members are compared.
-    Remote(Box<Remote>, #[expect(dead_code, reason = "it is held, so that it is found")] Space),
+    Local(Arc<Keyed<Window>>),
+    Remote(Box<Remote>),
 }
 
 /// Whose counters these are.
@@ -114,12 +115,13 @@ impl Plugin for LimitCount {
             None => Space::Own(env.keep(&env.own_key(), || counters.new_space())),
         };
         let place = match Remote::of(&config, env)? {
-            Some(remote) => Place::Remote(Box::new(remote), space),
-            None => Place::Local(counters, space),
+            Some(remote) => Place::Remote(Box::new(remote)),
+            None => Place::Local(counters),
         };
         Ok(Self {
             limits: limits_of(&config, &metadata)?,
             place,
+            space,
             sliding: config.window_type == WindowType::Sliding,
             rejection: match &config.rejected_msg {
                 Some(message) => Reply::error_msg(config.rejected_code, message),
@@ -249,11 +251,11 @@ impl LimitCount {
     fn count<'a>(&'a self, exchange: &'a mut Exchange) -> Called<'a> {
         let mut quotas = Quotas::new();
         match &self.place {
-            Place::Local(counters, space) => {
-                let outcome = self.take_here(exchange, counters, space.number(), &mut quotas);
+            Place::Local(counters) => {
+                let outcome = self.take_here(exchange, counters, self.space.number(), &mut quotas);
                 Called::Now(self.judge(exchange, outcome, quotas))
             }
-            Place::Remote(remote, _) => Called::Later(
+            Place::Remote(remote) => Called::Later(
                 async move {
                     let outcome = self.take_there(exchange, remote, &mut quotas).await;
                     self.judge(exchange, outcome, quotas)
