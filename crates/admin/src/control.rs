@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use tower_http::catch_panic::CatchPanicLayer;
 use usher_model::change::{Door, Principal, Role};
 use usher_model::kind::Kind;
+use usher_model::live::UpstreamHealth;
 use usher_model::schema;
 
 use crate::http::answer::{Answer, panicked};
@@ -48,8 +49,17 @@ async fn serve(State(service): State<Arc<Service>>, request: Request) -> Respons
         Method::HEAD => Method::GET,
         ref other => other.clone(),
     };
-    if method == Method::GET && names == ["healthcheck"] && wants_page(request.headers()) {
-        return Html(health::page(&service)).into_response();
+    if method == Method::GET && wants_page(request.headers()) {
+        let checks = match names {
+            ["healthcheck"] => Some(health::all(&service).await),
+            ["healthcheck", kind, id] => Some(health::one(&service, kind, id).await.map(|one| vec![one])),
+            _ => None,
+        };
+        match checks {
+            Some(Ok(checks)) => return Html(health::page(&checks)).into_response(),
+            Some(Err(answer)) => return answer.into_response(),
+            None => {}
+        }
     }
     let (Ok(answer) | Err(answer)) = answer(&service, &method, names).await;
     answer.into_response()
@@ -59,9 +69,9 @@ async fn answer(service: &Service, method: &Method, names: &[&str]) -> Result<An
     let get = *method == Method::GET;
     match names {
         ["schema"] if get => Ok(ok(&schemas(service))),
-        ["healthcheck"] if get => Ok(ok(&health::all(service))),
+        ["healthcheck"] if get => Ok(ok(&shown_all(&health::all(service).await?))),
         ["healthcheck", kind] if get => Err(health::missing_id(kind)),
-        ["healthcheck", kind, id] if get => health::one(service, kind, id).await,
+        ["healthcheck", kind, id] if get => Ok(ok(&health::shown(&health::one(service, kind, id).await?))),
         // There is no garbage collector to be started; whoever asks for one gets what APISIX says.
         ["gc"] if *method == Method::POST => Ok(Answer::empty(StatusCode::OK)),
         ["plugins", "reload"] if *method == Method::PUT => {
@@ -91,6 +101,10 @@ fn schemas(service: &Service) -> Value {
         .collect();
     let registry = service.registry();
     json!({ "main": main, "plugins": plugins::all(registry), "stream_plugins": plugins::all_on_connections(registry) })
+}
+
+fn shown_all(checks: &[UpstreamHealth]) -> Value {
+    checks.iter().map(health::shown).collect()
 }
 
 fn ok(value: &Value) -> Answer {

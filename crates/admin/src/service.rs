@@ -76,7 +76,7 @@ pub use chat_model::{ChosenModel, ModelApi, ModelInfo, NewModel};
 pub use clients::Client;
 pub use error::ServiceError;
 pub use gateways::{Gateways, Missing};
-pub use journal::{Own, amend};
+pub use journal::{ChangesPage, ChangesQuery, Own, Place, amend};
 pub use pages::{Keeps, Page, PageQuery};
 pub use plan::{Applied, Approval, Plan};
 pub use request::{Entry, Extent, HistoryQuery, Stored, Wanted};
@@ -335,6 +335,18 @@ impl Service {
         query: HistoryQuery,
     ) -> BoxFuture<'a, Result<Vec<Entry>, ServiceError>> {
         Box::pin(async move { self.read_history(who, query).await })
+    }
+
+    /// A page of what one of them changed; `None` where this principal may see none of it.
+    ///
+    /// # Errors
+    /// As for [`Service::get`].
+    pub fn changes<'a>(
+        &'a self,
+        who: &'a Principal,
+        query: ChangesQuery,
+    ) -> BoxFuture<'a, Result<Option<ChangesPage>, ServiceError>> {
+        Box::pin(self.read_changes(who, query))
     }
 
     /// A plan that takes one applied change back. Without a revision it is the newest change that stands: neither taken back already, nor

@@ -1,8 +1,8 @@
 //! What the service API asks of the built-in chat, without knowing it: `chat` implements the trait and `gateway` hands it in.
 
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use serde::Serialize;
-use tokio::sync::mpsc::Receiver;
 use usher_model::change::Principal;
 
 use crate::service::{ChosenModel, ModelApi};
@@ -15,6 +15,18 @@ pub trait Talk: Send + Sync + 'static {
     /// # Errors
     /// [`TalkError`].
     fn say(&self, who: &Principal, conversation: Option<&str>, sentence: &str) -> Result<Spoken, TalkError>;
+
+    /// All that is remembered of a conversation of this principal's, and what happens further, up to the end of the sentence that is worked on.
+    ///
+    /// # Errors
+    /// [`TalkError::Unknown`].
+    fn hear(&self, who: &Principal, conversation: &str) -> Result<Spoken, TalkError>;
+
+    /// Ends the sentence that is worked on in a conversation of this principal's; what is asked is a no. `false`: there is none.
+    ///
+    /// # Errors
+    /// [`TalkError::Unknown`].
+    fn stop(&self, who: &Principal, conversation: &str) -> Result<bool, TalkError>;
 
     /// Answers an open question of this principal's. `false`: there is none.
     fn answer(&self, who: &Principal, question: &str, agrees: bool) -> bool;
@@ -50,7 +62,7 @@ pub struct Spoken {
     /// The conversation that it belongs to.
     pub conversation: String,
     /// What happens.
-    pub events: Receiver<TalkEvent>,
+    pub events: BoxStream<'static, TalkEvent>,
 }
 
 /// What happens while a sentence is worked on.
@@ -61,6 +73,11 @@ pub enum TalkEvent {
     Conversation {
         /// Its id, for the next sentence.
         id: String,
+    },
+    /// The person says a sentence; told only to whoever comes back to a conversation.
+    Asked {
+        /// The sentence.
+        text: String,
     },
     /// Something is said.
     Said {
@@ -78,6 +95,13 @@ pub enum TalkEvent {
         id: String,
         /// The question.
         text: String,
+    },
+    /// A question was answered.
+    Answered {
+        /// Which.
+        id: String,
+        /// Whether with a yes.
+        agree: bool,
     },
     /// A plan was applied.
     Applied {
@@ -105,13 +129,30 @@ impl TalkEvent {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Conversation { .. } => "conversation",
+            Self::Asked { .. } => "asked",
             Self::Said { .. } => "said",
             Self::Plan { .. } => "plan",
             Self::Question { .. } => "question",
+            Self::Answered { .. } => "answered",
             Self::Applied { .. } => "applied",
             Self::Tool { .. } => "tool",
             Self::Ended { .. } => "ended",
         }
+    }
+
+    /// About how much room it takes, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let text = match self {
+            Self::Asked { text }
+            | Self::Said { text }
+            | Self::Plan { text }
+            | Self::Question { text, .. } => text.len(),
+            Self::Tool { name } => name.len(),
+            Self::Ended { error, .. } => error.as_ref().map_or(0, String::len),
+            Self::Conversation { .. } | Self::Answered { .. } | Self::Applied { .. } => 0,
+        };
+        text + 64
     }
 }
 

@@ -3,6 +3,8 @@
 //! Who speaks is the principal that the service API let in, so that a conversation can do what they can and nothing else. A question waits for an
 //! answer of the same principal; without one it is a no.
 
+mod room;
+
 use std::collections::HashMap;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use tokio::sync::mpsc::{Sender, channel};
 use usher_admin::service::{ChosenModel, Service, ServiceError};
 use usher_admin::talk::{FixedModel, Spoken, Talk, TalkError, TalkEvent};
 use usher_model::change::{Door, Principal};
@@ -19,19 +20,18 @@ use crate::assistant::{Assistant, Event, ModelOptions, Purse};
 use crate::client::{Connection, Person};
 use crate::model::{Client, Guard};
 use crate::tools::{Limits, Tools};
+use room::Room;
 
 /// Conversations that are remembered.
 const MOST: usize = 100;
 /// Those of one principal.
 const MOST_OF_ONE: usize = 20;
 /// How long one is remembered that nobody goes on with.
-const KEPT: Duration = Duration::from_secs(30 * 60);
+const KEPT: Duration = Duration::from_secs(8 * 3600);
 /// How long a person may think.
 const THINKING: Duration = Duration::from_secs(5 * 60);
-/// How often it is looked whether anybody still listens.
+/// How often it is looked whether a question shall not be asked any more.
 const LOOK: Duration = Duration::from_millis(200);
-/// Events that wait for a slow listener.
-const WAITING: usize = 1024;
 
 /// The chat.
 pub struct Chat {
@@ -57,7 +57,7 @@ struct Conversation {
     assistant: Arc<Assistant>,
     /// Since when its model has been chosen; `None` where none was, or the settings name it.
     led_since: Option<u64>,
-    asker: Arc<Asker>,
+    room: Arc<Room>,
     used: Instant,
 }
 
@@ -68,8 +68,7 @@ struct Questions(Mutex<HashMap<String, (Principal, SyncSender<bool>)>>);
 /// Asks the person of one conversation.
 struct Asker {
     who: Principal,
-    /// Whoever listens to the sentence that is being worked on; nobody between two of them.
-    listener: Mutex<Option<Sender<TalkEvent>>>,
+    room: Arc<Room>,
     questions: Arc<Questions>,
 }
 
@@ -93,15 +92,13 @@ impl Chat {
         &self,
         who: &Principal,
         id: Option<&str>,
-        listener: &Sender<TalkEvent>,
-    ) -> Result<(String, Arc<Assistant>, Arc<Asker>), TalkError> {
+        sentence: &str,
+    ) -> Result<(String, Arc<Assistant>, Arc<Room>), TalkError> {
         let mut all = lock(&self.conversations);
-        all.retain(|_, one| one.used.elapsed() < KEPT || one.asker.is_busy());
+        all.retain(|_, one| one.used.elapsed() < KEPT || one.room.is_busy());
         let id = match id {
             Some(id) => {
-                let one = all.get_mut(id).filter(|one| one.who == *who);
-                let one = one.ok_or_else(|| TalkError::Unknown(crate::tools::clean(id, 64)))?;
-                one.used = Instant::now();
+                of(&mut all, who, id)?;
                 id.to_owned()
             }
             None => {
@@ -110,38 +107,32 @@ impl Chat {
                     // The oldest that nobody works on makes room, one's own first.
                     let oldest = all
                         .iter()
-                        .filter(|(_, one)| !one.asker.is_busy() && (own < MOST_OF_ONE || one.who == *who))
+                        .filter(|(_, one)| !one.room.is_busy() && (own < MOST_OF_ONE || one.who == *who))
                         .min_by_key(|(_, one)| one.used)
                         .map(|(id, _)| id.clone());
                     all.remove(&oldest.ok_or(TalkError::TooMany)?);
                 }
                 let id = uuid::Uuid::new_v4().simple().to_string();
-                let asker = Arc::new(Asker {
+                let room = Arc::<Room>::default();
+                let person = Arc::new(Asker {
                     who: who.clone(),
-                    listener: Mutex::default(),
+                    room: Arc::clone(&room),
                     questions: Arc::clone(&self.questions),
                 });
-                let person = Arc::<Asker>::clone(&asker);
                 let connection = Connection::within(Arc::clone(&self.tools), who.clone(), person, &id);
                 let assistant = match &self.fixed {
                     Some(fixed) => Assistant::with_model(connection, fixed.options.clone()),
                     None => Assistant::plain(connection),
                 };
                 let assistant = Arc::new(assistant.with_purse(Arc::clone(&self.purse), &who.name, false));
-                let one = Conversation {
-                    who: who.clone(),
-                    assistant,
-                    led_since: None,
-                    asker,
-                    used: Instant::now(),
-                };
+                let one =
+                    Conversation { who: who.clone(), assistant, led_since: None, room, used: Instant::now() };
                 all.insert(id.clone(), one);
                 id
             }
         };
         let one = all.get_mut(&id).ok_or(TalkError::TooMany)?;
-        let mut place = lock(&one.asker.listener);
-        if place.is_some() {
+        if one.room.is_busy() {
             return Err(TalkError::Busy);
         }
         let since = self.service.model_since();
@@ -150,34 +141,42 @@ impl Chat {
             one.assistant.follow(chosen.map(|model| asked(&self.service, model)));
             one.led_since = since;
         }
-        *place = Some(listener.clone());
-        drop(place);
-        Ok((id, Arc::clone(&one.assistant), Arc::clone(&one.asker)))
+        if !one.room.begin(sentence) {
+            return Err(TalkError::Busy);
+        }
+        Ok((id, Arc::clone(&one.assistant), Arc::clone(&one.room)))
     }
 }
 
 impl Talk for Chat {
     fn say(&self, who: &Principal, conversation: Option<&str>, sentence: &str) -> Result<Spoken, TalkError> {
         let who = &at_the_chat(who);
-        let (listener, events) = channel(WAITING);
-        let (id, assistant, asker) = self.enter(who, conversation, &listener)?;
+        let (id, assistant, room) = self.enter(who, conversation, sentence)?;
+        let events = room.listen();
         let sentence = sentence.to_owned();
         // It goes on without its listener, but for the model: what was agreed to is carried out to its end.
         drop(tokio::spawn(async move {
-            let busy = Busy(asker);
-            let mut hear = |event: Event<'_>| {
-                // A listener that is gone or far behind hears no more; nothing depends on it.
-                let _ = listener.try_send(told(event));
-            };
-            let outcome = assistant.say_until(&sentence, &mut hear, listener.closed()).await;
-            drop(busy);
-            let ended = match outcome {
+            let mut busy = Busy { room, ended: None };
+            let mut hear = |event: Event<'_>| busy.room.note(told(event));
+            let given_up = Arc::clone(&busy.room).given_up();
+            let outcome = assistant.say_until(&sentence, &mut hear, given_up).await;
+            busy.ended = Some(match outcome {
                 Ok(outcome) => TalkEvent::Ended { done: outcome.done, error: None },
                 Err(error) => TalkEvent::Ended { done: false, error: Some(error.to_string()) },
-            };
-            let _ = listener.send(ended).await;
+            });
         }));
         Ok(Spoken { conversation: id, events })
+    }
+
+    fn hear(&self, who: &Principal, conversation: &str) -> Result<Spoken, TalkError> {
+        let mut all = lock(&self.conversations);
+        let room = Arc::clone(&of(&mut all, &at_the_chat(who), conversation)?.room);
+        Ok(Spoken { conversation: conversation.to_owned(), events: room.from_the_beginning() })
+    }
+
+    fn stop(&self, who: &Principal, conversation: &str) -> Result<bool, TalkError> {
+        let mut all = lock(&self.conversations);
+        Ok(of(&mut all, &at_the_chat(who), conversation)?.room.stop())
     }
 
     fn answer(&self, who: &Principal, question: &str, agrees: bool) -> bool {
@@ -237,44 +236,53 @@ fn at_the_chat(who: &Principal) -> Principal {
     Principal { door: Door::Chat, ..who.clone() }
 }
 
-/// Marks a conversation as worked on, until it is dropped.
-struct Busy(Arc<Asker>);
+/// A conversation of this principal's, used now.
+fn of<'a>(
+    all: &'a mut HashMap<String, Conversation>,
+    who: &Principal,
+    id: &str,
+) -> Result<&'a mut Conversation, TalkError> {
+    let one = all.get_mut(id).filter(|one| one.who == *who);
+    let one = one.ok_or_else(|| TalkError::Unknown(crate::tools::clean(id, 64)))?;
+    one.used = Instant::now();
+    Ok(one)
+}
+
+/// Marks a conversation as worked on until it is dropped, and then says how the sentence ended.
+struct Busy {
+    room: Arc<Room>,
+    ended: Option<TalkEvent>,
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        *lock(&self.0.listener) = None;
-    }
-}
-
-impl Asker {
-    fn is_busy(&self) -> bool {
-        lock(&self.listener).is_some()
+        let broken = || TalkEvent::Ended { done: false, error: Some("it broke off".to_owned()) };
+        self.room.end(self.ended.take().unwrap_or_else(broken));
     }
 }
 
 impl Person for Asker {
     fn confirm(&self, question: &str) -> bool {
-        let Some(listener) = lock(&self.listener).clone() else { return false };
         let id = uuid::Uuid::new_v4().simple().to_string();
         let (answer, answered) = sync_channel(1);
         lock(&self.questions.0).insert(id.clone(), (self.who.clone(), answer));
-        let asked = TalkEvent::Question { id: id.clone(), text: question.to_owned() };
-        let mut agrees = false;
-        if listener.try_send(asked).is_ok() {
-            let end = Instant::now() + THINKING;
-            while Instant::now() < end && !listener.is_closed() {
-                match answered.recv_timeout(LOOK) {
-                    Ok(said) => {
-                        agrees = said;
-                        break;
-                    }
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => break,
-                }
+        self.room.note(TalkEvent::Question { id: id.clone(), text: question.to_owned() });
+        let end = Instant::now() + THINKING;
+        let mut said = None;
+        // Whoever asked may be back any moment: a page that is loaded anew leaves for as long as that takes.
+        while said.is_none() && Instant::now() < end && !self.room.is_stopped() {
+            match answered.recv_timeout(LOOK) {
+                Ok(agrees) => said = Some(agrees),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         lock(&self.questions.0).remove(&id);
-        agrees
+        if let Some(agree) = said {
+            self.room.is_attended();
+            self.room.note(TalkEvent::Answered { id, agree });
+        }
+        said.unwrap_or(false)
     }
 }
 

@@ -245,7 +245,7 @@ impl Server {
         let beside = if console.on_chat { admin.console } else { Router::new() };
         let chat = side::chat_router(&settings, &service, &addresses, beside, oidc);
         sides.add(chat_sockets, chat);
-        sides.add(metrics_sockets, side::metrics_router(process, &addresses.metrics));
+        sides.add(metrics_sockets, side::metrics_router(process, &settings.metrics_path, &addresses.metrics));
         let hosts = side::keyless_hosts(&addresses.control);
         sides.add(control_sockets, usher_admin::control::router(Arc::clone(&service), hosts, &name));
         sides.add(gateway_sockets, usher_admin::gateways::router(Arc::clone(&service)));

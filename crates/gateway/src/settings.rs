@@ -75,6 +75,8 @@ pub(crate) struct Settings {
     pub(crate) chat: Vec<SocketAddr>,
     /// Where metrics are served.
     pub(crate) metrics: Vec<SocketAddr>,
+    /// The path of the metrics there.
+    pub(crate) metrics_path: String,
     /// Where the Control API listens; nowhere by default.
     pub(crate) control: Vec<SocketAddr>,
     /// Where the status API listens; nowhere by default.
@@ -174,6 +176,7 @@ impl Default for Settings {
             admin: vec![SocketAddr::from(([127, 0, 0, 1], 9180))],
             chat: vec![SocketAddr::from(([127, 0, 0, 1], 5000))],
             metrics: vec![SocketAddr::from(([127, 0, 0, 1], 9091))],
+            metrics_path: "/apisix/prometheus/metrics".to_owned(),
             control: Vec::new(),
             status: Vec::new(),
             gateways: Vec::new(),

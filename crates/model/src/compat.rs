@@ -12,7 +12,7 @@ pub enum Behaviour {
     AdminCors,
     /// `X-Real-IP` of a client on loopback is believed.
     RealIpFromLoopback,
-    /// Upstreams over https are not verified unless `tls.verify` says so.
+    /// Upstreams over https are not verified unless `tls.verify` says so, and neither are the servers of `tcp-logger` and `syslog`.
     UnverifiedUpstreams,
     /// `Server: APISIX/3.18.0` on every answer, and `openresty` on error pages.
     ApisixNames,

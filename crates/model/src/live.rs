@@ -284,6 +284,8 @@ pub struct Recent {
     pub next: String,
     /// How many came since `after` and are no longer kept.
     pub missed: u64,
+    /// Since when requests are remembered, in milliseconds since 1970: the start of this gateway, because they are kept in memory alone.
+    pub since_ms: u64,
 }
 
 /// A request that was served. Bodies, header fields and queries are not in it.

@@ -5,6 +5,7 @@
 mod beside;
 mod kinds;
 mod meaning;
+mod near;
 mod sentence;
 mod unsupported;
 
@@ -27,9 +28,26 @@ pub struct Violation {
     pub pointer: String,
     /// Whether `invalid configuration: ` stands before it on the Admin API.
     pub prefixed: bool,
+    /// The field that is nearest to it.
+    pub near: Near,
+}
+
+/// The field that a violation is about, said by us: the sentence of the contract may speak of the whole object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Near {
+    /// Where, as a JSON pointer; of what is missing, where it would stand.
+    pub pointer: String,
+    /// What is wrong there.
+    pub sentence: String,
 }
 
 impl Violation {
+    /// A violation whose sentence says all that there is to say.
+    pub(crate) fn at(pointer: &str, sentence: String, prefixed: bool) -> Self {
+        let near = Near { pointer: pointer.to_owned(), sentence: sentence.clone() };
+        Self { sentence, pointer: pointer.to_owned(), prefixed, near }
+    }
+
     /// The whole sentence of the Admin API.
     #[must_use]
     pub fn admin_sentence(&self) -> String {
@@ -95,7 +113,12 @@ impl Checker {
         match sentence::first(&self.schema, value) {
             // References to secrets stand for strings that aren't known here, whatever a pattern says of their text.
             None if has_reference(value) => Ok(()),
-            said => Err(self.violation(said, value)),
+            said => {
+                let broken = self.broken(said, value);
+                let near = near::of(&broken);
+                let (sentence, pointer, _) = broken;
+                Err(Violation { sentence, pointer, prefixed: true, near })
+            }
         }
     }
 
@@ -107,17 +130,20 @@ impl Checker {
         if self.validator.is_valid(value) {
             return Ok(());
         }
-        Err(self.violation(sentence::first(&self.schema, value), value))
+        let broken = self.broken(sentence::first(&self.schema, value), value);
+        // A schema of a stranger's too, perhaps: nobody looks through its forms for a stranger's value.
+        Err(Violation::at(&broken.1, broken.0, true))
     }
 
-    fn violation(&self, said: Option<sentence::Broken>, value: &Value) -> Violation {
-        let (sentence, pointer) = said.unwrap_or_else(|| {
-            self.validator.iter_errors(value).next().map_or_else(
+    /// What was said of a value, or where nothing was, what the validator says.
+    fn broken<'a>(&self, said: Option<sentence::Broken<'a>>, value: &Value) -> sentence::Broken<'a> {
+        said.unwrap_or_else(|| {
+            let (sentence, pointer) = self.validator.iter_errors(value).next().map_or_else(
                 || ("value does not fit its schema".to_owned(), String::new()),
                 |error| (error.to_string(), error.instance_path().to_string()),
-            )
-        });
-        Violation { sentence, pointer, prefixed: true }
+            );
+            (sentence, pointer, sentence::About::There)
+        })
     }
 
     /// The schema itself.
@@ -167,9 +193,7 @@ type Made = Result<Checker, BadSchema>;
 fn by(checker: Option<&Made>, value: &Value) -> Result<(), Violation> {
     match checker {
         Some(Ok(checker)) => checker.check(value),
-        Some(Err(error)) => {
-            Err(Violation { sentence: error.to_string(), pointer: String::new(), prefixed: true })
-        }
+        Some(Err(error)) => Err(Violation::at("", error.to_string(), true)),
         None => Ok(()),
     }
 }

@@ -39,8 +39,12 @@ pub struct Exchange {
     pub peer: SocketAddr,
     /// Whether another request of the client's made the gateway send itself this one.
     pub is_inner: bool,
-    /// The port that the client came to.
-    pub server_port: u16,
+    /// The gateway's own end of the connection: the address and port that the client came to.
+    pub server: SocketAddr,
+    /// The number of the client's connection; no two of this process have the same.
+    pub connection: u64,
+    /// Requests that have come by this connection, this one counted.
+    pub connection_requests: u64,
     /// What TLS has settled with the client; `None` where it came without.
     pub secured: Option<Rc<Secured>>,
     /// The route that was taken; `None` where none matched.
@@ -144,6 +148,8 @@ pub struct Times {
     pub sent_bytes: u64,
     /// Bytes of the answer's body.
     pub body_bytes: u64,
+    /// Bytes of the body that the node answered with that was last tried, before any plugin changed it.
+    pub upstream_body_bytes: u64,
 }
 
 /// The last credential that was found: the plugin, and the unique attribute. Empty where there is none. Keeps its room from request to request.
@@ -178,7 +184,9 @@ impl Exchange {
             client: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
             peer: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
             is_inner: false,
-            server_port: 0,
+            server: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+            connection: 0,
+            connection_requests: 0,
             secured: None,
             route: None,
             choice: None,
@@ -193,6 +201,7 @@ impl Exchange {
                 received_bytes: 0,
                 sent_bytes: 0,
                 body_bytes: 0,
+                upstream_body_bytes: 0,
             },
             cause: None,
             identity: None,
@@ -234,6 +243,7 @@ impl Exchange {
             received_bytes: 0,
             sent_bytes: 0,
             body_bytes: 0,
+            upstream_body_bytes: 0,
         };
         self.identity = None;
         self.shown.get_mut().clear();

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use usher_model::kind::Kind;
+
 use crate::env::Process;
 
 /// How a TLS handshake with a client went.
@@ -40,6 +42,8 @@ pub struct Connections {
     pub accepted: u64,
     /// Of those, the ones that were given a place.
     pub handled: u64,
+    /// Requests that came by them, since the start.
+    pub requests: u64,
     /// Open.
     pub active: u64,
     /// Of the open ones, those that send the head of a request.
@@ -50,18 +54,18 @@ pub struct Connections {
 
 /// The connections of one worker, as it last told of them.
 #[derive(Debug, Default)]
-pub struct Tellers([AtomicU64; 5]);
+pub struct Tellers([AtomicU64; 6]);
 
 impl Tellers {
     /// Tells how it stands.
     pub fn tell(&self, now: Connections) {
-        let Connections { accepted, handled, active, reading, writing } = now;
-        for (place, number) in self.0.iter().zip([accepted, handled, active, reading, writing]) {
+        let Connections { accepted, handled, requests, active, reading, writing } = now;
+        for (place, number) in self.0.iter().zip([accepted, handled, requests, active, reading, writing]) {
             place.store(number, Ordering::Relaxed);
         }
     }
 
-    fn told(&self) -> [u64; 5] {
+    fn told(&self) -> [u64; 6] {
         self.0.each_ref().map(|number| number.load(Ordering::Relaxed))
     }
 }
@@ -85,6 +89,7 @@ pub struct Front {
     handshakes: [AtomicU64; Handshake::ALL.len()],
     certificates: Mutex<BTreeMap<Arc<str>, i64>>,
     streams: Mutex<BTreeMap<Arc<str>, u64>>,
+    changed: Mutex<BTreeMap<Kind, u64>>,
 }
 
 /// Stream routes that are counted on their own; further ones are counted together.
@@ -109,12 +114,12 @@ impl Front {
     #[must_use]
     pub fn connections(&self) -> Connections {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        let sums = workers.iter().fold([0; 5], |mut sums, worker| {
+        let sums = workers.iter().fold([0; 6], |mut sums, worker| {
             sums.iter_mut().zip(worker.told()).for_each(|(sum, number): (&mut u64, u64)| *sum += number);
             sums
         });
-        let [accepted, handled, active, reading, writing] = sums;
-        Connections { accepted, handled, active, reading, writing }
+        let [accepted, handled, requests, active, reading, writing] = sums;
+        Connections { accepted, handled, requests, active, reading, writing }
     }
 
     /// How the store is looked at, where others reach it too. What is said first holds.
@@ -126,6 +131,20 @@ impl Front {
     #[must_use]
     pub fn store(&self) -> Option<StoreFacts> {
         self.store.get().and_then(|look| look())
+    }
+
+    /// Notes the revision at which an object of a kind was last changed.
+    pub fn note_change(&self, kind: Kind, revision: u64) {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = changed.entry(kind).or_default();
+        *newest = revision.max(*newest);
+    }
+
+    /// The newest revision at which an object of this kind was changed; 0 where there was none.
+    #[must_use]
+    pub fn changed(&self, kind: Kind) -> u64 {
+        let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        changed.get(&kind).copied().unwrap_or_default()
     }
 
     /// Counts one handshake.
@@ -187,11 +206,12 @@ mod tests {
     #[test]
     fn the_connections_of_all_workers_are_summed_up() {
         let front = Front::default();
-        let now = Connections { accepted: 5, handled: 4, active: 3, reading: 1, writing: 2 };
+        let now = Connections { accepted: 5, handled: 4, requests: 9, active: 3, reading: 1, writing: 2 };
         for _ in 0..2 {
             front.worker().tell(now);
         }
-        let wanted = Connections { accepted: 10, handled: 8, active: 6, reading: 2, writing: 4 };
+        let wanted =
+            Connections { accepted: 10, handled: 8, requests: 18, active: 6, reading: 2, writing: 4 };
         assert_eq!((front.connections(), front.store()), (wanted, None));
     }
 

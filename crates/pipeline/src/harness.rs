@@ -341,7 +341,7 @@ impl Harness {
             Rc::clone(&self.people) as Rc<dyn Directory>,
         );
         exchange.client = self.client;
-        exchange.server_port = 9080;
+        exchange.server = SocketAddr::from(([127, 0, 0, 1], 9080));
         exchange.route = Some(Arc::clone(&self.route));
         let mut head = Head::request(method, target);
         for (name, value) in fields {

@@ -5,6 +5,7 @@
 use futures_util::future::LocalBoxFuture;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use usher_model::schema::{Near, Violation};
 
 use crate::body::BodyStep;
 use crate::env::Env;
@@ -115,12 +116,21 @@ impl From<Reply> for Flow {
 pub struct BuildError {
     /// What is wrong, with field, value and what is allowed.
     pub message: String,
+    /// The field of the plugin's body that is nearest to it, where its schema says so.
+    pub near: Option<Box<Near>>,
 }
 
 impl BuildError {
     /// An error with this text. What it quotes may be long, and nobody reads all of it: its middle is left out then.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: shortened(message.into()) }
+        Self { message: shortened(message.into()), near: None }
+    }
+
+    /// What a schema says of a body.
+    pub fn of(violation: Violation) -> Self {
+        let Violation { sentence, near, .. } = violation;
+        let near = Near { sentence: shortened(near.sentence), ..near };
+        Self { near: Some(Box::new(near)), ..Self::new(sentence) }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 use usher_model::nearest::nearest;
-use usher_model::schema::Checker;
+use usher_model::schema::{Checker, Near};
 use usher_model::secret::MARK;
 
 use crate::env::Env;
@@ -45,7 +45,7 @@ impl Compiled {
 
     fn check(&self, body: &Value) -> Result<(), BuildError> {
         let checker = self.checker.as_ref().map_err(BuildError::new)?;
-        checker.check(body).map_err(|violation| BuildError::new(violation.to_string()))
+        checker.check(body).map_err(BuildError::of)
     }
 }
 
@@ -204,7 +204,7 @@ impl Registry {
             // A body that is switched off may be unfinished, as in APISIX.
             if meta.disable { Ok(()) } else { self.build(entry.spec, body, env).map(drop) }
         });
-        judged.map_err(|error| in_plugin(name, &error))
+        judged.map_err(|error| in_plugin(name, error))
     }
 
     /// Checks an auth plugin's body as consumers and credentials carry it.
@@ -228,7 +228,7 @@ impl Registry {
             return Err(BuildError::new(format!("plugin [{name}] has no credentials")));
         };
         let bare = meta::without(body);
-        compiled.check(&bare).and_then(|()| (spec.parse)(bare)).map_err(|error| in_plugin(name, &error))
+        compiled.check(&bare).and_then(|()| (spec.parse)(bare)).map_err(|error| in_plugin(name, error))
     }
 
     pub(crate) fn build(
@@ -290,8 +290,17 @@ impl Entry {
     }
 }
 
-fn in_plugin(name: &str, error: &BuildError) -> BuildError {
-    BuildError::new(format!("failed to check the configuration of plugin {name} err: {error}"))
+fn in_plugin(name: &str, error: BuildError) -> BuildError {
+    let sentence = format!("failed to check the configuration of plugin {name} err: {error}");
+    let near = error.near.or_else(|| missing(&error.message));
+    BuildError { near, ..BuildError::new(sentence) }
+}
+
+/// The member that a plugin itself says is missing, in the words of schemas.
+fn missing(sentence: &str) -> Option<Box<Near>> {
+    let name = sentence.strip_prefix("property \"")?.strip_suffix("\" is required")?;
+    let is_plain = !name.contains(['"', '/', '~']);
+    is_plain.then(|| Box::new(Near { pointer: format!("/{name}"), sentence: sentence.to_owned() }))
 }
 
 /// The dotted paths of members marked secret; arrays are stepped through without a segment of their own.

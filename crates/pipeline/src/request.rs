@@ -18,9 +18,22 @@ pub struct Request {
     has_query: bool,
     host: String,
     port: Option<u16>,
-    rewritten: bool,
+    target: Target,
+    /// The path as it is forwarded, where that isn't the one that is judged.
+    sent_path: String,
     seen_path: String,
     seen_query: Option<String>,
+}
+
+/// Which target is forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    /// The head's own.
+    AsItCame,
+    /// The path and the query.
+    Made,
+    /// `sent_path` and the query: slashes that the client escaped stay escaped.
+    Sent,
 }
 
 impl Default for Request {
@@ -34,7 +47,8 @@ impl Default for Request {
             has_query: false,
             host: String::new(),
             port: None,
-            rewritten: false,
+            target: Target::AsItCame,
+            sent_path: String::new(),
             seen_path: String::new(),
             seen_query: None,
         }
@@ -61,10 +75,16 @@ impl Request {
         self.host.push_str(host);
         self.host.make_ascii_lowercase();
         self.port = port;
-        self.rewritten = rewritten;
+        self.target = if rewritten { Target::Made } else { Target::AsItCame };
         self.seen_path.clear();
         self.seen_query = None;
         self.body = Body::Empty;
+    }
+
+    /// Lets routes and plugins judge `path`, while the one that was there is forwarded as long as no plugin writes another.
+    pub fn judge_as(&mut self, path: String) {
+        self.sent_path = std::mem::replace(&mut self.path, path);
+        self.target = Target::Sent;
     }
 
     /// The method.
@@ -79,10 +99,23 @@ impl Request {
         if self.tls { "https" } else { "http" }
     }
 
-    /// The one canonical path: what was routed by is what plugins judge and what is forwarded.
+    /// The one canonical path: what was routed by is what plugins judge. It is what is forwarded too, but for escaped slashes:
+    /// [`Request::sent_path`].
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// The path that is forwarded: the judged one, but with slashes escaped where the client escaped them and no plugin wrote another.
+    #[must_use]
+    pub fn sent_path(&self) -> &str {
+        if self.target == Target::Sent { &self.sent_path } else { &self.path }
+    }
+
+    /// The canonical path as the client spelled it: slashes that it escaped are escaped, unless a plugin has written another path.
+    #[must_use]
+    pub fn asked_path(&self) -> &str {
+        if self.target == Target::Sent { &self.sent_path } else { self.original_path() }
     }
 
     /// The query without its `?`; `None` when there is no `?`.
@@ -108,7 +141,7 @@ impl Request {
         self.remember();
         self.path.clear();
         encode_into(path, &mut self.path);
-        self.rewritten = true;
+        self.target = Target::Made;
     }
 
     /// Changes the query that is forwarded; `None` takes the `?` away too.
@@ -117,7 +150,9 @@ impl Request {
         self.query.clear();
         encode_into(query.unwrap_or_default(), &mut self.query);
         self.has_query = query.is_some();
-        self.rewritten = true;
+        if self.target == Target::AsItCame {
+            self.target = Target::Made;
+        }
     }
 
     /// Shows another query from now on, as it was asked for and as it is forwarded, and in the raw target: for logs of a request that is over.
@@ -145,7 +180,7 @@ impl Request {
     /// Whether the target has to be written anew instead of being forwarded as it came.
     #[must_use]
     pub const fn is_rewritten(&self) -> bool {
-        self.rewritten
+        !matches!(self.target, Target::AsItCame)
     }
 
     /// The canonical path as the client asked for it, before any plugin changed it.
@@ -301,6 +336,19 @@ mod tests {
         assert_eq!(request.path(), "/new%20one%0D%0AX:%20y/%41");
         assert_eq!(request.original_path(), "/old");
         assert!(request.is_rewritten());
+    }
+
+    #[test]
+    fn an_escaped_slash_is_forwarded_until_a_plugin_writes_the_path() {
+        let mut request = request("/a%2Fb", None);
+        request.judge_as("/a/b".to_owned());
+        request.set_query(Some("x=1"));
+        assert_eq!((request.path(), request.sent_path(), request.is_rewritten()), ("/a/b", "/a%2Fb", true));
+        request.set_path("/c");
+        assert_eq!((request.path(), request.sent_path(), request.original_path()), ("/c", "/c", "/a/b"));
+        request.refill("/d", None, false, "a.test", None);
+        request.set_query(Some("x=1"));
+        assert_eq!(request.sent_path(), "/d");
     }
 
     #[test]

@@ -70,11 +70,21 @@ impl Exchange {
             "method" | "request_method" => request.method().as_bytes().into(),
             "scheme" => request.scheme().as_bytes().into(),
             "https" => if request.tls { "on" } else { "" }.as_bytes().into(),
+            "http2" => match (request.head.version(), request.tls) {
+                (usher_http1::head::Version::Http2, true) => "h2",
+                (usher_http1::head::Version::Http2, false) => "h2c",
+                _ => "",
+            }
+            .as_bytes()
+            .into(),
             "hostname" => crate::machine::name().as_bytes().into(),
             "host" | "server_name" => request.host().as_bytes().into(),
             "remote_addr" => self.client.ip().to_canonical().to_string().into_bytes().into(),
             "remote_port" => self.client.port().to_string().into_bytes().into(),
-            "server_port" => self.server_port.to_string().into_bytes().into(),
+            "server_addr" => self.server.ip().to_canonical().to_string().into_bytes().into(),
+            "server_port" => self.server.port().to_string().into_bytes().into(),
+            "connection" => self.connection.to_string().into_bytes().into(),
+            "connection_requests" => self.connection_requests.to_string().into_bytes().into(),
             "content_type" => request.head.get("content-type")?.into(),
             "content_length" => request.head.get("content-length")?.into(),
             "server_protocol" => match request.head.version() {
@@ -152,9 +162,17 @@ impl Exchange {
                 let all: Vec<String> = upstream.statuses.iter().map(u16::to_string).collect();
                 all.join(", ").into_bytes().into()
             }
+            "upstream_response_length" => {
+                if upstream.statuses.is_empty() {
+                    return None;
+                }
+                // What earlier tries answered with is not read.
+                let earlier = "0, ".repeat(upstream.statuses.len() - 1);
+                format!("{earlier}{}", self.times.upstream_body_bytes).into_bytes().into()
+            }
             "upstream_scheme" => upstream.scheme.as_bytes().into(),
             "upstream_host" => upstream.host.as_bytes().into(),
-            "upstream_uri" => with_query(self.request.path(), self.request.query()),
+            "upstream_uri" => with_query(self.request.sent_path(), self.request.query()),
             "request_time" => seconds(self.worker().now() - self.times.start),
             "upstream_connect_time" => self.of_upstream(self.times.upstream_connected?)?,
             "upstream_header_time" => self.of_upstream(self.times.upstream_headed?)?,

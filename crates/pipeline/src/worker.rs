@@ -144,8 +144,8 @@ pub struct InnerCall {
     pub body: Bytes,
     /// Who is calling.
     pub client: SocketAddr,
-    /// The port that the client came to.
-    pub server_port: u16,
+    /// The address and port that the client came to.
+    pub server: SocketAddr,
     /// What TLS has settled with the client.
     pub secured: Option<Rc<Secured>>,
     /// For everything up to the answer's last byte.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -89,13 +90,20 @@ enum Part {
 }
 
 struct Servers {
+    /// Without a slash at their ends.
     urls: Vec<String>,
+    /// What the servers said of their version, once one did.
+    major: OnceLock<u32>,
     fields: Secret<Head>,
     kind: Option<String>,
     timeout: Duration,
     verify: bool,
 }
 
+/// Lines of JSON.
+const CONTENT_TYPE: &str = "application/x-ndjson";
+/// Elasticsearch's own JSON.
+const ACCEPT: &str = "application/vnd.elasticsearch+json";
 /// The largest answer that is read: a bulk call is answered line by line.
 const MAX_ANSWER_BYTES: u64 = 4 << 20;
 
@@ -110,7 +118,7 @@ impl Plugin for ElasticsearchLogger {
         let mut urls = Vec::new();
         for address in addresses {
             addresses::check_url("endpoint_addrs", &address, env)?;
-            urls.push(format!("{}/_bulk", address.trim_end_matches('/')));
+            urls.push(address.trim_end_matches('/').to_owned());
         }
         check_fields("headers", config.headers.as_ref().map_or(0, BTreeMap::len))?;
         let mut fields = Head::empty();
@@ -118,16 +126,14 @@ impl Plugin for ElasticsearchLogger {
             let pair = format!("{}:{}", auth.username, auth.password.expose());
             ("Authorization".to_owned(), format!("Basic {}", STANDARD.encode(pair)))
         });
-        let kind = ("Content-Type".to_owned(), "application/x-ndjson".to_owned());
-        for (name, value) in
-            [kind].into_iter().chain(config.headers.into_iter().flatten()).chain(authorization)
-        {
+        for (name, value) in config.headers.into_iter().flatten().chain(authorization) {
             fields.set(&name, value).map_err(|error| {
                 BuildError::new(format!("property \"headers\" validation failed: {name:?}: {error}"))
             })?;
         }
         let servers = Servers {
             urls,
+            major: OnceLock::new(),
             fields: Secret::new(fields),
             kind: config.field.r#type,
             timeout: Duration::from_secs(config.timeout),
@@ -184,15 +190,60 @@ impl ElasticsearchLogger {
     }
 }
 
+impl Servers {
+    fn call(&self, method: &str, url: String) -> Call {
+        Call {
+            method: method.to_owned(),
+            url,
+            fields: self.fields.expose().clone(),
+            body: bytes::Bytes::new(),
+            timeout: self.timeout,
+            verify: self.verify,
+            max_answer_bytes: MAX_ANSWER_BYTES,
+        }
+    }
+
+    /// The version's first number, asked for until a server says one. Who may write lines may not always ask, and needs no version then.
+    ///
+    /// # Errors
+    /// The server can't be reached.
+    async fn major(&self, worker: &Rc<dyn Worker>, server: &str) -> Result<Option<u32>, String> {
+        if let Some(known) = self.major.get() {
+            return Ok(Some(*known));
+        }
+        let call = self.call("GET", format!("{server}/"));
+        let answer = worker.fetch(call).await.map_err(|error| error.to_string())?;
+        Ok(major_of(&answer.body).map(|major| *self.major.get_or_init(|| major)))
+    }
+}
+
+fn major_of(said: &[u8]) -> Option<u32> {
+    let said: Value = serde_json::from_slice(said).ok()?;
+    let (major, _) = said.pointer("/version/number")?.as_str()?.split_once('.')?;
+    major.parse().ok()
+}
+
+/// Which version's manner a server is asked to keep to: the one before its own still takes what is written here.
+const fn compatible_with(major: Option<u32>) -> Option<u32> {
+    match major {
+        Some(major @ (8 | 9)) => Some(major - 1),
+        _ => None,
+    }
+}
+
 impl Sink for Servers {
     const NAME: &'static str = "elasticsearch-logger";
 
     fn send<'a>(&'a self, worker: &'a Rc<dyn Worker>, lines: &'a [Line]) -> Sending<'a> {
         async move {
+            let server = fastrand::choice(&self.urls).map_or("", String::as_str);
+            let major = self.major(worker, server).await?;
+            // Types are gone from version 9 on.
+            let kind = self.kind.as_ref().filter(|_| major.is_none_or(|major| major < 9));
             let mut body = String::new();
             for line in lines {
                 let mut what = json!({ "_index": line.more });
-                if let (Some(members), Some(kind)) = (what.as_object_mut(), &self.kind) {
+                if let (Some(members), Some(kind)) = (what.as_object_mut(), kind) {
                     members.insert("_type".to_owned(), kind.as_str().into());
                 }
                 body.push_str(&json!({ "create": what }).to_string());
@@ -200,15 +251,15 @@ impl Sink for Servers {
                 body.push_str(&line.text);
                 body.push('\n');
             }
-            let call = Call {
-                method: "POST".to_owned(),
-                url: fastrand::choice(&self.urls).cloned().unwrap_or_default(),
-                fields: self.fields.expose().clone(),
-                body: body.into(),
-                timeout: self.timeout,
-                verify: self.verify,
-                max_answer_bytes: MAX_ANSWER_BYTES,
-            };
+            let mut call = Call { body: body.into(), ..self.call("POST", format!("{server}/_bulk")) };
+            let manner =
+                compatible_with(major).map(|major| format!(";compatible-with={major}")).unwrap_or_default();
+            for (name, kind) in [("Content-Type", CONTENT_TYPE), ("Accept", ACCEPT)] {
+                // What the user wrote stays.
+                if call.fields.get_str(name).is_none() {
+                    call.fields.set(name, format!("{kind}{manner}")).map_err(|error| error.to_string())?;
+                }
+            }
             let answer = worker.fetch(call).await.map_err(|error| error.to_string())?;
             if answer.head.status() >= 300 {
                 return Err(format!("elasticsearch answered {}", answer.head.status()));
@@ -246,7 +297,10 @@ mod tests {
         bench.get("/1").expect_status(200);
         bench.get("/2").expect_status(200);
         bench.pass(Duration::from_millis(1));
-        let call = &bench.worker().calls()[0];
+        let calls = bench.worker().calls();
+        assert_eq!((calls[0].method.as_str(), calls[0].url.as_str()), ("GET", "http://127.0.0.1:9200/"));
+        assert_eq!(calls[0].fields.get_str("Authorization"), Some("Basic dTpw"));
+        let call = &calls[1];
         assert_eq!(call.url, "http://127.0.0.1:9200/_bulk");
         for (name, wanted) in
             [("Content-Type", "application/x-ndjson"), ("Authorization", "Basic dTpw"), ("X-A", "b")]
@@ -261,6 +315,39 @@ mod tests {
     }
 
     #[test]
+    fn a_server_is_asked_to_keep_to_the_manner_that_it_still_takes() {
+        for (version, manner, kind) in [
+            ("7.17.0", "", Some("log")),
+            ("8.8.1", ";compatible-with=7", Some("log")),
+            ("9.0.2", ";compatible-with=8", None),
+        ] {
+            let body = json!({ "endpoint_addr": "http://127.0.0.1:9200", "batch_max_size": 1, "field": { "index": "a", "type": "log" } });
+            let mut bench = harness(&PLUGIN, body).on_runtime(Clock::Paused).fetches(move |call| {
+                let said = match call.method.as_str() {
+                    "GET" => json!({ "version": { "number": version } }),
+                    _ => json!({ "errors": false }),
+                };
+                Ok(Answer { head: Head::response(200), body: said.to_string().into() })
+            });
+            for target in ["/1", "/2"] {
+                bench.get(target).expect_status(200);
+                bench.pass(Duration::from_millis(1));
+            }
+            let calls = bench.worker().calls();
+            let methods: Vec<&str> = calls.iter().map(|call| call.method.as_str()).collect();
+            assert_eq!(methods, ["GET", "POST", "POST"], "it is asked for its version once");
+            for call in &calls[1..] {
+                let field = |name: &str| call.fields.get_str(name).unwrap().to_owned();
+                assert_eq!(field("Content-Type"), format!("application/x-ndjson{manner}"));
+                assert_eq!(field("Accept"), format!("application/vnd.elasticsearch+json{manner}"));
+                let line: Value =
+                    serde_json::from_slice(call.body.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
+                assert_eq!(line["create"]["_type"].as_str(), kind, "{version}");
+            }
+        }
+    }
+
+    #[test]
     fn lines_that_were_refused_are_sent_again() {
         let body = json!({ "endpoint_addr": "http://127.0.0.1:9200", "batch_max_size": 1, "max_retry_count": 1, "field": { "index": "a" } });
         let mut bench = harness(&PLUGIN, body)
@@ -268,7 +355,8 @@ mod tests {
             .fetches(|_| Ok(Answer { head: Head::response(200), body: r#"{"errors":true}"#.into() }));
         bench.get("/1").expect_status(200);
         bench.pass(Duration::from_secs(5));
-        assert_eq!(bench.worker().calls().len(), 2);
+        let sent = bench.worker().calls().iter().filter(|call| call.method == "POST").count();
+        assert_eq!(sent, 2);
     }
 
     #[test]

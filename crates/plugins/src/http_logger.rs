@@ -107,6 +107,7 @@ impl HttpLogger {
 
 impl Sink for Server {
     const NAME: &'static str = "http-logger";
+    const BATCH: &'static str = "http logger";
 
     fn send<'a>(&'a self, worker: &'a Rc<dyn Worker>, lines: &'a [Line]) -> Sending<'a> {
         async move {
@@ -247,7 +248,7 @@ mod tests {
             (json!({ "uri": "http://a.test", "batch_max_size": 0 }), "expected 0 to be at least 1"),
             (
                 json!({ "uri": "http://a.test", "include_req_body_expr": [["a", "=", 1]] }),
-                "failed to validate the 'vars' expression",
+                "failed to validate the 'include_req_body_expr' expression",
             ),
             (
                 json!({ "uri": "http://a.test", "log_format": { "a": { "b": { "c": { "d": { "e": { "f": { "g": 1 } } } } } } } }),

@@ -84,6 +84,7 @@ impl KafkaLogger {
 
 impl Sink for Topic {
     const NAME: &'static str = "kafka-logger";
+    const BATCH: &'static str = "kafka logger";
 
     fn send<'a>(&'a self, worker: &'a Rc<dyn Worker>, lines: &'a [Line]) -> Sending<'a> {
         async move {

@@ -33,6 +33,7 @@ mod cookies;
 mod cors;
 mod csrf;
 mod data_mask;
+mod decode;
 mod degraphql;
 mod echo;
 mod elasticsearch_logger;

@@ -199,7 +199,7 @@ impl LimitConn {
         for limit in &self.limits {
             let key = match &limit.key {
                 LimitKey::Key(key) => key.counter(exchange, counters, space),
-                LimitKey::Rule(at, text) => match text.render_resolved(&ByNetwork(exchange)) {
+                LimitKey::Rule(at, text) => match text.render_resolved(&ByNetwork::of(exchange)) {
                     Some(key) => counters.key(space, (at, &*key)),
                     None => continue,
                 },
@@ -234,7 +234,7 @@ impl LimitConn {
         for limit in &self.limits {
             let name = match &limit.key {
                 LimitKey::Key(key) => shared_name(prefix, &key.bytes(exchange)),
-                LimitKey::Rule(at, text) => match text.render_resolved(&ByNetwork(exchange)) {
+                LimitKey::Rule(at, text) => match text.render_resolved(&ByNetwork::of(exchange)) {
                     Some(key) => shared_name(&format!("{prefix}:{at}"), &key),
                     None => continue,
                 },

@@ -24,7 +24,7 @@ use usher_pipeline::reply::{FixedReply, Reply};
 use usher_pipeline::spec::Spec;
 
 use crate::keyed::Keyed;
-use crate::limit_key::{ByNetwork, Key, KeyType as Kind, Number};
+use crate::limit_key::{Amount, ByNetwork, Key, KeyType as Kind, Number};
 use crate::text::Text;
 use config::{Config, KeyType, Metadata, Policy, WindowType};
 use remote::{Asked, Remote};
@@ -144,6 +144,16 @@ fn check(config: &Config) -> Result<(), BuildError> {
                 "sync_interval works with window_type fixed; set it to -1 for sliding windows",
             ));
         }
+    }
+    // A counter that is brought together more seldom than it begins anew would count for one gateway alone.
+    if let Some(Amount::Fixed(window)) = config.time_window
+        && config.policy != Policy::Local
+        && config.sync_interval >= window as f64
+    {
+        return Err(BuildError::new(format!(
+            "sync_interval should be smaller than time_window, but {} is not smaller than {window}; set it to -1 to ask Redis with every request",
+            config.sync_interval
+        )));
     }
     let Some(rules) = &config.rules else { return Ok(()) };
     if config.count.is_some() || config.time_window.is_some() {
@@ -308,7 +318,7 @@ impl LimitCount {
             Limits::Rules(rules) => {
                 let mut applied = false;
                 for (at, rule) in rules.iter().enumerate() {
-                    let Some(key) = rule.key.render_resolved(&ByNetwork(exchange)) else { continue };
+                    let Some(key) = rule.key.render_resolved(&ByNetwork::of(exchange)) else { continue };
                     applied = true;
                     let limit = self.limit(exchange, &rule.count, &rule.window)?;
                     if !note(quotas, at, limit, take(limit, counters.key(space, (at, &*key)))) {
@@ -335,7 +345,7 @@ impl LimitCount {
             }
             Limits::Rules(rules) => {
                 for (at, rule) in rules.iter().enumerate() {
-                    if let Some(key) = rule.key.render_resolved(&ByNetwork(exchange)) {
+                    if let Some(key) = rule.key.render_resolved(&ByNetwork::of(exchange)) {
                         let limit = self.limit(exchange, &rule.count, &rule.window)?;
                         asked.push((at, limit, remote.key(Some(at), &key)));
                     }

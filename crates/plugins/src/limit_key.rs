@@ -57,13 +57,18 @@ impl Key {
 
     /// The key of this request; the client's network where the key has no value.
     pub(crate) fn of<'a>(&'a self, exchange: &'a Exchange) -> KeyText<'a> {
+        self.among(exchange, exchange.client.ip())
+    }
+
+    /// The same by these variables, of a client at this address.
+    pub(crate) fn among<'a>(&'a self, variables: &'a dyn Variables, client: IpAddr) -> KeyText<'a> {
         let text = match self {
             Self::Address => None,
-            Self::Variable(name) => exchange.variable(name),
-            Self::Combination(text) => text.render_resolved(&ByNetwork(exchange)),
+            Self::Variable(name) => variables.variable(name),
+            Self::Combination(text) => text.render_resolved(&ByNetwork { variables, client }),
             Self::Constant(_) => return KeyText::Constant,
         };
-        text.map_or_else(|| KeyText::Network(exchange.client.ip()), KeyText::Text)
+        text.map_or_else(|| KeyText::Network(client), KeyText::Text)
     }
 
     /// The counter of this request.
@@ -105,15 +110,25 @@ fn network_text(address: IpAddr) -> String {
 }
 
 /// Answers `remote_addr` by the network, so that nobody gets a new counter by another address of his own.
-pub(crate) struct ByNetwork<'a>(pub(crate) &'a Exchange);
+pub(crate) struct ByNetwork<'a> {
+    variables: &'a dyn Variables,
+    client: IpAddr,
+}
+
+impl<'a> ByNetwork<'a> {
+    /// The variables of a request.
+    pub(crate) fn of(exchange: &'a Exchange) -> Self {
+        Self { variables: exchange, client: exchange.client.ip() }
+    }
+}
 
 impl Variables for ByNetwork<'_> {
     fn variable(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        match self.0.client.ip().to_canonical() {
+        match self.client.to_canonical() {
             address @ IpAddr::V6(_) if name == "remote_addr" => {
                 Some(Cow::Owned(network_text(address).into_bytes()))
             }
-            _ => self.0.variable(name),
+            _ => self.variables.variable(name),
         }
     }
 }

@@ -12,11 +12,13 @@ pub(crate) mod wire;
 
 use std::sync::Arc;
 
+use usher_model::compat::Behaviour;
 use usher_pipeline::body::BodyStep;
 use usher_pipeline::env::Env;
 use usher_pipeline::exchange::Exchange;
 use usher_pipeline::plugin::BuildError;
 use usher_pipeline::stream::Session;
+use usher_pipeline::worker::PeerTls;
 
 pub(crate) use batch::{Batch, Line, Sending, Sink, hand_over, together};
 pub(crate) use settings::{BatchSettings, Content, Metadata};
@@ -64,11 +66,20 @@ impl<S: Sink> Logger<S> {
 
     /// Writes a line of a finished exchange. `more` is kept beside the line for the sink.
     pub(crate) fn log(&self, exchange: &mut Exchange, more: Option<String>) {
+        let at_ms = exchange.worker().unix_ms();
+        self.log_at(exchange, at_ms, more);
+    }
+
+    /// The same with the time when the request began.
+    pub(crate) fn log_since_start(&self, exchange: &mut Exchange, more: Option<String>) {
+        let at_ms = entry::started_ms(exchange);
+        self.log_at(exchange, at_ms, more);
+    }
+
+    fn log_at(&self, exchange: &mut Exchange, at_ms: u64, more: Option<String>) {
         let taken = self.bodies.take(exchange);
         let text = self.format.write(exchange, &taken);
-        let worker = exchange.worker();
-        let line = Line { text, at_ms: worker.unix_ms(), more };
-        Batch::add(&self.batch, worker, line);
+        Batch::add(&self.batch, exchange.worker(), Line { text, at_ms, more });
     }
 
     /// Writes a line of a finished connection of a stream route.
@@ -86,6 +97,11 @@ impl<S: Sink> Logger<S> {
         let line = Line { text, at_ms: worker.unix_ms(), more: None };
         Batch::add(&self.batch, worker, line);
     }
+}
+
+/// TLS with a server of which no setting says whether its certificate is verified: it is, unless `compat` leaves upstreams unverified.
+pub(crate) fn tls(env: &Env<'_>, name: Option<String>) -> PeerTls {
+    PeerTls { verify: !env.process().compat().has(Behaviour::UnverifiedUpstreams), name }
 }
 
 /// Declares the phases of a logger whose value has a field `logger`.

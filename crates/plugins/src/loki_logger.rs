@@ -79,7 +79,14 @@ fn labels(_: &mut SchemaGenerator) -> Schema {
 
 struct LokiLogger {
     logger: Logger<Servers>,
-    labels: Vec<(String, Text)>,
+    labels: Vec<Label>,
+}
+
+struct Label {
+    name: String,
+    text: Text,
+    /// As it is written, which is its value where none of its variables has one (APISIX's `resolve_var`): a stream needs a label.
+    written: String,
 }
 
 struct Servers {
@@ -124,26 +131,38 @@ impl Plugin for LokiLogger {
         };
         let metadata = env.metadata::<Metadata>()?.unwrap_or_default();
         Ok(Self {
-            labels: config.log_labels.iter().map(|(name, text)| (name.clone(), Text::parse(text))).collect(),
+            labels: config.log_labels.into_iter().map(Label::new).collect(),
             logger: Logger::new(&config.content, config.batch, &metadata, env, servers)?,
         })
     }
 }
 
+impl Label {
+    fn new((name, written): (String, String)) -> Self {
+        Self { name, text: Text::parse(&written), written }
+    }
+}
+
 impl LokiLogger {
     fn log(&self, exchange: &mut Exchange) {
-        let label = |(name, text): &(String, Text)| {
-            let value = text.render(exchange);
+        let label = |Label { name, text, written }: &Label| {
+            let value = match text {
+                Text::Constant(_) => text.render(exchange),
+                Text::Varying(_) => {
+                    text.render_resolved(exchange).unwrap_or_else(|| written.as_bytes().into())
+                }
+            };
             let value = String::from_utf8_lossy(value.get(..LONGEST_LABEL).unwrap_or(&value)).into_owned();
             (name.clone(), Value::from(value))
         };
         let labels: Map<String, Value> = self.labels.iter().map(label).collect();
-        self.logger.log(exchange, Some(Value::Object(labels).to_string()));
+        self.logger.log_since_start(exchange, Some(Value::Object(labels).to_string()));
     }
 }
 
 impl Sink for Servers {
     const NAME: &'static str = "loki-logger";
+    const BATCH: &'static str = "loki logger";
 
     fn send<'a>(&'a self, worker: &'a Rc<dyn Worker>, lines: &'a [Line]) -> Sending<'a> {
         async move {
@@ -186,6 +205,7 @@ mod tests {
     use serde_json::{Value, json};
     use usher_http1::head::Head;
     use usher_pipeline::harness::{Clock, harness, try_harness};
+    use usher_pipeline::reply::Reply;
     use usher_pipeline::worker::Answer;
 
     use super::PLUGIN;
@@ -215,6 +235,27 @@ mod tests {
         assert_eq!(streams[0]["values"][0][0], "1800000000000000000");
         let line: Value = serde_json::from_str(streams[0]["values"][1][1].as_str().unwrap()).unwrap();
         assert_eq!((line["uri"].as_str(), streams[1]["values"].as_array().unwrap().len()), (Some("/3"), 1));
+    }
+
+    #[test]
+    fn a_line_has_the_time_of_its_request_s_start_and_a_label_always_a_value() {
+        let body = json!({
+            "endpoint_addrs": ["http://127.0.0.1:3100"], "batch_max_size": 1,
+            "log_labels": { "a": "$arg_none", "b": "x$arg_none-$uri", "c": "\\$5" },
+        });
+        let mut bench = harness(&PLUGIN, body)
+            .on_runtime(Clock::Paused)
+            .fetches(|_| Ok(Answer { head: Head::response(204), body: bytes::Bytes::new() }))
+            .upstream(|exchange| {
+                exchange.times.start -= Duration::from_millis(1500);
+                Reply::new(204)
+            });
+        bench.get("/1").expect_status(204);
+        bench.pass(Duration::from_millis(1));
+        let said: Value = serde_json::from_slice(&bench.worker().calls()[0].body).unwrap();
+        let stream = &said["streams"][0];
+        assert_eq!(stream["stream"], json!({ "a": "$arg_none", "b": "x-/1", "c": "$5" }));
+        assert_eq!(stream["values"][0][0], "1799999998500000000");
     }
 
     #[test]

@@ -261,7 +261,7 @@ impl OpenapiToMcp {
             is_http10: false,
             body: sent.body,
             client: exchange.client,
-            server_port: exchange.server_port,
+            server: exchange.server,
             secured: exchange.secured.clone(),
             timeout: self.timeout,
             max_answer_bytes: MAX_ANSWER_BYTES,

@@ -26,6 +26,7 @@ use moka::sync::Cache;
 use serde_json::{Value, json};
 use usher_http1::head::Head;
 use usher_model::jose::algorithm::Algorithm;
+use usher_model::jose::provider::Metadata;
 use usher_model::jose::verifier::Verifier;
 use usher_model::reference::is_reference;
 use usher_pipeline::env::Env;
@@ -100,7 +101,7 @@ impl Plugin for OpenidConnect {
             config.session.as_ref().map(|session| Cookies::new(session, context.clone())).transpose()?;
         let claim_schema = config.claim_schema.clone().map(|schema| Rules::new("claim_schema", schema));
         let line = Line {
-            verify: config.ssl_verify,
+            verify: config.ssl_verify.0,
             timeout: Duration::from_secs(config.timeout.min(600)),
             allow_plain: config.allow_plain_http
                 || env.process().compat().has(usher_model::compat::Behaviour::PlainCredentials),
@@ -195,7 +196,7 @@ impl OpenidConnect {
             return Reply::json(403, &json!({ "error": wrong })).into();
         }
         if let Some(schema) = &self.claim_schema
-            && schema.check(&json!({ "user": &*claims, "access_token": token })).is_err()
+            && schema.check(&Value::Object((*claims).clone())).is_err()
         {
             return self.unauthorized(Some("the token's claims do not fit")).into();
         }
@@ -379,30 +380,14 @@ impl OpenidConnect {
         schema.check(&known).map_err(|_| "what is known of the user does not fit claim_schema".to_owned())
     }
 
-    /// Ends the session here and at the provider.
+    /// Ends the session here and at the provider. Where that can't be asked, the session ends here all the same, and the answer is 503.
     async fn log_out(&self, exchange: &Exchange, cookies: &Cookies, session: Option<Session>) -> Reply {
-        let metadata = self.provider.metadata(exchange.worker()).await.ok();
-        if let (Some(metadata), Some(session), true) =
-            (&metadata, &session, self.config.revoke_tokens_on_logout)
-        {
-            self.revoke(exchange, metadata, session).await;
-        }
-        let end = metadata.and_then(|metadata| metadata.end_session_endpoint.clone());
-        let after = self.config.post_logout_redirect_uri.as_deref();
-        let location = match end {
-            Some(endpoint) => {
-                let mut arguments = vec![("client_id", self.config.client_id.as_str())];
-                arguments
-                    .extend(session.as_ref().map(|session| ("id_token_hint", session.id_token.as_str())));
-                arguments.extend(after.map(|uri| ("post_logout_redirect_uri", uri)));
-                let joint = if endpoint.contains('?') { '&' } else { '?' };
-                Some(format!("{endpoint}{joint}{}", form::encode(arguments)))
+        let mut reply = match self.provider.metadata(exchange.worker()).await {
+            Ok(metadata) => self.log_out_there(exchange, &metadata, session.as_ref()).await,
+            Err(trouble) => {
+                tracing::error!(error = %trouble.0, "the provider could not be told of a logout");
+                Reply::new(503)
             }
-            None => after.map(str::to_owned),
-        };
-        let mut reply = match location {
-            Some(location) => Reply::new(302).with("Location", location),
-            None => Reply::text(200, "text/html", "<html><body>Logged Out</body></html>"),
         };
         reply = reply.with("Cache-Control", "no-store");
         if let Some(session) = session {
@@ -416,6 +401,33 @@ impl OpenidConnect {
         }
         cookies.end_session(exchange, &mut reply.head, self.is_secure(exchange));
         reply
+    }
+
+    /// Ends a session's tokens at the provider where that is wanted, and leads the browser to where its session there ends.
+    async fn log_out_there(
+        &self,
+        exchange: &Exchange,
+        metadata: &Metadata,
+        session: Option<&Session>,
+    ) -> Reply {
+        if let (Some(session), true) = (session, self.config.revoke_tokens_on_logout) {
+            self.revoke(exchange, metadata, session).await;
+        }
+        let after = self.config.post_logout_redirect_uri.as_deref();
+        let location = match &metadata.end_session_endpoint {
+            Some(endpoint) => {
+                let mut arguments = vec![("client_id", self.config.client_id.as_str())];
+                arguments.extend(session.map(|session| ("id_token_hint", session.id_token.as_str())));
+                arguments.extend(after.map(|uri| ("post_logout_redirect_uri", uri)));
+                let joint = if endpoint.contains('?') { '&' } else { '?' };
+                Some(format!("{endpoint}{joint}{}", form::encode(arguments)))
+            }
+            None => after.map(str::to_owned),
+        };
+        match location {
+            Some(location) => Reply::new(302).with("Location", location),
+            None => Reply::text(200, "text/html", "<html><body>Logged Out</body></html>"),
+        }
     }
 
     fn unauthorized(&self, reason: Option<&str>) -> Reply {
@@ -450,7 +462,7 @@ fn give(head: &mut Head, name: &str, value: impl AsRef<[u8]>) {
 }
 
 fn failed(trouble: Trouble) -> Reply {
-    tracing::error!(error = %trouble.0, "a login failed at the identity provider");
+    tracing::error!(error = %trouble.0, "a login failed");
     Reply::new(500)
 }
 

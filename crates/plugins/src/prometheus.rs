@@ -39,7 +39,7 @@ pub(crate) static PLUGIN: Spec = Spec::of::<Prometheus>()
     .on_connections::<Prometheus>()
     .endpoints(&[Endpoint {
         uri: settings::EXPORT_URI,
-        moved_by: None,
+        moved_by: Some("export_uri"),
         methods: &["GET"],
         answer: Answers::Now(answer),
     }])

@@ -48,6 +48,8 @@ pub(crate) static PLUGIN: Spec = Spec::of::<ProxyCache>();
 
 /// The field that says what the cache did.
 const STATUS: &str = "Apisix-Cache-Status";
+/// The variable that says the same, for logs.
+const VARIABLE: &str = "upstream_cache_status";
 /// What is told where an answer is kept that the client finds too old.
 const STALE: &str = "STALE";
 /// How long a request waits for another that fetches the same answer.
@@ -150,17 +152,18 @@ impl ProxyCache {
             };
             let key = self.recipe.key(exchange);
             let word = match self.look(exchange, &key, &kind, &asked) {
-                Look::Hit(reply) => return Flow::Reply(reply),
+                Look::Hit(reply) => return hit(exchange, reply),
                 Look::Miss(word) => word,
             };
             if self.rules.cache_control && asked.only_if_cached {
+                exchange.set_variable(VARIABLE, word);
                 return Reply::new(504).with(STATUS, word).into();
             }
             let mut plan = self.plan(exchange, key, kind);
             // Who finds what others fetched too old would only wait in vain.
             if word != STALE {
                 match self.wait_or_fly(exchange, &plan, &asked).await {
-                    Turn::Answered(reply) => return Flow::Reply(reply),
+                    Turn::Answered(reply) => return hit(exchange, reply),
                     Turn::Fly(flight) => plan.flight = flight,
                 }
             }
@@ -306,6 +309,12 @@ enum Turn {
     Answered(Box<Reply>),
     /// This request fetches it, and perhaps others wait for it.
     Fly(Option<Flight>),
+}
+
+/// An answer of the cache's own.
+fn hit(exchange: &mut Exchange, reply: Box<Reply>) -> Flow {
+    exchange.set_variable(VARIABLE, reply.head.get_str(STATUS).unwrap_or("HIT").to_owned());
+    Flow::Reply(reply)
 }
 
 fn hide_cache_headers(head: &mut Head) {

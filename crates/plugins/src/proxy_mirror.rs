@@ -121,9 +121,9 @@ impl ProxyMirror {
     fn call(&self, exchange: &Exchange) -> Call {
         let request = &exchange.request;
         let path = match (&self.path, self.concat) {
-            (None, _) => request.path().to_owned(),
+            (None, _) => request.sent_path().to_owned(),
             (Some(path), Concat::Replace) => path.clone(),
-            (Some(path), Concat::Prefix) => format!("{}{}", path.trim_end_matches('/'), request.path()),
+            (Some(path), Concat::Prefix) => format!("{}{}", path.trim_end_matches('/'), request.sent_path()),
         };
         let query = request.query().map(|query| format!("?{query}")).unwrap_or_default();
         let mut fields = request.head.clone();

@@ -122,5 +122,11 @@ mod tests {
         for (target, status) in [("/api/batch", 400), ("/apisix/batch-requests", 404)] {
             bench.send("POST", target, &[], "").expect_status(status);
         }
+        let bodies = Map::from_iter([("public-api".to_owned(), json!({}))]);
+        let settings = Map::from_iter([("prometheus".to_owned(), json!({ "export_uri": "/metrics" }))]);
+        let mut bench = try_harness_with(&[&PLUGIN, &crate::prometheus::PLUGIN], bodies, settings).unwrap();
+        for (target, status) in [("/metrics", 200), ("/apisix/prometheus/metrics", 404)] {
+            bench.get(target).expect_status(status);
+        }
     }
 }

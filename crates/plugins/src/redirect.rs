@@ -128,7 +128,7 @@ impl Redirect {
                 let port = port.map(|port| format!(":{port}")).unwrap_or_default();
                 let query = request.original_query().map(|query| format!("?{query}")).unwrap_or_default();
                 let host = request.host();
-                (format!("https://{host}{port}{}{query}", request.original_path()).into_bytes(), status)
+                (format!("https://{host}{port}{}{query}", request.asked_path()).into_bytes(), status)
             }
             Rule::Written(text) => (text.render(exchange).into_owned(), self.ret_code),
             Rule::Matched(pattern, replacement) => {

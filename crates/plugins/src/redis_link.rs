@@ -8,7 +8,7 @@ mod script;
 mod sentinel;
 mod settings;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -64,19 +64,63 @@ struct Links {
     nodes: RefCell<Nodes>,
     slots: RefCell<cluster::Slots>,
     master: RefCell<Option<(String, u16)>>,
+    /// Which of the sentinels, or of the cluster's seeds, is asked first.
+    turn: Cell<usize>,
 }
 
 /// Connections by host and port.
-type Nodes = HashMap<(String, u16), Rc<Mutex<Node>>>;
+type Nodes = HashMap<(String, u16), Rc<Node>>;
 
 #[derive(Default)]
 struct Node {
+    link: Mutex<Link>,
+    /// When it last answered.
+    heard: Cell<Option<Instant>>,
+}
+
+#[derive(Default)]
+struct Link {
     open: Option<MultiplexedConnection>,
     used: Option<Instant>,
 }
 
 /// Nodes that one worker remembers of one cluster.
 const MOST_NODES: usize = 1024;
+
+impl Links {
+    /// Whom to ask who is where, each with its place. Whoever is silent uses up a request's time, and that request is dropped: the next one has
+    /// its turn then.
+    fn in_turn<'a>(
+        &'a self,
+        all: &'a [(String, u16)],
+    ) -> impl Iterator<Item = (usize, &'a (String, u16))> + 'a {
+        let first = self.turn.get();
+        (0..all.len()).filter_map(move |next| {
+            let at = first.wrapping_add(next) % all.len();
+            self.turn.set(at + 1);
+            Some((at, all.get(at)?))
+        })
+    }
+
+    fn hear(&self, node: &(String, u16), now: Instant) {
+        if let Some(node) = self.nodes.borrow().get(node) {
+            node.heard.set(Some(now));
+        }
+    }
+
+    /// Forgets who is where, and connections on which nothing came since then: they may lead nowhere any more, without a word of that.
+    fn doubt(&self, since: Instant) {
+        self.master.borrow_mut().take();
+        *self.slots.borrow_mut() = cluster::Slots::default();
+        for node in self.nodes.borrow().values() {
+            if node.heard.get().is_none_or(|heard| heard < since)
+                && let Ok(mut link) = node.link.try_lock()
+            {
+                link.open = None;
+            }
+        }
+    }
+}
 
 impl Redis {
     /// Runs a script on a key, and reads its answer.
@@ -90,41 +134,49 @@ impl Redis {
         key: &[u8],
         arguments: &[String],
     ) -> Result<T, Trouble> {
-        let ask = Box::pin(self.run_on_time(worker, script, key, arguments));
-        match select(ask, worker.sleep(self.timeout)).await {
+        let links = worker.shelf().keep(&self.identity, Links::default);
+        let began = worker.now();
+        let ask = Box::pin(self.run_on_time(worker, &links, script, key, arguments));
+        let answer = match select(ask, worker.sleep(self.timeout)).await {
             Either::Left((answer, _)) => answer,
             Either::Right(((), _)) => Err(Trouble::TimedOut(self.timeout)),
+        };
+        if answer.is_err() {
+            // Others may be in charge by now. A node that can't be reached would be asked for as long as it is away.
+            links.doubt(began);
         }
+        answer
     }
 
     async fn run_on_time<T: FromRedisValue>(
         &self,
         worker: &Rc<dyn Worker>,
+        links: &Links,
         script: &Script,
         key: &[u8],
         arguments: &[String],
     ) -> Result<T, Trouble> {
-        let links = worker.shelf().keep(&self.identity, Links::default);
-        let mut node = self.node_for(worker, &links, key).await?;
+        let mut node = self.node_for(worker, links, key).await?;
         let mut asking = false;
         let mut opened_anew = false;
         for _ in 0..MOST_REDIRECTS {
-            let (mut connection, was_open) = self.open(worker, &links, &node, self.node_login()).await?;
+            let (mut connection, was_open) = self.open(worker, links, &node, self.node_login()).await?;
             let answer = script.send(&mut connection, key, arguments, asking).await;
+            links.hear(&node, worker.now());
             asking = false;
             let error = match answer {
                 Ok(value) => return Ok(redis::from_redis_value(value).map_err(RedisError::from)?),
                 Err(error) => error,
             };
             if error.is_connection_dropped() || error.is_io_error() || error.is_unrecoverable_error() {
-                self.forget(&links, &node).await;
+                self.forget(links, &node).await;
                 if !was_open || opened_anew {
                     return Err(error.into());
                 }
                 opened_anew = true;
                 if matches!(self.place, Place::Sentinel(_)) {
                     links.master.borrow_mut().take();
-                    node = self.node_for(worker, &links, key).await?;
+                    node = self.node_for(worker, links, key).await?;
                 }
                 continue;
             }
@@ -144,7 +196,7 @@ impl Redis {
                 {
                     // The master became a replica.
                     links.master.borrow_mut().take();
-                    let next = self.node_for(worker, &links, key).await?;
+                    let next = self.node_for(worker, links, key).await?;
                     if next == node {
                         return Err(error.into());
                     }
@@ -182,7 +234,7 @@ impl Redis {
         node: &(String, u16),
         login: RedisConnectionInfo,
     ) -> Result<(MultiplexedConnection, bool), Trouble> {
-        let place = {
+        let known = {
             let mut nodes = links.nodes.borrow_mut();
             if nodes.len() >= MOST_NODES && !nodes.contains_key(node) {
                 nodes.clear();
@@ -190,7 +242,7 @@ impl Redis {
             Rc::clone(nodes.entry(node.clone()).or_default())
         };
         // Held while the connection is opened, so that many requests at once open one.
-        let mut place = place.lock().await;
+        let mut place = known.link.lock().await;
         let now = worker.now();
         let is_old = place.used.is_some_and(|used| now.saturating_duration_since(used) >= self.keepalive);
         place.used = Some(now);
@@ -207,13 +259,14 @@ impl Redis {
             return Err(Trouble::Unreachable("the worker has too many connections of plugins".to_owned()));
         }
         place.open = Some(connection.clone());
+        known.heard.set(Some(worker.now()));
         Ok((connection, false))
     }
 
     async fn forget(&self, links: &Links, node: &(String, u16)) {
         let place = links.nodes.borrow().get(node).map(Rc::clone);
         if let Some(place) = place {
-            place.lock().await.open = None;
+            place.link.lock().await.open = None;
         }
     }
 

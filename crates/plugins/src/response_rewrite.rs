@@ -5,7 +5,6 @@
 //! Example: `{"headers": {"set": {"X-Served-By": "usher"}, "remove": ["X-Powered-By"]}, "filters": [{"regex": "internal\\.test", "replace": "example.com", "scope": "global"}], "vars": [["status", "==", 200]]}`
 
 mod config;
-mod decode;
 mod steps;
 
 use std::sync::Arc;
@@ -24,10 +23,10 @@ use usher_pipeline::plugin::{BuildError, Flow, Phases, Plugin};
 use usher_pipeline::reply::Reply;
 use usher_pipeline::spec::Spec;
 
+use crate::decode::Coding;
 use crate::field_edits::FieldEdits;
 use crate::pattern::check_count;
 use config::Config;
-use decode::Coding;
 use steps::{Filter, Filtered, Instead};
 
 /// `response-rewrite`.

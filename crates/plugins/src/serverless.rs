@@ -1,7 +1,7 @@
 //! What `serverless-pre-function` and `serverless-post-function` share: functions of Luau in one phase of a request.
 //!
-//! Functions run one after the other; the first that answers ends it. One that fails on the way in is answered 500: it may have been there to
-//! refuse the request.
+//! Functions run one after the other: what they say adds up, and the first that returns something or exits ends it. One that fails on the way
+//! in is answered 500: it may have been there to refuse the request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use usher_pipeline::env::Env;
 use usher_pipeline::exchange::Exchange;
 use usher_pipeline::plugin::{BuildError, Flow};
 use usher_pipeline::reply::Reply;
-use usher_script::{BodyScript, Ended, Phase, Script, ScriptError, apply, run};
+use usher_script::{BodyScript, Ended, Phase, Script, ScriptError, apply, run, said};
 
 /// The largest body that is read for a function that asks for it, in bytes.
 const MAX_BODY_BYTES: u64 = 1 << 20;
@@ -160,7 +160,7 @@ impl Functions {
                 }
             }
         }
-        Flow::Continue
+        said(exchange).map_or(Flow::Continue, Flow::from)
     }
 
     /// Says in the log what failed; not more often than once a second, because it may fail with every request.

@@ -64,6 +64,26 @@ mod tests {
     }
 
     #[test]
+    fn what_functions_say_adds_up_until_one_exits_or_returns() {
+        for (functions, status, text) in [
+            (&["ngx.say('a') ngx.print('b')", "ngx.say('c')"][..], 200, "a\nbc\n"),
+            (&["ngx.say('a') ngx.exit(200)", "ngx.say('never')"], 200, "a\n"),
+            (&["ngx.say('a') return 200", "ngx.say('never')"], 200, "a\n"),
+            (&["ngx.status = 201", "ngx.say('made')"], 201, "made\n"),
+            (&["ngx.status = 418 ngx.say('a')", "return nil, 'b'"], 418, "a\nb"),
+            (&["ngx.say('a') return false", "ngx.print('b')"], 200, "a\nb"),
+            (&["ngx.say('a')", "return 'b'"], 200, "a\nb"),
+            (&["ngx.print('')", "return"], 200, ""),
+            (&["ngx.say('a')", "local x = nil; return x.y"], 500, ""),
+        ] {
+            let sources: Vec<_> =
+                functions.iter().map(|body| format!("return function(conf, ctx) {body} end")).collect();
+            let outcome = harness(&PLUGIN, json!({ "phase": "access", "functions": sources })).get("/x");
+            assert_eq!((outcome.status(), outcome.text()), (status, text), "{functions:?}");
+        }
+    }
+
+    #[test]
     fn a_function_changes_what_the_upstream_gets() {
         let body = "
             local core = require('apisix.core')

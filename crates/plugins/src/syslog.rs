@@ -12,13 +12,14 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use usher_model::compat::Behaviour;
 use usher_pipeline::env::Env;
 use usher_pipeline::exchange::Exchange;
 use usher_pipeline::machine;
 use usher_pipeline::plugin::{BuildError, Phases, Plugin};
 use usher_pipeline::spec::Spec;
 use usher_pipeline::stream::{Finished, OnConnections, Session};
-use usher_pipeline::worker::{Peer, PeerTls, Worker};
+use usher_pipeline::worker::{Peer, Worker};
 
 use crate::addresses;
 use crate::logs::{self, BatchSettings, Content, Line, Logger, Metadata, Sending, Sink, wire};
@@ -57,7 +58,7 @@ struct Config {
     #[schemars(range(min = 5))]
     #[expect(dead_code, reason = "a batch has a connection of its own")]
     pool_size: u64,
-    /// Speaks TLS with the server, whose certificate is verified; only over TCP.
+    /// Speaks TLS with the server, whose certificate is verified (but for `compat: [unverified-upstreams]`); only over TCP.
     #[serde(default)]
     tls: bool,
     #[serde(flatten)]
@@ -76,6 +77,8 @@ enum Kind {
 
 struct Syslog {
     logger: Logger<Server>,
+    /// Whether messages name the request's host and `apisix`, as APISIX's do.
+    as_apisix: bool,
 }
 
 struct Server {
@@ -98,18 +101,20 @@ impl Plugin for Syslog {
         if config.tls && config.sock_type == Kind::Udp {
             return Err(BuildError::new("tls works over tcp only; set sock_type to tcp"));
         }
-        let tls = config.tls.then_some(PeerTls { verify: true, name: None });
+        let tls = config.tls.then(|| logs::tls(env, None));
         let timeout = Duration::from_millis(config.timeout);
         let peer = Peer { host: config.host, port: config.port, tls, timeout };
         let server = Server { peer, kind: config.sock_type, longest: config.drop_limit };
         let metadata = env.metadata::<Metadata>()?.unwrap_or_default();
-        Ok(Self { logger: Logger::new(&config.content, config.batch, &metadata, env, server)? })
+        let logger = Logger::new(&config.content, config.batch, &metadata, env, server)?;
+        Ok(Self { logger, as_apisix: env.process().compat().has(Behaviour::ApisixNames) })
     }
 }
 
 impl Syslog {
     fn log(&self, exchange: &mut Exchange) {
-        self.logger.log(exchange, None);
+        let start = self.as_apisix.then(|| start(exchange.request.host(), "apisix"));
+        self.logger.log(exchange, start);
     }
 }
 
@@ -123,13 +128,16 @@ impl Syslog {
     }
 }
 
+/// What stands between a message's time and its text: host, program, process (RFC 5424, section 6.2.4).
+fn start(host: &str, program: &str) -> String {
+    format!("{} {program} {} - - ", if host.is_empty() { "-" } else { host }, std::process::id())
+}
+
 /// A line as a syslog message with a line break behind it.
 fn message(line: &Line) -> String {
     static START: OnceLock<String> = OnceLock::new();
-    let start = START.get_or_init(|| {
-        let host = machine::name();
-        format!("{} usher {} - - ", if host.is_empty() { "-" } else { host }, std::process::id())
-    });
+    let own = START.get_or_init(|| start(machine::name(), "usher"));
+    let start = line.more.as_ref().unwrap_or(own);
     let at = i64::try_from(line.at_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     let mut text = format!("<{PRIORITY}>1 ");
     // Writing to a String can't fail.
@@ -144,6 +152,7 @@ fn message(line: &Line) -> String {
 
 impl Sink for Server {
     const NAME: &'static str = "syslog";
+    const BATCH: &'static str = "sys logger";
 
     fn send<'a>(&'a self, worker: &'a Rc<dyn Worker>, lines: &'a [Line]) -> Sending<'a> {
         async move {
@@ -164,20 +173,22 @@ impl Sink for Server {
 mod tests {
     use std::net::UdpSocket;
 
-    use serde_json::{Value, json};
-    use usher_pipeline::harness::{Clock, harness, try_harness};
+    use serde_json::{Map, Value, json};
+    use usher_model::compat::{Behaviour, Compat};
+    use usher_pipeline::harness::{Clock, try_harness, try_harness_under};
 
     use super::PLUGIN;
 
-    #[test]
-    fn messages_are_those_of_rfc_5424() {
+    /// The parts of the message of a request, the line last.
+    fn parts(compat: Compat) -> Vec<String> {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         server.set_nonblocking(true).unwrap();
         let body = json!({
             "host": "127.0.0.1", "port": server.local_addr().unwrap().port(), "sock_type": "udp", "batch_max_size": 1,
             "log_format": { "uri": "$uri" },
         });
-        let mut bench = harness(&PLUGIN, body).on_runtime(Clock::Real);
+        let bodies = Map::from_iter([("syslog".to_owned(), body)]);
+        let mut bench = try_harness_under(compat, &[&PLUGIN], &bodies).unwrap().on_runtime(Clock::Real);
         bench.get("/a").expect_status(200);
         let mut text = String::new();
         bench.until(|| {
@@ -187,12 +198,23 @@ mod tests {
                 true
             })
         });
-        let parts: Vec<&str> = text.splitn(8, ' ').collect();
-        assert_eq!((parts[0], parts[3]), ("<46>1", "usher"), "{text}");
-        assert!(parts[1].starts_with("2027-01-15T08:00:00.") && parts[1].ends_with('Z'), "{text}");
-        assert_eq!((parts[5], parts[6]), ("-", "-"), "{text}");
+        text.splitn(8, ' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn messages_are_those_of_rfc_5424() {
+        let parts = parts(Compat::NONE);
+        assert_eq!((&*parts[0], &*parts[3]), ("<46>1", "usher"), "{parts:?}");
+        assert!(parts[1].starts_with("2027-01-15T08:00:00.") && parts[1].ends_with('Z'), "{parts:?}");
+        assert_eq!((&*parts[5], &*parts[6]), ("-", "-"), "{parts:?}");
         let line: Value = serde_json::from_str(parts[7].trim_end()).unwrap();
         assert_eq!(line["uri"], "/a");
+    }
+
+    #[test]
+    fn messages_name_the_request_s_host_and_apisix_where_that_is_asked_for() {
+        let parts = parts(Compat::NONE.with(Behaviour::ApisixNames));
+        assert_eq!((&*parts[2], &*parts[3]), ("a.test", "apisix"), "{parts:?}");
     }
 
     #[test]

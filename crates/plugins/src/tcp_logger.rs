@@ -12,7 +12,7 @@ use usher_pipeline::env::Env;
 use usher_pipeline::exchange::Exchange;
 use usher_pipeline::plugin::{BuildError, Phases, Plugin};
 use usher_pipeline::spec::Spec;
-use usher_pipeline::worker::{Peer, PeerTls, Worker};
+use usher_pipeline::worker::{Peer, Worker};
 
 use crate::addresses;
 use crate::logs::{self, BatchSettings, Content, Line, Logger, Metadata, Sending, Sink, wire};
@@ -30,7 +30,7 @@ struct Config {
     /// The server's port.
     #[schemars(range(min = 1))]
     port: u16,
-    /// Speaks TLS with the server, whose certificate is verified.
+    /// Speaks TLS with the server, whose certificate is verified (but for `compat: [unverified-upstreams]`).
     #[serde(default)]
     tls: bool,
     /// The name that the server's certificate has to have; the host by default.
@@ -62,7 +62,7 @@ impl Plugin for TcpLogger {
 
     fn build(config: Config, env: &Env<'_>) -> Result<Self, BuildError> {
         addresses::check_host("host", &config.host, config.port, env)?;
-        let tls = config.tls.then_some(PeerTls { verify: true, name: config.tls_options });
+        let tls = config.tls.then(|| logs::tls(env, config.tls_options));
         let timeout = Duration::from_millis(config.timeout);
         let peer = Peer { host: config.host, port: config.port, tls, timeout };
         let server = Server { peer, single: config.batch.batch_max_size == 1 };
@@ -79,6 +79,7 @@ impl TcpLogger {
 
 impl Sink for Server {
     const NAME: &'static str = "tcp-logger";
+    const BATCH: &'static str = "tcp logger";
 
     fn send<'a>(&'a self, worker: &'a Rc<dyn Worker>, lines: &'a [Line]) -> Sending<'a> {
         async move {

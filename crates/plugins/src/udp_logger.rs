@@ -73,6 +73,7 @@ impl UdpLogger {
 
 impl Sink for Server {
     const NAME: &'static str = "udp-logger";
+    const BATCH: &'static str = "udp logger";
 
     fn send<'a>(&'a self, worker: &'a Rc<dyn Worker>, lines: &'a [Line]) -> Sending<'a> {
         wire::send_datagrams(worker, &self.peer, wire::json_pieces(lines, self.single)).boxed_local()

@@ -29,6 +29,14 @@ impl AnyOf {
 /// # Errors
 /// The sentence of what is wrong with it.
 pub(crate) fn parse(value: &Value) -> Result<Expr, BuildError> {
+    parse_field("vars", value)
+}
+
+/// One expression that is written under this name.
+///
+/// # Errors
+/// The sentence of what is wrong with it.
+pub(crate) fn parse_field(field: &str, value: &Value) -> Result<Expr, BuildError> {
     Expr::parse(value)
-        .map_err(|error| BuildError::new(format!("failed to validate the 'vars' expression: {error}")))
+        .map_err(|error| BuildError::new(format!("failed to validate the '{field}' expression: {error}")))
 }

@@ -141,7 +141,7 @@ impl Zipkin {
         if let Some(address) = &self.address {
             local.insert("ipv4".to_owned(), address.as_str().into());
         }
-        local.insert("port".to_owned(), exchange.server_port.into());
+        local.insert("port".to_owned(), exchange.server.port().into());
         let client = exchange.client.ip().to_canonical();
         let family = if client.is_ipv4() { "ipv4" } else { "ipv6" };
         let cut = |text: &str| {
@@ -186,6 +186,7 @@ fn micros(time: Duration) -> u64 {
 
 impl Sink for Collector {
     const NAME: &'static str = "zipkin";
+    const BATCH: &'static str = "zipkin_report";
 
     fn send<'a>(&'a self, worker: &'a Rc<dyn Worker>, lines: &'a [Line]) -> Sending<'a> {
         async move {

@@ -51,7 +51,7 @@ use usher_pipeline::registry::Registry;
 use usher_pipeline::spec::Spec;
 
 /// Files of the folder that hold no plugin, with what they are for.
-const SHARED: [&str; 27] = [
+const SHARED: [&str; 28] = [
     "addresses",
     "ai",
     "alike",
@@ -59,6 +59,7 @@ const SHARED: [&str; 27] = [
     "callee",
     "coded",
     "cookies",
+    "decode",
     "external_user",
     "field_edits",
     "form",

@@ -24,7 +24,7 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use usher_model::resource::{DiscoveryArgs, Node};
+use usher_model::resource::{DiscoveryArgs, Node, Scheme};
 
 use crate::resolve::Resolver;
 pub use settings::Registries;
@@ -44,6 +44,8 @@ pub(crate) struct Asked {
     pub(crate) name: String,
     /// Where in it.
     pub(crate) args: DiscoveryArgs,
+    /// Whether its instances' ports for gRPC are meant, where the registry tells them apart.
+    pub(crate) by_grpc: bool,
 }
 
 /// The nodes of one service, kept up to date as long as anybody holds it.
@@ -146,11 +148,13 @@ impl Discovery {
         kind: &str,
         name: &str,
         args: &DiscoveryArgs,
+        scheme: Scheme,
     ) -> Result<Arc<Service>, String> {
         let registry = self.registries.get(kind).ok_or_else(|| {
             format!("`discovery_type` \"{kind}\" is not set up; add `discovery.{kind}` to config.yaml")
         })?;
-        let asked = Asked { kind: kind.to_owned(), name: name.to_owned(), args: args.clone() };
+        let by_grpc = kind == "nacos" && matches!(scheme, Scheme::Grpc | Scheme::Grpcs);
+        let asked = Asked { kind: kind.to_owned(), name: name.to_owned(), args: args.clone(), by_grpc };
         let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = services.get(&asked).and_then(Weak::upgrade) {
             return Ok(known);

@@ -51,7 +51,7 @@ mod worker;
 
 pub(crate) use fetch::Target as CallTarget;
 pub(crate) use ingress::split_host;
-pub(crate) use path::canonical;
+pub(crate) use path::{Spelling, canonical, judged};
 pub(crate) use recent::{Ring, Spans, recent};
 pub(crate) use serving::Serving;
 pub(crate) use watched::Watches;

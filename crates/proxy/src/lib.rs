@@ -140,7 +140,9 @@ impl Proxy {
         let listeners = RwLock::new(listeners(&engine));
         let serving = engine.serving();
         let series_of_live = Arc::clone(&series);
-        let parts = live::Parts { shared, listeners, serving, keeper, discovery, series: series_of_live };
+        let paths = options.paths;
+        let parts =
+            live::Parts { shared, listeners, serving, keeper, paths, discovery, series: series_of_live };
         let live = Arc::new(live::LiveProxy::new(parts));
         Ok(Self { engine, follower, live, series, _probing: probing, _folding: folding })
     }

@@ -6,7 +6,7 @@ mod sketch;
 use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use serde_json::Value;
@@ -19,6 +19,7 @@ use usher_model::traffic::{Ask, Portion, Traffic};
 use crate::config::{Keeper, Shared};
 use crate::discover::Discovery;
 use crate::engine::{Serving, Watches, recent};
+use crate::options::PathRules;
 use crate::series::Series;
 #[cfg(test)]
 pub(crate) use sketch::exchange;
@@ -37,6 +38,8 @@ pub(crate) struct Parts {
     pub(crate) serving: Serving,
     /// What is remembered of upstreams.
     pub(crate) keeper: Arc<Keeper>,
+    /// How it reads paths.
+    pub(crate) paths: PathRules,
     /// Where services are found.
     pub(crate) discovery: Arc<Discovery>,
     /// What is remembered of the traffic.
@@ -77,7 +80,7 @@ impl Live for LiveProxy {
     }
 
     fn explain(&self, request: &Sketch) -> Explanation {
-        explain::explain(&self.parts.shared.current(), request)
+        explain::explain(&self.parts.shared.current(), request, self.parts.paths)
     }
 
     fn traffic(&self, limit: usize) -> Vec<RouteTraffic> {
@@ -109,7 +112,10 @@ impl Live for LiveProxy {
     }
 
     fn recent(&self, filter: &RecentFilter) -> Recent {
-        recent(self.parts.shared.rings(), filter)
+        let shared = &self.parts.shared;
+        let since = shared.since().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        Recent { since_ms, ..recent(shared.rings(), filter) }
     }
 
     fn watch(&self, client: SocketAddr) -> BoxFuture<'static, Option<Watched>> {

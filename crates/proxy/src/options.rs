@@ -190,6 +190,9 @@ pub struct PathRules {
     /// `normalize_uri_like_servlet`: `;parameters` of segments are taken out of the path, for routes, plugins and the upstream alike, so that what
     /// was judged is what is served.
     pub like_servlet: bool,
+    /// `match_uri_encoded_slash`: routes and plugins see `%2F` and `%5C` as the client wrote them. Without it `%2F` is judged as a slash, forwarded as it
+    /// came, and `%5C` is refused.
+    pub encoded_slash: bool,
 }
 
 /// How routes are found (APISIX's `apisix.router.http`).

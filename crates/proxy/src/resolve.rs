@@ -15,8 +15,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
 
-use dns::Addresses;
-pub(crate) use dns::Asker;
+pub(crate) use dns::{Addresses, Asker, ServiceRecord};
 
 /// After a failure, as long as there is an older answer, and before a name that has none is asked for again.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(2);

@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 pub(crate) mod condition;
+mod ending;
 pub(crate) mod exit;
 pub(crate) mod request;
 pub(crate) mod template;

@@ -21,7 +21,7 @@ use std::time::Duration;
 pub use host::body::BodyScript;
 pub use host::condition::{Options, condition};
 pub use host::exit::exit;
-pub use host::request::{Ended, Phase, apply, run};
+pub use host::request::{Ended, Phase, apply, run, said};
 pub use host::template::Template;
 pub use pattern::{BadPattern, pattern};
 pub use script::{Script, ScriptError};

@@ -7,6 +7,7 @@
 
 pub mod apisix;
 pub mod archive;
+mod before;
 mod cut;
 pub mod embedded;
 pub mod etcd;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+pub use before::Before;
 pub use cut::{Cut, Dated};
 pub use feed::{Watch, WatchError};
 pub use transaction::{Compare, Transaction, Write};

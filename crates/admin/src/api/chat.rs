@@ -4,14 +4,14 @@ use std::convert::Infallible;
 
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Bare};
 use super::endpoint::{Call, Nothing};
 use super::refusal::Refusal;
-use crate::talk::{TalkError, TalkEvent};
+use crate::talk::{Spoken, TalkError, TalkEvent};
 
 /// Characters of a sentence.
 const LONGEST: usize = 4_000;
@@ -44,6 +44,13 @@ pub(super) struct Taken {
     agreed: bool,
 }
 
+/// What came of stopping a sentence.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Stopped {
+    /// Whether there was one.
+    stopped: bool,
+}
+
 /// `POST /chat`.
 pub(super) async fn say(call: Call, _: Nothing, said: Sentence) -> Result<Answer<Bare>, Refusal> {
     let Some(talk) = &call.talk else { return Err(off()) };
@@ -63,15 +70,34 @@ pub(super) async fn say(call: Call, _: Nothing, said: Sentence) -> Result<Answer
             }
         }
     })?;
+    Ok(streamed(spoken))
+}
+
+/// `GET /chat/conversations/{conversation}`.
+pub(super) async fn hear(call: Call, _: Nothing, _: Nothing) -> Result<Answer<Bare>, Refusal> {
+    let Some(talk) = &call.talk else { return Err(off()) };
+    talk.hear(&call.who, call.parameter("conversation")).map(streamed).map_err(|error| unknown(&error))
+}
+
+/// `DELETE /chat/conversations/{conversation}`.
+pub(super) async fn stop(call: Call, _: Nothing, _: Nothing) -> Result<Answer<Stopped>, Refusal> {
+    let Some(talk) = &call.talk else { return Err(off()) };
+    let stopped = talk.stop(&call.who, call.parameter("conversation")).map_err(|error| unknown(&error))?;
+    Ok(Answer::ok(Stopped { stopped }))
+}
+
+fn unknown(error: &TalkError) -> Refusal {
+    Refusal::not_found(error.to_string()).at("conversation").next("say a sentence without one to begin anew")
+}
+
+/// The events of a conversation, as they come.
+fn streamed(spoken: Spoken) -> Answer<Bare> {
     let first = TalkEvent::Conversation { id: spoken.conversation };
-    let events = stream::unfold((Some(first), spoken.events), |(first, mut events)| async move {
-        let event = match first {
-            Some(first) => first,
-            None => events.recv().await?,
-        };
-        Some((Ok::<Bytes, Infallible>(written(&event)), (None, events)))
-    });
-    Ok(Answer::bare("text/event-stream", Body::from_stream(events)))
+    let events = stream::iter([first]).chain(spoken.events);
+    Answer::bare(
+        "text/event-stream",
+        Body::from_stream(events.map(|event| Ok::<Bytes, Infallible>(written(&event)))),
+    )
 }
 
 /// `POST /chat/answers`.

@@ -1,7 +1,10 @@
 //! `history`: what was applied, by whom, through which door, and what for.
 
+use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use usher_model::change::Change;
+use usher_model::kind::Key;
 
 use super::answer::Answer;
 use super::endpoint::{Call, Nothing};
@@ -9,7 +12,10 @@ use super::entrance::role_word;
 use super::names;
 use super::refusal::Refusal;
 use super::shapes::{ChangeShape, risk_word};
-use crate::service::{Entry, HistoryQuery};
+use crate::service::{ChangesQuery, Entry, HistoryQuery};
+
+/// Fields of an object that a list names.
+const FIELDS: usize = 10;
 
 /// Which part of the history is wanted.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -67,8 +73,47 @@ struct EntryShape {
     /// Which those are, as kind/id; the first hundred.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_written_objects: Vec<String>,
-    /// What changed, field by field; at most the first thousand objects.
+    /// What changed, without its values; at most the first ten objects. `GET /history/{revision}` tells of all of them, field by field.
+    objects: Vec<TouchedShape>,
+}
+
+/// An object that a change touched.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Touched")]
+struct TouchedShape {
+    /// `create`, `update` or `delete`.
+    op: &'static str,
+    /// The object's kind, such as `route`.
+    kind: &'static str,
+    /// Its id.
+    id: String,
+    /// Of an update, which fields differ; at most the first ten.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fields: Vec<String>,
+}
+
+/// Which changes of an entry are wanted.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Part {
+    /// Only what it did to this object: `route/1`.
+    key: Option<String>,
+    /// Where the page begins: `next` of the page before.
+    after: Option<String>,
+    /// At most so many objects, 1 to 1000. Default 100.
+    limit: Option<usize>,
+}
+
+/// An applied change, and a page of what it did.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct EntryPage {
+    /// Who, when and what for.
+    entry: EntryShape,
+    /// What changed, field by field, secrets masked. A page of very large objects holds fewer than were asked for.
     changes: Vec<ChangeShape>,
+    /// Where the next page begins: give it as `after`. Missing at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
@@ -78,17 +123,64 @@ const fn is_zero(count: &usize) -> bool {
 
 /// `GET /history`.
 pub(super) async fn read(call: Call, asked: Asked, _: Nothing) -> Result<Answer<History>, Refusal> {
-    let key = asked.key.as_deref().map(|text| {
-        let (kind, id) = text.split_once('/').ok_or_else(|| {
-            Refusal::invalid(format!("{text:?} is no object"))
-                .at("key")
-                .next("write kind/id, such as route/1")
-        })?;
-        names::kind(kind).and_then(|kind| names::key(kind, id))
-    });
-    let query = HistoryQuery { key: key.transpose()?, before: asked.before, limit: asked.limit.unwrap_or(0) };
+    let query = HistoryQuery {
+        key: key_of(asked.key.as_deref())?,
+        before: asked.before,
+        limit: asked.limit.unwrap_or(0),
+    };
     let entries = call.service.history(&call.who, query).await?;
     Ok(Answer::ok(History { entries: entries.into_iter().map(EntryShape::of).collect() }))
+}
+
+/// `GET /history/{revision}`.
+pub(super) async fn one(call: Call, asked: Part, _: Nothing) -> Result<Answer<EntryPage>, Refusal> {
+    let text = call.parameter("revision");
+    let revision = text.parse().map_err(|_| {
+        Refusal::invalid(format!("{text:?} is no revision"))
+            .at("revision")
+            .next("write a number that GET /usher/v1/history gives")
+    })?;
+    let after = asked.after.as_deref().map(|text| {
+        text.parse().map_err(|_| {
+            Refusal::invalid(format!("{text:?} is no place in a change"))
+                .at("after")
+                .next("give what the page before has as \"next\", or leave it out to begin")
+        })
+    });
+    let query = ChangesQuery {
+        revision,
+        key: key_of(asked.key.as_deref())?,
+        after: after.transpose()?.unwrap_or_default(),
+        limit: asked.limit.unwrap_or(0),
+    };
+    let page = call.service.changes(&call.who, query).await?.ok_or_else(|| {
+        let message = format!("the history holds no change of revision {revision}");
+        Refusal::new(StatusCode::NOT_FOUND, "no_revision", message)
+            .at("revision")
+            .next("GET /usher/v1/history lists those that it holds")
+    })?;
+    Ok(Answer::ok(EntryPage {
+        entry: EntryShape::of(page.entry),
+        changes: page.changes.iter().map(ChangeShape::of).collect(),
+        next: page.next.map(|place| place.to_string()),
+    }))
+}
+
+/// The object that a query names.
+fn key_of(text: Option<&str>) -> Result<Option<Key>, Refusal> {
+    let Some(text) = text else { return Ok(None) };
+    let (kind, id) = text.split_once('/').ok_or_else(|| {
+        Refusal::invalid(format!("{text:?} is no object")).at("key").next("write kind/id, such as route/1")
+    })?;
+    names::kind(kind).and_then(|kind| names::key(kind, id)).map(Some)
+}
+
+impl TouchedShape {
+    fn of(change: &Change) -> Self {
+        let ChangeShape { op, kind, id, fields } = ChangeShape::of(change);
+        let fields = fields.into_iter().filter(|_| op == "update").take(FIELDS).map(|field| field.path);
+        Self { op, kind, id, fields: fields.collect() }
+    }
 }
 
 impl EntryShape {
@@ -112,7 +204,7 @@ impl EntryShape {
                 .iter()
                 .map(|key| format!("{}/{}", key.kind.schema_name(), key.id))
                 .collect(),
-            changes: entry.changes.iter().map(ChangeShape::of).collect(),
+            objects: entry.changes.iter().map(TouchedShape::of).collect(),
         }
     }
 }

@@ -36,6 +36,9 @@ pub(super) struct Cause {
     /// Where in the request, as a JSON pointer or a parameter's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) field: Option<String>,
+    /// What is wrong at that field, where the sentence speaks of the whole: of the forms that a schema offers, the one that fits best is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hint: Option<String>,
     /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) next: Option<String>,
@@ -62,7 +65,7 @@ struct Parts {
 impl Refusal {
     /// A refusal with its code and its sentence.
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        let cause = Cause { code, message: message.into(), field: None, next: None, help: None };
+        let cause = Cause { code, message: message.into(), field: None, hint: None, next: None, help: None };
         Self(Box::new(Parts { status, cause, beside: Map::new(), retry_after_secs: None, allowed: None }))
     }
 
@@ -104,6 +107,12 @@ impl Refusal {
     /// The same with the next step.
     pub(super) fn next(mut self, next: impl Into<String>) -> Self {
         self.0.cause.next = Some(next.into());
+        self
+    }
+
+    /// The same with what is wrong at the field, where the sentence doesn't say that.
+    fn hinted(mut self, hint: Option<String>) -> Self {
+        self.0.cause.hint = hint;
         self
     }
 
@@ -164,8 +173,13 @@ impl From<ServiceError> for Refusal {
     fn from(error: ServiceError) -> Self {
         let sentence = error.to_string();
         match error {
-            ServiceError::Invalid { key, pointer, .. } => {
-                let refusal = Self::invalid(sentence).at(pointer);
+            ServiceError::Invalid { key, pointer, near, .. } => {
+                let (field, hint) = match near {
+                    Some(near) if sentence.ends_with(&near.sentence) => (near.pointer, None),
+                    Some(near) => (near.pointer, Some(near.sentence)),
+                    None => (pointer, None),
+                };
+                let refusal = Self::invalid(sentence).at(field).hinted(hint);
                 match key {
                     Some(key) => refusal
                         .beside("object", json!({ "kind": key.kind.schema_name(), "id": key.id }))

@@ -56,6 +56,9 @@ pub(super) struct Requests {
     next: String,
     /// How many came since `after` and are no longer kept.
     missed: u64,
+    /// Since when requests are remembered, in milliseconds since 1970: the start of this gateway. They are kept in memory alone, the newest few
+    /// hundred of each worker; the figures of `/traffic` outlast a restart.
+    since_ms: u64,
 }
 
 /// A request that was served.
@@ -133,7 +136,8 @@ pub(super) async fn read(call: Call, asked: Asked, _: Nothing) -> Result<Answer<
         let found = within(&call, call.service.live().recent(&filter)).await?;
         if !found.requests.is_empty() || tokio::time::Instant::now() >= until {
             let requests = found.requests.into_iter().map(RequestShape::of).collect();
-            return Ok(Answer::ok(Requests { requests, next: found.next, missed: found.missed }));
+            let Recent { next, missed, since_ms, .. } = found;
+            return Ok(Answer::ok(Requests { requests, next, missed, since_ms }));
         }
         tokio::time::sleep(EVERY).await;
     }

@@ -27,6 +27,9 @@ pub(super) struct Status {
     revision: u64,
     /// The revision that requests are served by.
     in_force: u64,
+    /// The revision of the newest change of the configuration that the history tells of; log-ins and records of the audit move `revision` too, and
+    /// not this. Null where nothing was changed yet.
+    changed: Option<u64>,
     /// Where the gateway listens.
     listeners: Vec<String>,
     /// Where it listens beside that; empty for who has a scope.
@@ -171,6 +174,7 @@ pub(super) async fn read(call: Call, _: Nothing, _: Nothing) -> Result<Answer<St
         },
         revision: service.revision(),
         in_force: service.live().revision(),
+        changed: service.changed_at().await,
         listeners: service.live().listeners().iter().map(ToString::to_string).collect(),
         sides: if who.scope.is_all() {
             let side = |(name, address): &(&'static str, _)| SideShape {

@@ -187,6 +187,14 @@ pub(super) fn all() -> Vec<Endpoint> {
             history::read,
         ),
         Endpoint::new(
+            Method::GET,
+            "/history/{revision}",
+            "change",
+            Reads,
+            "One applied change, field by field, a page at a time",
+            history::one,
+        ),
+        Endpoint::new(
             Method::POST,
             "/undo",
             "undo",
@@ -242,6 +250,22 @@ pub(super) fn all() -> Vec<Endpoint> {
             Reads,
             "Says a sentence to the built-in chat; what happens comes as events (text/event-stream) until the event ended",
             chat::say,
+        ),
+        Endpoint::new(
+            Method::GET,
+            "/chat/conversations/{conversation}",
+            "hear_chat",
+            Reads,
+            "All that is remembered of a conversation, and what happens further, as the same events: for a page that comes back to it",
+            chat::hear,
+        ),
+        Endpoint::new(
+            Method::DELETE,
+            "/chat/conversations/{conversation}",
+            "stop_chat",
+            Reads,
+            "Ends the sentence that is worked on in a conversation; what is asked is a no, and what was agreed to is carried out",
+            chat::stop,
         ),
         Endpoint::new(
             Method::POST,

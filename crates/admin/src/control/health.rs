@@ -16,23 +16,43 @@ const SOURCES: [(&str, Kind); 4] = [
     ("stream_routes", Kind::StreamRoute),
 ];
 
-/// Every checker.
-pub(super) fn all(service: &Service) -> Value {
-    service.live().health().iter().map(shown).collect()
+/// Every checker: those that are at work, and those of objects that no request has come to yet.
+pub(super) async fn all(service: &Service) -> Result<Vec<UpstreamHealth>, Answer> {
+    let mut all = service.live().health();
+    for (_, kind) in SOURCES {
+        for stored in service.list(&everybody(), kind).await? {
+            let name = stored.key.path();
+            if let Some(checked) = kind_of_checks(&stored.value)
+                && !all.iter().any(|known| known.name == name)
+            {
+                all.push(idle(name, checked));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// How the nodes of an object are checked; `None` where they aren't.
+fn kind_of_checks(value: &Value) -> Option<&str> {
+    let checks = value.get("checks").or_else(|| value.pointer("/upstream/checks"))?;
+    let written =
+        ["/active/type", "/passive/type"].into_iter().find_map(|place| checks.pointer(place)?.as_str());
+    Some(written.unwrap_or("http"))
+}
+
+/// A checker that has nothing to tell of.
+fn idle(name: String, kind: &str) -> UpstreamHealth {
+    UpstreamHealth { name, kind: kind.to_owned(), nodes: Vec::new(), changes: Vec::new() }
 }
 
 /// APISIX's form: a list without nodes is an object there.
-fn shown(health: &UpstreamHealth) -> Value {
+pub(super) fn shown(health: &UpstreamHealth) -> Value {
     let nodes = if health.nodes.is_empty() { json!({}) } else { json!(health.nodes) };
     json!({ "name": health.name, "type": health.kind, "nodes": nodes })
 }
 
 /// The same for browsers.
-pub(super) fn page(service: &Service) -> String {
-    page_of(&service.live().health())
-}
-
-fn page_of(all: &[UpstreamHealth]) -> String {
+pub(super) fn page(all: &[UpstreamHealth]) -> String {
     let mut rows = String::new();
     for upstream in all {
         for node in &upstream.nodes {
@@ -51,7 +71,7 @@ fn page_of(all: &[UpstreamHealth]) -> String {
             ));
         }
     }
-    let none = if all.is_empty() { "<p>No upstream that was used has health checks.</p>\n" } else { "" };
+    let none = if all.is_empty() { "<p>No upstream has health checks.</p>\n" } else { "" };
     format!(
         "<!DOCTYPE html>\n<html>\n<head><meta charset=\"utf-8\"><title>APISIX upstream check status</title></head>\n<body>\n\
          <table border=\"1\">\n<tr><th>Name</th><th>Type</th><th>Node</th><th>Status</th><th>Success</th><th>HTTP failures</th>\
@@ -68,17 +88,17 @@ fn escaped(text: &str) -> String {
 ///
 /// # Errors
 /// 400 for a kind that has no upstream, 404 where the resource or its checker is missing.
-pub(super) async fn one(service: &Service, source: &str, id: &str) -> Result<Answer, Answer> {
+pub(super) async fn one(service: &Service, source: &str, id: &str) -> Result<UpstreamHealth, Answer> {
     let found = SOURCES.into_iter().find(|(name, _)| *name == source);
     let Some((_, kind)) = found else { return Err(Answer::bad(format!("invalid src type {source}"))) };
     let key = Key::new(kind, id);
     let stored = service.get(&everybody(), &key).await?;
     let missing = |sentence: String| Err(Answer::error(StatusCode::NOT_FOUND, sentence));
-    if stored.is_none() {
-        return missing(format!("{source}[{id}] not found"));
-    }
-    match service.live().health().iter().find(|health| health.name == key.path()) {
-        Some(health) => Ok(Answer::json(StatusCode::OK, &shown(health))),
+    let Some(stored) = stored else { return missing(format!("{source}[{id}] not found")) };
+    let name = key.path();
+    let known = service.live().health().into_iter().find(|health| health.name == name);
+    match known.or_else(|| kind_of_checks(&stored.value).map(|kind| idle(name, kind))) {
+        Some(health) => Ok(health),
         None => missing(format!("no checker for {source}[{id}]")),
     }
 }
@@ -106,7 +126,7 @@ pub(super) fn discovered(service: &Service, kind: &str) -> Result<Answer, Answer
 mod tests {
     use usher_model::live::{HealthCounters, NodeHealth, UpstreamHealth};
 
-    use super::page_of;
+    use super::page;
 
     #[test]
     fn no_name_becomes_markup_on_the_page_of_checks() {
@@ -120,7 +140,7 @@ mod tests {
         };
         let upstream =
             UpstreamHealth { name: hostile.clone(), kind: hostile, nodes: vec![node], changes: Vec::new() };
-        let page = page_of(&[upstream]);
+        let page = page(&[upstream]);
         assert!(!page.contains("<script") && !page.contains("\">&"), "{page}");
         assert_eq!(page.matches("&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;").count(), 4, "{page}");
     }

@@ -94,7 +94,7 @@ mod tests {
         let text = || "why".to_owned();
         let conflict = StoreError::Conflict { key: text(), expected: text(), found: text() };
         for (error, status) in [
-            (ServiceError::Invalid { sentence: text(), key: None, pointer: text() }, 400),
+            (ServiceError::Invalid { sentence: text(), key: None, pointer: text(), near: None }, 400),
             (ServiceError::NotFound(Key::new(Kind::Route, "1")), 404),
             (ServiceError::Forbidden(text()), 403),
             (ServiceError::NeedsPerson { plan: text(), reasons: vec![text()], place: None }, 403),

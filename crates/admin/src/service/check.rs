@@ -18,6 +18,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use usher_model::change::Principal;
 use usher_model::kind::Key;
+use usher_model::schema::Near;
 
 pub(super) use alone::as_stored;
 pub(super) use nodes::refused as refused_node;
@@ -62,5 +63,16 @@ impl Service {
 }
 
 fn invalid(sentence: impl Into<String>, key: &Key, pointer: impl Into<String>) -> ServiceError {
-    ServiceError::Invalid { sentence: sentence.into(), key: Some(key.clone()), pointer: pointer.into() }
+    ServiceError::Invalid {
+        sentence: sentence.into(),
+        key: Some(key.clone()),
+        pointer: pointer.into(),
+        near: None,
+    }
+}
+
+/// The same with the field that is nearest to the fault, below `pointer`.
+fn invalid_near(sentence: String, key: &Key, pointer: String, below: &str, near: Near) -> ServiceError {
+    let near = Near { pointer: format!("{below}{}", near.pointer), ..near };
+    ServiceError::Invalid { sentence, key: Some(key.clone()), pointer, near: Some(Box::new(near)) }
 }

@@ -198,6 +198,7 @@ impl Service {
                 ),
                 key: None,
                 pointer: String::new(),
+                near: None,
             });
         }
         Ok(())

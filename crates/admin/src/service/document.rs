@@ -57,11 +57,21 @@ impl Service {
                 let sentence = format!(
                     "{key} is in the document, but its kind is not among those that the document speaks for"
                 );
-                return Err(ServiceError::Invalid { sentence, key: Some(key), pointer: String::new() });
+                return Err(ServiceError::Invalid {
+                    sentence,
+                    key: Some(key),
+                    pointer: String::new(),
+                    near: None,
+                });
             }
             if wanted.insert(key.clone(), value).is_some() {
                 let sentence = format!("{key} stands in the document twice; leave one out");
-                return Err(ServiceError::Invalid { sentence, key: Some(key), pointer: String::new() });
+                return Err(ServiceError::Invalid {
+                    sentence,
+                    key: Some(key),
+                    pointer: String::new(),
+                    near: None,
+                });
             }
             order.push(key);
         }

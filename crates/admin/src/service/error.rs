@@ -2,6 +2,7 @@
 
 use usher_model::kind::Key;
 use usher_model::live::NotInForce;
+use usher_model::schema::Near;
 use usher_store::StoreError;
 
 use super::plan::Plan;
@@ -18,6 +19,8 @@ pub enum ServiceError {
         key: Option<Key>,
         /// Where in it, as a JSON pointer.
         pointer: String,
+        /// The field that is nearest to the fault, where the sentence speaks of more.
+        near: Option<Box<Near>>,
     },
     /// There is no such resource.
     #[error("{0} does not exist")]

@@ -5,6 +5,7 @@
 //! undo can put the very bytes back. What is too much for one entry stands beside it, in packed parts.
 
 mod amend;
+mod detail;
 mod part;
 mod show;
 mod walk;
@@ -25,6 +26,7 @@ use super::world::{Move, text};
 use super::{Service, ServiceError, encoded, unix_ms};
 
 pub use amend::{Own, amend};
+pub use detail::{ChangesPage, ChangesQuery, Place};
 pub(super) use walk::{Found, Walk};
 
 /// Whose changes are those that follow from what happened by itself. Nobody means them when asking to take back the newest change.
@@ -35,9 +37,9 @@ pub(super) const SYSTEM_DOOR: Door = Door::Usher;
 /// What every key of the history begins with.
 pub(super) const PREFIX: &str = "/usher/history/";
 
-/// An entry as it is stored.
+/// An entry as it is stored; who only looks may read less of its changes.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Record {
+pub(super) struct Record<C = Vec<Moved>> {
     unix_ms: u64,
     principal: String,
     role: Role,
@@ -60,7 +62,7 @@ pub(super) struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) missed: Option<Missed>,
     /// All of them, or the first ones where there are parts.
-    pub(super) changes: Vec<Moved>,
+    pub(super) changes: C,
 }
 
 /// Objects of a change that were not written.
@@ -199,6 +201,28 @@ impl Record {
     /// Whether it left everything as it was.
     pub(super) fn is_idle(&self) -> bool {
         self.parts == 0 && self.changes.iter().all(|moved| moved.before == moved.after)
+    }
+}
+
+impl<C> Record<C> {
+    /// The same with its changes in another form.
+    fn with<D>(self, form: impl FnOnce(C) -> D) -> Record<D> {
+        Record {
+            unix_ms: self.unix_ms,
+            principal: self.principal,
+            role: self.role,
+            door: self.door,
+            intent: self.intent,
+            plan: self.plan,
+            risk: self.risk,
+            approval: self.approval,
+            undoes: self.undoes,
+            step: self.step,
+            parts: self.parts,
+            total: self.total,
+            missed: self.missed,
+            changes: form(self.changes),
+        }
     }
 }
 

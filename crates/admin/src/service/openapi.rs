@@ -29,6 +29,7 @@ impl Service {
                     sentence: error.to_string(),
                     key: None,
                     pointer: error.at,
+                    near: None,
                 })
             };
             let mut published = made(wish)?;

@@ -86,7 +86,7 @@ pub struct Entry {
     pub risk: Risk,
     /// Who agreed: `direct`, `client`, or `person: ...`.
     pub approval: String,
-    /// What changed, masked; at most the first 1,000.
+    /// What changed, masked; at most the first ten objects.
     pub changes: Vec<Change>,
     /// How many objects changed in all.
     pub total: usize,

@@ -111,6 +111,7 @@ impl Service {
                 ),
                 key: None,
                 pointer: String::new(),
+                near: None,
             }),
         }
     }

@@ -228,7 +228,7 @@ impl Service {
 
 /// A refusal of what was given.
 pub(super) fn refused(sentence: String, pointer: &str) -> ServiceError {
-    ServiceError::Invalid { sentence, key: None, pointer: pointer.to_owned() }
+    ServiceError::Invalid { sentence, key: None, pointer: pointer.to_owned(), near: None }
 }
 
 /// Whether this can be a token's or user's name.

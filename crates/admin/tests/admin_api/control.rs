@@ -154,6 +154,26 @@ async fn health_and_discovered_services_are_those_of_the_proxy() {
 }
 
 #[tokio::test]
+async fn checks_that_nobody_needed_yet_are_told_of_without_nodes() {
+    let (bench, router) = filled().await;
+    let upstream = json!({ "nodes": { "127.0.0.1:80": 1 }, "checks": { "active": { "type": "tcp" } } });
+    bench.put("/upstreams/checked", upstream).await;
+    let checks = json!({ "active": { "http_path": "/" } });
+    let upstream = json!({ "nodes": { "127.0.0.1:80": 1 }, "checks": checks });
+    bench.put("/routes/checked", json!({ "uri": "/c", "upstream": upstream })).await;
+    let of_upstream = json!({ "name": "/apisix/upstreams/checked", "type": "tcp", "nodes": {} });
+    let of_route = json!({ "name": "/apisix/routes/checked", "type": "http", "nodes": {} });
+    assert_eq!(ask(&router, "GET", "/v1/healthcheck").await.json(), json!([of_route, of_upstream]));
+    assert_eq!(ask(&router, "GET", "/v1/healthcheck/upstreams/checked").await.json(), of_upstream);
+    assert_eq!(ask(&router, "GET", "/v1/healthcheck/routes/checked").await.json(), of_route);
+    let html = [("host", OWN), ("accept", "text/html")];
+    let page = send(&router, "GET", "/v1/healthcheck/routes/checked", &html, Value::Null).await;
+    assert!(page.header("content-type").unwrap().starts_with("text/html") && page.text().contains("<table"));
+    let none = send(&router, "GET", "/v1/healthcheck/routes/9", &html, Value::Null).await;
+    assert_eq!((none.status, none.error().as_str()), (404, "routes[9] not found"));
+}
+
+#[tokio::test]
 async fn pages_and_names_of_others_are_refused() {
     let (bench, router) = filled().await;
     for (headers, status) in [

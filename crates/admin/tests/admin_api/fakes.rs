@@ -12,9 +12,7 @@ use usher_model::compat::Compat;
 use usher_model::live::{HealthCounters, Live, NodeHealth, NotInForce, Problem, UpstreamHealth};
 use usher_pipeline::env::{Target, Targets};
 use usher_store::memory::Memory;
-use usher_store::{
-    Committed, Description, Entry, Health, Listing, Revision, Store, StoreError, Transaction, Watch,
-};
+use usher_store::{Before, Committed, Health, Store, StoreError, Transaction};
 
 /// What goes wrong on purpose.
 #[derive(Default)]
@@ -62,23 +60,9 @@ impl Moody {
     }
 }
 
-impl Store for Moody {
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
-        self.memory.get(key)
-    }
-
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listing, StoreError>> {
-        self.memory.list(prefix)
-    }
-
-    fn list_page<'a>(
-        &'a self,
-        prefix: &'a str,
-        after: Option<&'a str>,
-        limit: usize,
-        reverse: bool,
-    ) -> BoxFuture<'a, Result<Listing, StoreError>> {
-        self.memory.list_page(prefix, after, limit, reverse)
+impl Before for Moody {
+    fn behind(&self) -> &dyn Store {
+        &self.memory
     }
 
     fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Result<Committed, StoreError>> {
@@ -90,18 +74,6 @@ impl Store for Moody {
             _ => return self.memory.commit(transaction),
         };
         async move { Err(refused) }.boxed()
-    }
-
-    fn watch(&self, prefix: &str, from: Revision) -> Watch {
-        self.memory.watch(prefix, from)
-    }
-
-    fn revision(&self) -> Revision {
-        self.memory.revision()
-    }
-
-    fn describe(&self) -> Description {
-        self.memory.describe()
     }
 
     fn health(&self) -> Health {

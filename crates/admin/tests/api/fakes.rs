@@ -16,10 +16,7 @@ use usher_pipeline::env::Env;
 use usher_pipeline::plugin::{BuildError, Phases, Plugin};
 use usher_pipeline::spec::{Credential, Spec};
 use usher_store::memory::Memory;
-use usher_store::{
-    Capabilities, Committed, Description, Entry, Health, Listing, Revision, Store, StoreError, Transaction,
-    Watch,
-};
+use usher_store::{Before, Capabilities, Committed, Health, Listing, Store, StoreError, Transaction};
 
 /// What goes wrong on purpose.
 #[derive(Default)]
@@ -49,13 +46,9 @@ pub(crate) struct Moody {
     pub(crate) moods: Arc<Moods>,
 }
 
-impl Store for Moody {
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
-        self.memory.get(key)
-    }
-
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listing, StoreError>> {
-        self.memory.list(prefix)
+impl Before for Moody {
+    fn behind(&self) -> &dyn Store {
+        &self.memory
     }
 
     fn list_page<'a>(
@@ -86,18 +79,6 @@ impl Store for Moody {
             _ => return self.memory.commit(transaction),
         };
         async move { Err(refused) }.boxed()
-    }
-
-    fn watch(&self, prefix: &str, from: Revision) -> Watch {
-        self.memory.watch(prefix, from)
-    }
-
-    fn revision(&self) -> Revision {
-        self.memory.revision()
-    }
-
-    fn describe(&self) -> Description {
-        self.memory.describe()
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -21,8 +21,17 @@ async fn the_history_tells_who_what_and_through_which_door() {
         (&json!("ops"), &json!("cli"), &json!("say what it is"))
     );
     assert_eq!(
-        newest["changes"],
-        json!([{ "op": "update", "kind": "route", "id": "1", "fields": [{ "path": "desc", "after": "x" }] }])
+        newest["objects"],
+        json!([{ "op": "update", "kind": "route", "id": "1", "fields": ["desc"] }])
+    );
+    let one = bench.get(&format!("/history/{}", newest["revision"])).await.json();
+    assert_eq!(
+        (&one["entry"], &one["changes"], &one["next"]),
+        (
+            newest,
+            &json!([{ "op": "update", "kind": "route", "id": "1", "fields": [{ "path": "desc", "after": "x" }] }]),
+            &Value::Null
+        )
     );
     assert_eq!(entries[1]["door"], "api");
     let of = |path: &'static str| async { bench.get(path).await.json()["entries"].as_array().unwrap().len() };
@@ -36,6 +45,55 @@ async fn the_history_tells_who_what_and_through_which_door() {
         let seen = bench.get(&format!("/history?{wrong}")).await;
         assert!(matches!(seen.status, 404 | 422), "{wrong}: {}", seen.text);
         assert!(seen.text.contains(field), "{wrong}: {}", seen.text);
+    }
+}
+
+#[tokio::test]
+async fn a_large_change_is_told_a_page_at_a_time() {
+    let bench = Bench::new().await;
+    let secret = "x".repeat(20_000);
+    // Three mebibytes: more than an entry holds itself.
+    let limits = json!({ "limit-count": { "count": 1, "redis_password": secret } });
+    let value = json!({ "uri": "/a", "plugins": limits });
+    let changes: Vec<Value> = (0..150)
+        .map(|at| json!({ "op": "put", "kind": "route", "id": format!("r{at:03}"), "value": value }))
+        .collect();
+    let plan = bench.call("POST", "/plans", json!({ "changes": changes })).await.json();
+    let path = format!("/plans/{}/apply", plan["id"].as_str().unwrap());
+    let applied = bench.call("POST", &path, json!({ "approval": { "person": "a test" } })).await;
+    assert_eq!(applied.status, 200, "{}", applied.text);
+    let revision = applied.json()["revision"].as_u64().unwrap();
+    let list = bench.get("/history?limit=1").await;
+    assert!(list.text.len() < 4_000, "a list holds no values: {} bytes", list.text.len());
+    let entry = &list.json()["entries"][0];
+    assert_eq!((&entry["total"], entry["objects"].as_array().unwrap().len()), (&json!(150), 10));
+    let (mut seen, mut after, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let page = bench.get(&format!("/history/{revision}?limit=40{after}")).await;
+        let told = page.json();
+        let changes = told["changes"].as_array().unwrap();
+        assert!(changes.len() <= 40 && page.text.len() < 1 << 20, "{} of {}", changes.len(), page.text.len());
+        seen.extend(changes.iter().map(|change| change["id"].as_str().unwrap().to_owned()));
+        pages += 1;
+        match told["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    assert_eq!((seen, pages), ((0..150).map(|at| format!("r{at:03}")).collect(), 4));
+    let one = bench.get(&format!("/history/{revision}?key=route/r149")).await.json();
+    assert_eq!(one["changes"].as_array().unwrap().len(), 1);
+    assert_eq!(one["changes"][0]["id"], "r149");
+    let listed = bench.get("/history?key=route/r149").await.json();
+    assert_eq!(listed["entries"][0]["objects"], json!([{ "op": "create", "kind": "route", "id": "r149" }]));
+    for (wrong, status, field) in [
+        ("999", 404, "revision"),
+        ("x", 422, "revision"),
+        (&format!("{revision}?after=x"), 422, "after"),
+        (&format!("{revision}?key=r"), 422, "key"),
+    ] {
+        let refused = bench.get(&format!("/history/{wrong}")).await;
+        assert_eq!((refused.status, &refused.json()["error"]["field"]), (status, &json!(field)), "{wrong}");
     }
 }
 

@@ -189,6 +189,50 @@ async fn what_is_wrong_is_named_with_the_next_step() {
 }
 
 #[tokio::test]
+async fn where_a_schema_offers_several_forms_the_field_nearest_to_the_fault_is_named() {
+    let bench = Bench::new().await;
+    let nodes = json!({ "nodes": { "127.0.0.1:1": 1 } });
+    for (value, field, hint) in [
+        (
+            json!({ "uri": "/a", "uris": ["/b"], "upstream": nodes }),
+            "/uris",
+            Some("\"uri\" and \"uris\" can't be given together"),
+        ),
+        (
+            json!({ "uri": "/a", "upstream": { "service_name": "s" } }),
+            "/upstream/discovery_type",
+            Some("property \"discovery_type\" is required"),
+        ),
+        (
+            json!({ "uri": "/a", "script": "return function", "plugins": {} }),
+            "/plugins",
+            Some("\"script\" and \"plugins\" can't be given together"),
+        ),
+        (
+            json!({ "uri": "/a", "upstream": { "nodes": [{ "host": "a" }] } }),
+            "/upstream/nodes/0/weight",
+            Some("property \"weight\" is required"),
+        ),
+        (
+            json!({ "uri": "/a", "plugins": { "limit-count": { "count": 0 } } }),
+            "/plugins/limit-count/count",
+            None,
+        ),
+        (json!({ "uri": "/a", "plugins": { "limit-count": {} } }), "/plugins/limit-count/count", None),
+    ] {
+        let change = json!({ "changes": [{ "op": "put", "kind": "route", "id": "1", "value": value }] });
+        let seen = bench.call("POST", "/plans", change).await;
+        let told = seen.json()["error"].clone();
+        assert_eq!(
+            (seen.status, told["field"].as_str(), told["hint"].as_str()),
+            (422, Some(field), hint),
+            "{}",
+            seen.text
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_body_is_json_and_no_larger_than_it_may_be() {
     let bench = Bench::new().await;
     let key = ("x-api-key", ADMIN);

@@ -40,7 +40,7 @@ async fn loses_nothing(store: Arc<dyn Store>, writers: u64) {
     {
         seen += entries.len() as u64;
         for pair in entries.windows(2) {
-            assert_eq!(pair[0].changes[1].before, pair[1].changes[1].after);
+            assert_eq!(pair[0].changes[0].before, pair[1].changes[0].after);
         }
         before = entries.last().map(|entry| entry.revision);
     }

@@ -262,6 +262,14 @@ async fn a_certificate_of_a_client_is_asked_for_by_its_sort() {
     bench.put(key(Kind::Ssl, "c"), client()).await.unwrap();
     let inline = json!({ "uri": "/a", "upstream": { "nodes": {}, "scheme": "https", "tls": { "client_cert_id": "c" } } });
     bench.put(route("1"), inline).await.unwrap();
+    let told = bench.refusal(key(Kind::Ssl, "c"), ssl(&["c.example"])).await;
+    assert!(
+        told.starts_with("can not change the type of this ssl from client, route [1] is still using it"),
+        "{told}"
+    );
+    bench.put(key(Kind::Ssl, "c"), client()).await.unwrap();
+    bench.put(route("1"), json!({ "uri": "/a", "upstream": { "nodes": {} } })).await.unwrap();
+    bench.put(key(Kind::Ssl, "c"), ssl(&["c.example"])).await.unwrap();
 }
 
 #[tokio::test]

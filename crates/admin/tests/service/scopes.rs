@@ -1,7 +1,7 @@
 //! Scopes: a principal for a part of the configuration sees and changes that part only, before and after.
 
 use serde_json::{Value, json};
-use usher_admin::service::{Approval, Extent, HistoryQuery, ServiceError, Wanted};
+use usher_admin::service::{Approval, ChangesQuery, Extent, HistoryQuery, ServiceError, Wanted};
 use usher_model::change::{Door, Edit, Principal, Role};
 use usher_model::kind::{Key, Kind};
 use usher_model::scope::Scope;
@@ -144,6 +144,18 @@ async fn what_lies_outside_is_not_there_for_a_reader() {
             3
         )
     );
+    let page =
+        |revision| service.changes(&pay, ChangesQuery { revision, limit: 2, ..ChangesQuery::default() });
+    let first = page(entries[0].revision).await.unwrap().unwrap();
+    assert_eq!((first.changes.len(), first.entry.total), (2, 3));
+    let after = ChangesQuery { after: first.next.unwrap(), ..ChangesQuery::default() };
+    let rest = service.changes(&pay, ChangesQuery { revision: entries[0].revision, ..after }).await.unwrap();
+    let rest = rest.unwrap();
+    assert_eq!(
+        (rest.changes[0].key.to_string(), rest.next),
+        ("credential jack/credentials/c".to_owned(), None)
+    );
+    assert!(page(entries[0].revision + 1).await.unwrap().is_none(), "the other team's change is none");
     let plan = service.plan(&pay, wanted([put(route("new"), of("pay", "/hr2"))])).await.unwrap();
     assert!(plan.affected.iter().all(|line| line.starts_with("route new:")), "{:?}", plan.affected);
 }

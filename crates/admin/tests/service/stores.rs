@@ -9,10 +9,7 @@ use usher_admin::service::{Approval, AuditEvent, Own, Rules, ServiceError, Wante
 use usher_model::kind::Kind;
 use usher_model::seal::Keyring;
 use usher_store::memory::Memory;
-use usher_store::{
-    Capabilities, Committed, Description, Entry, Health, Lease, Listing, Revision, Store, StoreError,
-    Transaction, Watch,
-};
+use usher_store::{Before, Capabilities, Committed, Description, Health, Store, StoreError, Transaction};
 
 use crate::bench::{Bench, admin, agent, gone, nodes, put, route, upstream, viewer, wanted};
 
@@ -110,39 +107,13 @@ impl Odd {
     }
 }
 
-impl Store for Odd {
-    fn leases(&self) -> BoxFuture<'_, Result<Vec<Lease>, StoreError>> {
-        self.inner.leases()
-    }
-
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
-        self.inner.get(key)
-    }
-
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listing, StoreError>> {
-        self.inner.list(prefix)
-    }
-
-    fn list_page<'a>(
-        &'a self,
-        prefix: &'a str,
-        after: Option<&'a str>,
-        limit: usize,
-        reverse: bool,
-    ) -> BoxFuture<'a, Result<Listing, StoreError>> {
-        self.inner.list_page(prefix, after, limit, reverse)
+impl Before for Odd {
+    fn behind(&self) -> &dyn Store {
+        &self.inner
     }
 
     fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Result<Committed, StoreError>> {
         self.write(transaction).boxed()
-    }
-
-    fn watch(&self, prefix: &str, from: Revision) -> Watch {
-        self.inner.watch(prefix, from)
-    }
-
-    fn revision(&self) -> Revision {
-        self.inner.revision()
     }
 
     fn describe(&self) -> Description {

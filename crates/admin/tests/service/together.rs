@@ -12,9 +12,7 @@ use serde_json::json;
 use usher_admin::service::{Rules, ServiceError};
 use usher_store::embedded::disk::{Disk, DiskFile, Real};
 use usher_store::embedded::{Embedded, Options};
-use usher_store::{
-    Capabilities, Committed, Description, Entry, Listing, Revision, Store, StoreError, Transaction, Watch,
-};
+use usher_store::{Before, Committed, Store, StoreError, Transaction};
 
 use crate::bench::{Bench, admin, gone, nodes, put, route, service, upstream, viewer, wanted};
 
@@ -104,45 +102,15 @@ struct Counted {
     asked: AtomicUsize,
 }
 
-impl Store for Counted {
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
-        self.inner.get(key)
-    }
-
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listing, StoreError>> {
-        self.inner.list(prefix)
-    }
-
-    fn list_page<'a>(
-        &'a self,
-        prefix: &'a str,
-        after: Option<&'a str>,
-        limit: usize,
-        reverse: bool,
-    ) -> BoxFuture<'a, Result<Listing, StoreError>> {
-        self.inner.list_page(prefix, after, limit, reverse)
+impl Before for Counted {
+    fn behind(&self) -> &dyn Store {
+        &self.inner
     }
 
     fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Result<Committed, StoreError>> {
         let asked = self.inner.commit(transaction);
         self.asked.fetch_add(1, Ordering::SeqCst);
         asked
-    }
-
-    fn watch(&self, prefix: &str, from: Revision) -> Watch {
-        self.inner.watch(prefix, from)
-    }
-
-    fn revision(&self) -> Revision {
-        self.inner.revision()
-    }
-
-    fn describe(&self) -> Description {
-        self.inner.describe()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
     }
 }
 

@@ -124,7 +124,7 @@ fn structured(entry: &Entry, effect: Option<&Effect>) -> Value {
     json!({
         "revision": entry.revision, "when": when(entry.unix_ms), "who": clean(&entry.principal, 100), "door": entry.door.to_string(),
         "intent": entry.intent.as_deref().map(|intent| clean(intent, 300)), "risk": entry.risk.to_string(),
-        "summary": summary(&entry.changes), "undoes": entry.undoes, "not_written": entry.missed,
+        "summary": summary(&entry.changes, entry.total), "undoes": entry.undoes, "not_written": entry.missed,
         "errors": effect.map(Effect::shape),
     })
 }
@@ -145,7 +145,7 @@ fn told(entry: &Entry, effect: Option<&Effect>) -> String {
         clean(&entry.principal, 100),
         entry.door,
         entry.risk,
-        summary(&entry.changes)
+        summary(&entry.changes, entry.total)
     )
 }
 

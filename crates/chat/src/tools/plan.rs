@@ -58,7 +58,7 @@ impl Call<'_> {
 
     /// A refusal with what is allowed at the place that is to blame.
     async fn repairable(&self, error: ServiceError, edits: &[Edit]) -> Result<Refusal, Refusal> {
-        let ServiceError::Invalid { sentence, key: Some(key), pointer } = &error else {
+        let ServiceError::Invalid { sentence, key: Some(key), pointer, .. } = &error else {
             return Ok(self.refuse(error));
         };
         let (sentence, key, pointer) = (sentence.clone(), key.clone(), pointer.clone());
@@ -177,11 +177,11 @@ pub(super) fn headline(change: &Change) -> String {
     clean(&format!("{sign} {}", change.key), 200)
 }
 
-/// A set of changes in one line, with the fields that changed.
-pub(super) fn summary(changes: &[Change]) -> String {
+/// A set of changes in one line, with the fields that changed: the first of them, and how many there were.
+pub(super) fn summary(changes: &[Change], total: usize) -> String {
     let mut parts: Vec<String> = changes.iter().take(NAMED).map(told_briefly).collect();
-    if changes.len() > NAMED {
-        parts.push(format!("{} more", changes.len() - NAMED));
+    if total > NAMED {
+        parts.push(format!("{} more", total - NAMED));
     }
     parts.join("; ")
 }

@@ -56,6 +56,12 @@ fn in_plugin(registry: &Registry, kind: Kind, name: &str, body: &Value, pointer:
     }
     let violation = Checker::new(schema).ok()?.check(&bare).err()?;
     let hint = broken(schema, &violation.sentence, &violation.pointer);
+    // A sentence about several forms names no field, and nothing of it can be repaired by.
+    let near = violation.near;
+    if hint == Hint::default() && !violation.sentence.ends_with(&near.sentence) {
+        let at = Some(format!("{pointer}{}", near.pointer));
+        return Some(Hint { at, allowed: Some(capped(&near.sentence)), meant: None });
+    }
     Some(Hint { at: Some(format!("{pointer}{}", violation.pointer)), ..hint })
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 use usher_model::kind::{Key, Kind};
-use usher_model::live::{RecentFilter, RecentRequest};
+use usher_model::live::{Recent, RecentFilter, RecentRequest};
 
 use super::arguments::Arguments;
 use super::refusal::Refusal;
@@ -31,13 +31,16 @@ impl Call<'_> {
             path: arguments.text_or_null("path").map(str::to_owned),
             ..RecentFilter::default()
         };
-        let mut found = self.service.live().recent(&filter).requests;
+        let Recent { requests: mut found, since_ms, .. } = self.service.live().recent(&filter);
         if bounded {
             found = self.within(found).await?;
         }
         found.drain(..found.len().saturating_sub(limit.min(MOST_ITEMS)));
         if found.is_empty() {
-            let text = "none of the last requests fits; gateway_traffic looks further back".to_owned();
+            let text = format!(
+                "none of the last requests fits, which are remembered since this gateway's start at {}; gateway_traffic looks further back",
+                super::history::when(since_ms)
+            );
             return Ok(Answer { text, structured: json!({ "requests": [] }) });
         }
         let lines: Vec<String> = found.iter().map(line).collect();

@@ -53,6 +53,44 @@ export const forms = async ({ walks, page, context, by, api, put, apply, ADMIN, 
     await by('button', 'Discard').click();
   });
 
+  await walks.walk('what one of several forms of a plugin misses stands at its field', async () => {
+    await seed();
+    await page.goto(`${ADMIN}/ui/objects/routes/kept`);
+    await write(`uri: /kept/*\nupstream:\n  nodes: {"${NODE}": 1}\nplugins:\n  limit-count: {count: 1}\n`);
+    await by('button', 'Review the change').click();
+    await page.getByRole('alert').first().waitFor();
+    const pencil = by('button', 'Settings of limit-count');
+    await pencil.click();
+    const settings = page.getByRole('dialog');
+    const time = settings.getByLabel(/^time_window/).first();
+    await time.waitFor();
+    equal(await time.getAttribute('aria-invalid'), 'true', 'the field that is missing');
+    await settings.getByText('property "time_window" is required').first().waitFor();
+    await page.keyboard.press('Escape');
+    await settings.waitFor({ state: 'hidden' });
+    await page.waitForFunction(() => document.activeElement?.getAttribute('aria-label') === 'Settings of limit-count');
+    await by('button', 'Discard').click();
+  });
+
+  await walks.walk('a token that lives for a wrong time is an error at its field, and is not lost by closing', async () => {
+    await page.goto(`${ADMIN}/ui/agents`);
+    await by('button', 'New token').click();
+    const dialog = page.getByRole('dialog', { name: 'New token' });
+    await dialog.getByLabel('Name').fill('short-lived');
+    const days = dialog.getByLabel(/^Ends after/);
+    await days.fill('-5');
+    await dialog.getByRole('button', { name: 'Make the token' }).click();
+    equal(await days.inputValue(), '-5', 'the days that there are not');
+    equal(await days.getAttribute('aria-invalid'), 'true', 'the field of the days');
+    holds(!(await api('GET', '/tokens')).body.tokens.some((token) => token.name === 'short-lived'), 'no token was made');
+    await dialog.getByRole('button', { name: 'Close' }).click();
+    await by('button', 'Stay here').click();
+    equal(await days.inputValue(), '-5', 'what was written');
+    await dialog.getByRole('button', { name: 'Close' }).click();
+    await by('button', 'Leave, and lose it').click();
+    await dialog.waitFor({ state: 'hidden' });
+  });
+
   await walks.walk('what a plugin refuses stands at its field, and a broken text is not written over', async () => {
     await seed();
     await page.goto(`${ADMIN}/ui/objects/routes/kept`);

@@ -126,6 +126,14 @@ await walks.walk('the chat beside a page creates a route, and takes it back', as
   await field.fill('disable route speaker');
   await chat.getByRole('button', { name: 'Send' }).click();
   await chat.getByRole('button', { name: 'Approve' }).waitFor();
+  // A page that is loaded anew has it all again, the question open; and the browser keeps nothing of what was said.
+  await page.reload();
+  await chat.getByRole('button', { name: 'Approve' }).waitFor();
+  equal(await chat.getByText('approved', { exact: true }).count(), 1, 'what was approved before the page was loaded anew');
+  equal(await chat.getByText('rejected', { exact: true }).count(), 2, 'what was rejected before');
+  equal(await chat.getByText('create a route for GET /speaker/*').count(), 1, 'the first sentence');
+  const stored = await page.evaluate(() => JSON.stringify([Object.entries(sessionStorage), Object.entries(localStorage)]));
+  holds(!/speaker|route/.test(stored), `what the browser keeps of it: ${stored}`);
   await field.fill('a draft that nobody sent');
   await chat.getByRole('button', { name: 'Stop' }).click();
   await chat.getByText(/^Stopped/).waitFor();
@@ -468,10 +476,27 @@ await walks.walk('ten thousand routes are a page at a time', async () => {
   if (await read.count()) await read.check();
   await dialog.getByRole('button', { name: /^Apply/ }).click();
   await dialog.getByText(/^(In force since|Stored as) revision/).waitFor({ timeout: 60_000 });
-  await dialog.getByRole('button', { name: 'Close' }).last().click();
   await page.getByText(`5,000 of ${shown(fit)} are done`).waitFor();
-  await by('button', 'Review the next 5,000').waitFor();
+  // A part that is taken back is the next part again.
+  await dialog.getByRole('button', { name: 'Undo' }).click();
+  await dialog.getByText('What changes').waitFor({ timeout: 60_000 });
+  if (await read.count()) await read.check();
+  await dialog.getByRole('button', { name: /^Apply/ }).click();
+  await page.getByText(`0 of ${shown(fit)} are done`).waitFor({ timeout: 60_000 });
+  await by('button', 'Review the next 5,000').click();
+  await dialog.getByText('What changes').waitFor({ timeout: 60_000 });
+  await dialog.getByRole('button', { name: 'Cancel' }).click();
   await by('button', 'Leave the others as they are').click();
+  // The history tells of it at once, and of what changed a page at a time.
+  const list = await api('GET', '/history?limit=3');
+  holds(JSON.stringify(list.body).length < 20_000, `bytes of the list: ${JSON.stringify(list.body).length}`);
+  await page.goto(`${ADMIN}/ui/history`);
+  const newest = page.getByRole('article').first();
+  await newest.getByRole('button', { name: 'Show what changed' }).click();
+  await newest.getByRole('link', { name: /^route bulk-/ }).nth(49).waitFor();
+  equal(await newest.getByRole('link', { name: /^route bulk-/ }).count(), 50, 'objects that are shown at first');
+  await newest.getByRole('button', { name: 'Show the next 50 of 4,950 more' }).click();
+  await newest.getByRole('link', { name: /^route bulk-/ }).nth(99).waitFor();
 });
 
 const PAGES = ['/', '/objects/routes', '/objects/routes/speakers', '/objects/consumers/jack', '/new/upstreams', '/objects/ssls', '/history', '/approvals', '/requests', '/explain', '/plugins', '/plugins/limit-count', '/import', '/import?of=openapi', '/agents', '/users', '/model', '/audit'];

@@ -6,16 +6,19 @@ use serde_json::{Value, json};
 use super::failure::{Code, Failure};
 use super::output::{self, Format, Table, clean, moment, number, word};
 use super::planned::{Consent, headline};
-use super::remote::Remote;
+use super::remote::{Client, Remote};
 use crate::terminal::{Style, say};
 
 /// Objects and fields that one line names.
 const NAMED: usize = 3;
 
+/// Objects of a change that are asked for at a time.
+const PAGE: usize = 1000;
+
 /// Options of `usher history`.
 #[derive(Args, Debug)]
 pub(crate) struct History {
-    /// One change, field by field
+    /// One change, field by field, all of it
     #[arg(value_name = "REVISION")]
     revision: Option<u64>,
     /// Only changes of this object, such as route/1
@@ -92,26 +95,14 @@ impl History {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let client = self.remote.client()?;
         let style = Style::detect();
-        let mut query = vec![("limit", self.limit.to_string())];
         if let Some(revision) = self.revision {
-            query = vec![("before", (revision.saturating_add(1)).to_string()), ("limit", "1".to_owned())];
-        } else {
-            query.extend(self.before.map(|before| ("before", before.to_string())));
-            query.extend(self.key.clone().map(|key| ("key", key)));
+            return self.one(&client, revision, style).await;
         }
+        let mut query = vec![("limit", self.limit.to_string())];
+        query.extend(self.before.map(|before| ("before", before.to_string())));
+        query.extend(self.key.clone().map(|key| ("key", key)));
         let found = client.get(&["history"], &query).await?;
         let entries = found.get("entries").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        if let Some(revision) = self.revision {
-            let entry = entries.first().filter(|entry| number(entry, "revision") == revision);
-            let entry = entry.ok_or_else(|| {
-                Failure::new(Code::NotFound, format!("the history holds no change of revision {revision}"))
-                    .next("`usher history` lists those that it holds")
-            })?;
-            return match self.output {
-                Format::Table => details(entry, style),
-                other => output::print(entry, other),
-            };
-        }
         if self.output != Format::Table {
             return output::print(&json!(entries), self.output);
         }
@@ -127,6 +118,41 @@ impl History {
             ]);
         }
         table.print(style, "nothing was changed yet")
+    }
+
+    /// One change: its pages are shown as they come, so that a very large one is not held whole to be read.
+    async fn one(&self, client: &Client, revision: u64, style: Style) -> anyhow::Result<()> {
+        let name = revision.to_string();
+        let (mut entry, mut all, mut after) = (None, Vec::new(), None);
+        loop {
+            let mut query = vec![("limit", PAGE.to_string())];
+            query.extend(self.key.clone().map(|key| ("key", key)));
+            query.extend(after.map(|after| ("after", after)));
+            let mut page = client.get(&["history", &name], &query).await?;
+            after = page.get("next").and_then(Value::as_str).map(str::to_owned);
+            let mut take = |name: &str| page.get_mut(name).map(Value::take).unwrap_or_default();
+            let changes = take("changes");
+            if entry.is_none() {
+                let first = take("entry");
+                if self.output == Format::Table {
+                    head(&first, style)?;
+                }
+                entry = Some(first);
+            }
+            match changes {
+                Value::Array(changes) if self.output == Format::Table => fields(&changes, style)?,
+                Value::Array(changes) => all.extend(changes),
+                _ => {}
+            }
+            if after.is_none() {
+                break;
+            }
+        }
+        let mut entry = entry.unwrap_or_default();
+        if let Some(members) = entry.as_object_mut() {
+            members.insert("changes".to_owned(), Value::Array(all));
+        }
+        if self.output == Format::Table { Ok(()) } else { output::print(&entry, self.output) }
     }
 }
 
@@ -259,8 +285,8 @@ fn about(record: &Value) -> String {
     keys.join(", ")
 }
 
-/// One change, field by field.
-fn details(entry: &Value, style: Style) -> anyhow::Result<()> {
+/// Who made a change, when and what for.
+fn head(entry: &Value, style: Style) -> anyhow::Result<()> {
     let mut lines = vec![format!(
         "revision {}  {}  {} ({}) by {}",
         number(entry, "revision"),
@@ -281,7 +307,12 @@ fn details(entry: &Value, style: Style) -> anyhow::Result<()> {
         let named: Vec<String> = super::planned::texts(entry, "not_written_objects").map(clean).collect();
         lines.push(format!("    {missed} objects of it were not written: {}", named.join(", ")));
     }
-    let changes = entry.get("changes").and_then(Value::as_array).into_iter().flatten();
+    say(&style.diff(&lines.join("\n")))
+}
+
+/// What a change did, field by field.
+fn fields(changes: &[Value], style: Style) -> anyhow::Result<()> {
+    let mut lines = Vec::new();
     for change in changes {
         lines.push(headline(change));
         for field in change.get("fields").and_then(Value::as_array).into_iter().flatten() {
@@ -294,12 +325,12 @@ fn details(entry: &Value, style: Style) -> anyhow::Result<()> {
             });
         }
     }
-    say(&style.diff(&lines.join("\n")))
+    if lines.is_empty() { Ok(()) } else { say(&style.diff(&lines.join("\n"))) }
 }
 
 /// A set of changes in one line.
 fn summary(entry: &Value) -> String {
-    let changes = entry.get("changes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let changes = entry.get("objects").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let mut parts: Vec<String> = changes.iter().take(NAMED).map(told).collect();
     let total = usize::try_from(number(entry, "total")).unwrap_or(usize::MAX).max(changes.len());
     if total > NAMED {
@@ -322,7 +353,7 @@ fn told(change: &Value) -> String {
         return head;
     }
     let fields = change.get("fields").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let mut paths: Vec<&str> = fields.iter().take(NAMED).map(|field| word(field, "path")).collect();
+    let mut paths: Vec<&str> = fields.iter().take(NAMED).filter_map(Value::as_str).collect();
     if fields.len() > NAMED {
         paths.push("...");
     }

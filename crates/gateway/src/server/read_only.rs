@@ -3,31 +3,14 @@
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
-use usher_store::{
-    Capabilities, Committed, Description, Entry, Health, Listing, Revision, Store, StoreError, Transaction,
-    Watch,
-};
+use usher_store::{Before, Capabilities, Committed, Store, StoreError, Transaction};
 
 /// A store that isn't written.
 pub(super) struct ReadOnly(pub(super) Arc<dyn Store>);
 
-impl Store for ReadOnly {
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
-        self.0.get(key)
-    }
-
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listing, StoreError>> {
-        self.0.list(prefix)
-    }
-
-    fn list_page<'a>(
-        &'a self,
-        prefix: &'a str,
-        after: Option<&'a str>,
-        limit: usize,
-        reverse: bool,
-    ) -> BoxFuture<'a, Result<Listing, StoreError>> {
-        self.0.list_page(prefix, after, limit, reverse)
+impl Before for ReadOnly {
+    fn behind(&self) -> &dyn Store {
+        self.0.as_ref()
     }
 
     fn commit(&self, _: Transaction) -> BoxFuture<'_, Result<Committed, StoreError>> {
@@ -36,31 +19,31 @@ impl Store for ReadOnly {
         ready(Err(StoreError::ReadOnly(reason.to_owned()))).boxed()
     }
 
-    fn watch(&self, prefix: &str, from: Revision) -> Watch {
-        self.0.watch(prefix, from)
-    }
-
-    fn revision(&self) -> Revision {
-        self.0.revision()
-    }
-
-    fn describe(&self) -> Description {
-        self.0.describe()
-    }
-
     fn capabilities(&self) -> Capabilities {
         Capabilities { writable: false, ..self.0.capabilities() }
     }
+}
 
-    fn health(&self) -> Health {
-        self.0.health()
-    }
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
 
-    fn release(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.0.release()
-    }
+    use usher_store::memory::Memory;
+    use usher_store::{Store, StoreError, Transaction};
 
-    fn resume(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.0.resume()
+    use super::ReadOnly;
+
+    #[tokio::test]
+    async fn what_a_data_plane_reads_has_the_ends_that_its_control_plane_set() {
+        let behind = Arc::new(Memory::new());
+        behind.commit(Transaction::default().put_for("/apisix/routes/1", "{}", Some(60))).await.unwrap();
+        let store = ReadOnly(Arc::clone(&behind) as Arc<dyn Store>);
+        let ends = store.leases().await.unwrap();
+        assert_eq!(ends, behind.leases().await.unwrap());
+        assert_eq!(ends.len(), 1);
+        assert!(!store.capabilities().writable);
+        let error = store.commit(Transaction::default().delete("/apisix/routes/1")).await.unwrap_err();
+        assert!(matches!(error, StoreError::ReadOnly(_)), "{error}");
+        assert!(store.get("/apisix/routes/1").await.unwrap().is_some());
     }
 }

@@ -153,7 +153,7 @@ pub(super) fn own_hosts(addresses: &[SocketAddr]) -> Vec<String> {
 }
 
 /// Metrics, as Prometheus reads them; everything else is 404. On loopback a foreign `Host` is refused, because no key is asked for.
-pub(super) fn metrics_router(process: Arc<Process>, addresses: &[SocketAddr]) -> Router {
+pub(super) fn metrics_router(process: Arc<Process>, path: &str, addresses: &[SocketAddr]) -> Router {
     let hosts = own_hosts(addresses);
     let open = addresses.iter().any(|address| !address.ip().is_loopback());
     let metrics = move |headers: HeaderMap| {
@@ -167,7 +167,5 @@ pub(super) fn metrics_router(process: Arc<Process>, addresses: &[SocketAddr]) ->
         };
         async move { answer }
     };
-    Router::new()
-        .route("/apisix/prometheus/metrics", get(metrics))
-        .fallback(|| async { StatusCode::NOT_FOUND })
+    Router::new().route(path, get(metrics)).fallback(|| async { StatusCode::NOT_FOUND })
 }

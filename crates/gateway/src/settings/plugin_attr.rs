@@ -2,29 +2,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use usher_model::nearest::nearest;
-
 use super::Settings;
 use super::read::{Document, port};
 
-/// Where APISIX serves metrics, and so do we.
-const EXPORT_URI: &str = "/apisix/prometheus/metrics";
-
-/// Takes the attributes over; those of plugins that aren't here are warned about.
+/// Takes the attributes over.
 ///
 /// # Errors
 /// A member of `plugin_attr.prometheus` that can't be followed.
 pub(super) fn read(file: &Document<'_>, settings: &mut Settings) -> Result<(), String> {
     if let Some(attributes) = file.at("plugin_attr").and_then(serde_json::Value::as_object) {
         settings.plugin_attributes.clone_from(attributes);
-        let known = || usher_plugins::all().iter().map(|plugin| plugin.name);
-        for name in attributes.keys().filter(|name| !known().any(|known| known == *name)) {
-            let hint = nearest(name, known()).map(|near| format!("; did you mean {near}?"));
-            settings.warnings.push(format!(
-                "plugin_attr.{name} is for a plugin that this version of Usher doesn't have{}",
-                hint.unwrap_or_default()
-            ));
-        }
     }
     if let Some(zones) = file.at("apisix.proxy_cache") {
         settings.plugin_attributes.insert("proxy-cache".to_owned(), zones.clone());
@@ -35,11 +22,14 @@ pub(super) fn read(file: &Document<'_>, settings: &mut Settings) -> Result<(), S
 /// Where metrics are served; `listen.metrics` wins.
 fn export(file: &Document<'_>, settings: &mut Settings) -> Result<(), String> {
     const ABOVE: &str = "plugin_attr.prometheus";
-    let uri = file.text(&format!("{ABOVE}.export_uri"))?;
-    if let Some(uri) = uri.filter(|uri| *uri != EXPORT_URI) {
-        return Err(format!(
-            "{ABOVE}.export_uri: {uri} is not supported by this version; write {EXPORT_URI}"
-        ));
+    if let Some(uri) = file.text(&format!("{ABOVE}.export_uri"))? {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+        if !uri.starts_with('/') || !uri.bytes().all(plain) {
+            return Err(format!(
+                "{ABOVE}.export_uri: {uri:?} is no path; write one such as /metrics, of letters, digits, / - . _ and ~"
+            ));
+        }
+        uri.clone_into(&mut settings.metrics_path);
     }
     if file.at("listen.metrics").is_some() {
         return Ok(());
@@ -56,4 +46,24 @@ fn export(file: &Document<'_>, settings: &mut Settings) -> Result<(), String> {
         settings.metrics.clear();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read::parsed;
+
+    #[test]
+    fn metrics_are_served_at_the_path_that_is_written() {
+        let path = |yaml: &str| parsed(yaml).map(|settings| settings.metrics_path);
+        assert_eq!(path("{}").unwrap(), "/apisix/prometheus/metrics");
+        let at = |path: &str| format!("plugin_attr: {{prometheus: {{export_uri: '{path}'}}}}");
+        assert_eq!(path(&at("/metrics")).unwrap(), "/metrics");
+        for bad in ["metrics", "", "/a b", "/{x}", "/a?b"] {
+            let refused = path(&at(bad)).unwrap_err();
+            assert!(
+                refused.contains("plugin_attr.prometheus.export_uri") && refused.contains("/metrics"),
+                "{refused}"
+            );
+        }
+    }
 }

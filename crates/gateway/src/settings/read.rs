@@ -8,7 +8,7 @@ use usher_model::compat::{Behaviour, Compat};
 use usher_model::nearest::nearest;
 use usher_proxy::options::{AccessLog, Escape};
 
-use super::known::{ONLY_KNOWN, SUPPORTED, covered, is_section};
+use super::known::{ONLY_KNOWN, SUPPORTED, covered, is_section, meant};
 use super::listen::{Listen, addresses};
 use super::{Settings, acme, admin, chat, console, plugin_attr, server, store, streams, tls, upstream};
 
@@ -138,11 +138,7 @@ fn is_host_and_port(text: &str) -> bool {
 fn read_paths(file: &Document<'_>, settings: &mut Settings) -> Result<(), String> {
     settings.paths.delete_tail_slash = file.truth("apisix.delete_uri_tail_slash")?.unwrap_or(false);
     settings.paths.like_servlet = file.truth("apisix.normalize_uri_like_servlet")?.unwrap_or(false);
-    if file.truth("apisix.match_uri_encoded_slash")? == Some(false) {
-        settings.warnings.push(
-            "apisix.match_uri_encoded_slash: false does nothing here: %2F is never read as a slash, neither by routes nor by plugins".to_owned(),
-        );
-    }
+    settings.paths.encoded_slash = file.truth("apisix.match_uri_encoded_slash")?.unwrap_or(false);
     settings.show_upstream_status =
         file.truth("apisix.show_upstream_status_in_response_header")?.unwrap_or(false);
     settings.debug = file.truth("apisix.enable_debug")?.unwrap_or(false);
@@ -220,17 +216,16 @@ fn check_names(above: &str, members: &Map<String, Value>, warnings: &mut Vec<Str
         if covered(&path, SUPPORTED) {
             continue;
         }
-        if is_section(&path, SUPPORTED) {
+        if is_section(&path, SUPPORTED) || is_section(&path, ONLY_KNOWN) {
             match value {
                 Value::Object(below) => check_names(&path, below, warnings)?,
                 Value::Null => {}
                 _ => return Err(format!("{path}: expected settings by name below it, got {value}")),
             }
-        } else if covered(&path, ONLY_KNOWN) || is_section(&path, ONLY_KNOWN) {
+        } else if covered(&path, ONLY_KNOWN) {
             warnings.push(format!("{path} is a setting of APISIX that Usher does not act upon"));
         } else {
-            let all = SUPPORTED.iter().chain(ONLY_KNOWN).map(|known| known.trim_end_matches(".**"));
-            let hint = nearest(&path, all).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            let hint = meant(above, name).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
             return Err(format!("{path} is not a setting{hint}"));
         }
     }

@@ -66,7 +66,10 @@ impl Settings {
             ("compat", |s| format!("{:?}", s.compat)),
             ("apisix.trusted_addresses", |s| format!("{:?}", s.trusted_addresses)),
             ("apisix.router.http", |s| s.router.clone()),
-            ("apisix.delete_uri_tail_slash, apisix.normalize_uri_like_servlet", |s| format!("{:?}", s.paths)),
+            (
+                "apisix.delete_uri_tail_slash, apisix.match_uri_encoded_slash, apisix.normalize_uri_like_servlet",
+                |s| format!("{:?}", s.paths),
+            ),
             ("apisix.show_upstream_status_in_response_header", |s| s.show_upstream_status.to_string()),
             ("apisix.enable_debug", |s| s.debug.to_string()),
             ("limits", |s| {

@@ -5,6 +5,7 @@ use usher_model::nearest::nearest;
 use usher_pipeline::spec::Spec;
 
 use super::Settings;
+use super::known::ONLY_KNOWN_PLUGINS;
 use super::read::{Document, texts};
 
 /// Reads both.
@@ -28,7 +29,10 @@ pub(super) fn read(file: &Document<'_>, settings: &mut Settings) -> Result<(), S
     Ok(())
 }
 
-/// The plugins that are on. Those that this version doesn't have are warned about, because APISIX's own file lists a hundred.
+/// The plugins that are on. Those that only APISIX has are warned about, because its own file lists a hundred.
+///
+/// # Errors
+/// A name that no plugin has, and the nearest.
 fn plugins(
     setting: &str,
     takes_part: fn(&Spec) -> bool,
@@ -40,8 +44,20 @@ fn plugins(
     let (here, missing): (Vec<String>, Vec<String>) =
         texts(setting, value)?.into_iter().partition(|name| known().any(|known| known == name));
     for name in missing {
-        let hint = nearest(&name, known()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        settings.warnings.push(format!("{setting}: this version of Usher has no plugin {name}{hint}"));
+        if usher_plugins::all().iter().any(|spec| spec.name == name) {
+            settings
+                .warnings
+                .push(format!("{setting}: the plugin {name} does nothing there and is left out"));
+        } else if ONLY_KNOWN_PLUGINS.contains(&name.as_str()) {
+            settings.warnings.push(format!("{setting}: this version of Usher has no plugin {name}"));
+        } else {
+            let near = nearest(&name, known().chain(ONLY_KNOWN_PLUGINS.iter().copied()));
+            let hint = near.map(|near| format!("did you mean {near}?"));
+            return Err(format!(
+                "{setting}: no plugin is called {name}; {}",
+                hint.as_deref().unwrap_or("leave it out; docs/plugins lists those that there are")
+            ));
+        }
     }
     Ok(Some(here))
 }
@@ -84,10 +100,18 @@ mod tests {
 
     #[test]
     fn only_the_plugins_that_are_listed_are_on() {
-        let settings = parsed("plugins: [key-auth, limit-cout, skywalking]\n").unwrap();
+        let settings = parsed("plugins: [key-auth, skywalking]\n").unwrap();
         assert_eq!(settings.plugins.as_deref(), Some(&["key-auth".to_owned()][..]));
-        assert!(settings.warnings[0].contains("did you mean limit-count?"), "{:?}", settings.warnings);
-        assert_eq!(settings.warnings.len(), 2);
+        assert_eq!(settings.warnings, ["plugins: this version of Usher has no plugin skywalking"]);
+        for (yaml, wanted) in [
+            ("plugins: [key-auht]", "plugins: no plugin is called key-auht; did you mean key-auth?"),
+            (
+                "stream_plugins: [ip-restrictoin]",
+                "stream_plugins: no plugin is called ip-restrictoin; did you mean ip-restriction?",
+            ),
+        ] {
+            assert_eq!(parsed(yaml).unwrap_err(), wanted);
+        }
         let settings = parsed("stream_plugins: [ip-restriction, cors]\n").unwrap();
         assert_eq!(settings.stream_plugins.as_deref(), Some(&["ip-restriction".to_owned()][..]));
         assert_eq!((settings.plugins, settings.warnings.len()), (None, 1));

@@ -25,6 +25,15 @@ impl Default for Upstreams {
     }
 }
 
+/// What APISIX's workers need among themselves, and files that stand in for a registry that is away.
+const WITHOUT_EFFECT: [&str; 5] = [
+    "discovery.consul.dump",
+    "discovery.consul.sort_type",
+    "discovery.consul.shared_size",
+    "discovery.consul_kv.dump",
+    "discovery.kubernetes.shared_size",
+];
+
 /// Reads all of it.
 ///
 /// # Errors
@@ -46,6 +55,9 @@ pub(super) fn read(file: &Document<'_>, settings: &mut Settings) -> Result<(), S
     *health_checks = !file.truth("apisix.disable_upstream_healthcheck")?.unwrap_or(false);
     if let Some(value) = file.at("discovery") {
         *discovery = Registries::from_value(value)?;
+        for name in WITHOUT_EFFECT.into_iter().filter(|name| file.at(name).is_some()) {
+            settings.warnings.push(format!("{name} is a setting of APISIX that Usher does not act upon"));
+        }
     }
     Ok(())
 }
@@ -92,6 +104,22 @@ mod tests {
         );
         assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
         assert!(parsed("{}").unwrap().upstreams.health_checks);
+    }
+
+    #[test]
+    fn settings_of_registries_that_do_nothing_are_warned_about() {
+        let consul = "servers: ['http://127.0.0.1:8500']";
+        let settings = parsed(&format!(
+            "discovery:\n  consul: {{{consul}, sort_type: origin, dump: {{path: d, load_on_init: true}}}}\n  consul_kv: {{{consul}}}\n"
+        ))
+        .unwrap();
+        assert_eq!(settings.warnings.len(), 2, "{:?}", settings.warnings);
+        assert!(
+            settings.warnings[0].starts_with("discovery.consul.dump is a setting"),
+            "{:?}",
+            settings.warnings
+        );
+        assert!(settings.warnings[1].starts_with("discovery.consul.sort_type "), "{:?}", settings.warnings);
     }
 
     #[test]

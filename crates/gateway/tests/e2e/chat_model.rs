@@ -305,6 +305,8 @@ fn a_sentence_that_is_stopped_frees_its_conversation_although_the_model_hangs() 
     let next = json!({ "sentence": "show all routes", "conversation": conversation });
     assert_eq!(begin(&usher, &next).0, 409);
     drop(events);
+    let place = format!("/chat/conversations/{}", conversation.as_str().unwrap());
+    assert_eq!(own(&usher, KEY, "DELETE", &place, &Value::Null).json(), json!({ "stopped": true }));
     eventually("the conversation is free again", || begin(&usher, &next).0 == 200);
     drop(asked);
 }

@@ -17,6 +17,18 @@ struct Stream {
 }
 
 impl Stream {
+    /// A conversation from its beginning.
+    fn come_back(usher: &Usher, key: &str, conversation: &str) -> Self {
+        let mut socket = TcpStream::connect(usher.address("admin")).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let head = format!(
+            "GET /usher/v1/chat/conversations/{conversation} HTTP/1.1\r\nHost: {}\r\nX-API-KEY: {key}\r\nConnection: close\r\n\r\n",
+            usher.address("admin")
+        );
+        socket.write_all(head.as_bytes()).unwrap();
+        Self { socket, text: String::new() }
+    }
+
     fn say(usher: &Usher, key: &str, body: &Value) -> Self {
         let mut socket = TcpStream::connect(usher.address("admin")).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -101,6 +113,43 @@ fn a_conversation_streams_asks_and_does_what_its_caller_may() {
         stream.text
     );
     assert_eq!(stream.until("ended").unwrap()["done"], false);
+}
+
+#[test]
+fn who_comes_back_to_a_conversation_finds_its_question_as_it_stands() {
+    let origin = Origin::start("a");
+    let usher = Usher::start(&[]);
+    let sentence = format!("put http://{} behind /api/*", origin.address);
+    let mut stream = Stream::say(&usher, KEY, &json!({ "sentence": sentence }));
+    let id = stream.until("conversation").unwrap()["id"].as_str().unwrap().to_owned();
+    let question = stream.until("question").unwrap();
+    // The page is loaded anew: nobody listens for a moment, and that is no answer.
+    drop(stream);
+    let mut again = Stream::come_back(&usher, KEY, &id);
+    assert_eq!(again.until("asked").unwrap()["text"], sentence);
+    assert!(again.until("plan").unwrap()["text"].as_str().unwrap().contains("+ route api"));
+    assert_eq!(again.until("question").unwrap(), question);
+    assert_eq!(answer(&usher, KEY, &question, true), 200);
+    assert_eq!(again.until("answered").unwrap()["agree"], true);
+    assert!(again.until("applied").is_some() && again.until("ended").unwrap()["done"] == true);
+    assert_eq!(usher.get("/api/1", &[]).status, 200);
+    // It is all there once more, and ends by itself, because nothing is worked on.
+    let mut whole = Stream::come_back(&usher, KEY, &id);
+    assert!(whole.until("ended").is_some() && whole.until("nothing").is_none(), "{}", whole.text);
+
+    // Who stops it says no, and nobody else hears of it or stops it.
+    let mut stream = Stream::say(&usher, KEY, &json!({ "sentence": "delete route api", "conversation": id }));
+    let question = stream.until("question").unwrap();
+    let viewer = token(&usher, "viewer");
+    assert!(Stream::come_back(&usher, &viewer, &id).until("conversation").is_none());
+    let path = format!("/usher/v1/chat/conversations/{id}");
+    let stop = |key: &str| request(usher.address("admin"), "DELETE", &path, &[("X-API-KEY", key)], b"");
+    assert_eq!(stop(&viewer).status, 404);
+    assert_eq!(stop(KEY).json(), json!({ "stopped": true }));
+    assert_eq!(stream.until("ended").unwrap()["done"], false);
+    assert_eq!(answer(&usher, KEY, &question, true), 404);
+    assert_eq!(stop(KEY).json(), json!({ "stopped": false }));
+    assert_eq!(usher.get("/api/1", &[]).status, 200);
 }
 
 #[test]

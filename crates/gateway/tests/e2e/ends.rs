@@ -22,7 +22,7 @@ pub(crate) fn a_consumer_ends_with_its_credentials(usher: &Usher) {
     eventually("the history tells of its credential", || history()["entries"][0]["principal"] == "system");
     let newest = history()["entries"][0].clone();
     assert_eq!(newest["intent"], "consumer jack ended: its time to live was over", "{newest}");
-    assert_eq!(newest["changes"][0]["id"], "jack/credentials/c", "{newest}");
+    assert_eq!(newest["objects"][0]["id"], "jack/credentials/c", "{newest}");
     // A new one of its name has none of it, and the key is free.
     usher.put("/consumers/jack", &json!({ "username": "jack" }));
     assert_eq!(usher.admin("GET", "/consumers/jack/credentials", None).status, 404);

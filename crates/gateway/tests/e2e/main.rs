@@ -32,6 +32,7 @@ mod identity;
 mod keyless;
 mod keyring;
 mod limits;
+mod log_servers;
 mod merging;
 mod models;
 mod models_many;

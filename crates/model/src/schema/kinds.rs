@@ -85,7 +85,7 @@ pub(super) fn plugins() -> Value {
 }
 
 pub(super) fn host() -> Value {
-    json!({ "type": "string", "pattern": "^\\*$|^\\*?[0-9a-zA-Z-._\\[\\]:]+$" })
+    json!({ "type": "string", "maxLength": 255, "pattern": "^\\*$|^\\*?[0-9a-zA-Z-._\\[\\]:]+$" })
 }
 
 fn hosts() -> Value {

@@ -71,7 +71,7 @@ fn inline(value: &Value) -> Result<(), Violation> {
 }
 
 fn plain(sentence: String, member: &str) -> Violation {
-    Violation { sentence, pointer: format!("/{member}"), prefixed: false }
+    Violation::at(&format!("/{member}"), sentence, false)
 }
 
 fn text<'a>(value: &'a Value, member: &str) -> Option<&'a str> {
@@ -80,7 +80,7 @@ fn text<'a>(value: &'a Value, member: &str) -> Option<&'a str> {
 
 fn upstream(value: &Value, at: &str) -> Result<(), Violation> {
     let here = |sentence: String, member: &str, prefixed: bool| {
-        Err(Violation { sentence, pointer: format!("{at}/{member}"), prefixed })
+        Err(Violation::at(&format!("{at}/{member}"), sentence, prefixed))
     };
     if text(value, "pass_host") == Some("rewrite") && text(value, "upstream_host").is_none_or(str::is_empty) {
         return here(

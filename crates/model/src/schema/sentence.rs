@@ -2,11 +2,22 @@
 
 use serde_json::{Map, Value};
 
-/// Sentence and JSON pointer.
-pub(super) type Broken = (String, String);
+/// Sentence, JSON pointer, and what it is about beside that.
+pub(super) type Broken<'a> = (String, String, About<'a>);
+
+/// What a sentence is about that its pointer doesn't say.
+#[derive(Clone, Copy)]
+pub(super) enum About<'a> {
+    /// What the pointer leads to, and nothing else.
+    There,
+    /// A member of it that is missing.
+    Missing(&'a str),
+    /// Forms that are offered for it, of which none fits: APISIX's sentence names no field then.
+    Forms(&'a Map<String, Value>, &'a Value),
+}
 
 /// The first violation, or `None` where the schema says nothing that is understood here.
-pub(super) fn first(schema: &Value, value: &Value) -> Option<Broken> {
+pub(super) fn first<'a>(schema: &'a Value, value: &'a Value) -> Option<Broken<'a>> {
     let Value::Object(rules) = schema else {
         return (schema == &Value::Bool(false)).then(|| here("value wasn't supposed to match schema"));
     };
@@ -25,11 +36,11 @@ pub(super) fn first(schema: &Value, value: &Value) -> Option<Broken> {
         .or_else(|| combined(rules, value))
 }
 
-fn here(sentence: impl Into<String>) -> Broken {
-    (sentence.into(), String::new())
+fn here(sentence: impl Into<String>) -> Broken<'static> {
+    (sentence.into(), String::new(), About::There)
 }
 
-fn kind(rules: &Map<String, Value>, value: &Value) -> Option<Broken> {
+pub(super) fn kind(rules: &Map<String, Value>, value: &Value) -> Option<Broken<'static>> {
     let wanted: Vec<&str> = match rules.get("type")? {
         Value::String(one) => vec![one],
         Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
@@ -65,7 +76,7 @@ fn is_of(value: &Value, wanted: &str) -> bool {
     }
 }
 
-fn object(rules: &Map<String, Value>, members: &Map<String, Value>) -> Option<Broken> {
+fn object<'a>(rules: &'a Map<String, Value>, members: &'a Map<String, Value>) -> Option<Broken<'a>> {
     let required: Vec<&str> = rules
         .get("required")
         .and_then(Value::as_array)
@@ -73,10 +84,12 @@ fn object(rules: &Map<String, Value>, members: &Map<String, Value>) -> Option<Br
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    let empty = Map::new();
-    let properties = rules.get("properties").and_then(Value::as_object).unwrap_or(&empty);
-    let missing = |name: &str| Some(here(format!("property \"{name}\" is required")));
-    for (name, below) in properties {
+    let below = |name: &str| rules.get(name).and_then(Value::as_object);
+    let properties = below("properties");
+    let missing = |name: &'a str| {
+        Some((format!("property \"{name}\" is required"), String::new(), About::Missing(name)))
+    };
+    for (name, below) in properties.into_iter().flatten() {
         match members.get(name) {
             Some(member) => {
                 if let Some(broken) = first(below, member) {
@@ -90,15 +103,15 @@ fn object(rules: &Map<String, Value>, members: &Map<String, Value>) -> Option<Br
     if let Some(name) = required.iter().find(|name| !members.contains_key(**name)) {
         return missing(name);
     }
-    let patterns = rules.get("patternProperties").and_then(Value::as_object).unwrap_or(&empty);
+    let patterns = below("patternProperties");
     for (name, member) in members {
-        let mut known = properties.contains_key(name);
-        for (pattern, below) in patterns {
+        let mut known = properties.is_some_and(|properties| properties.contains_key(name));
+        for (pattern, below) in patterns.into_iter().flatten() {
             if matches(pattern, name) {
                 known = true;
-                if let Some((sentence, pointer)) = first(below, member) {
+                if let Some((sentence, pointer, about)) = first(below, member) {
                     let sentence = format!("failed to validate {name} (matching \"{pattern}\"): {sentence}");
-                    return Some((sentence, format!("/{}{pointer}", escaped(name))));
+                    return Some((sentence, format!("/{}{pointer}", escaped(name)), about));
                 }
             }
         }
@@ -110,12 +123,13 @@ fn object(rules: &Map<String, Value>, members: &Map<String, Value>) -> Option<Br
                 return Some((
                     format!("additional properties forbidden, found {name}"),
                     format!("/{}", escaped(name)),
+                    About::There,
                 ));
             }
             Some(below @ Value::Object(_)) => {
-                if let Some((sentence, pointer)) = first(below, member) {
+                if let Some((sentence, pointer, about)) = first(below, member) {
                     let sentence = format!("failed to validate additional property {name}: {sentence}");
-                    return Some((sentence, format!("/{}{pointer}", escaped(name))));
+                    return Some((sentence, format!("/{}{pointer}", escaped(name)), about));
                 }
             }
             _ => {}
@@ -128,7 +142,7 @@ fn object(rules: &Map<String, Value>, members: &Map<String, Value>) -> Option<Br
     if let Some(most) = whole(rules, "maxProperties").filter(|most| count > *most) {
         return Some(here(format!("expect object to have at most {most} properties")));
     }
-    for (name, needs) in rules.get("dependencies").and_then(Value::as_object).unwrap_or(&empty) {
+    for (name, needs) in below("dependencies").into_iter().flatten() {
         if !members.contains_key(name) {
             continue;
         }
@@ -136,19 +150,21 @@ fn object(rules: &Map<String, Value>, members: &Map<String, Value>) -> Option<Br
             let missing =
                 names.iter().filter_map(Value::as_str).find(|needed| !members.contains_key(*needed));
             if let Some(needed) = missing {
-                return Some(here(format!("property \"{needed}\" is required when \"{name}\" is set")));
+                let sentence = format!("property \"{needed}\" is required when \"{name}\" is set");
+                return Some((sentence, String::new(), About::Missing(needed)));
             }
-        } else if let Some((sentence, pointer)) = first(needs, &Value::Object(members.clone())) {
+        } else if let Some((sentence, pointer, _)) = first(needs, &Value::Object(members.clone())) {
             return Some((
                 format!("failed to validate dependent schema for \"{name}\": {sentence}"),
                 pointer,
+                About::There,
             ));
         }
     }
     None
 }
 
-fn array(rules: &Map<String, Value>, items: &[Value]) -> Option<Broken> {
+fn array<'a>(rules: &'a Map<String, Value>, items: &'a [Value]) -> Option<Broken<'a>> {
     let count = items.len() as u64;
     if let Some(least) = whole(rules, "minItems").filter(|least| count < *least) {
         return Some(here(format!("expect array to have at least {least} items")));
@@ -172,17 +188,18 @@ fn array(rules: &Map<String, Value>, items: &[Value]) -> Option<Broken> {
             Some(Value::Array(several)) => several.get(at),
             other => other,
         };
-        if let Some((sentence, pointer)) = below.and_then(|below| first(below, item)) {
+        if let Some((sentence, pointer, about)) = below.and_then(|below| first(below, item)) {
             return Some((
                 format!("failed to validate item {}: {sentence}", at + 1),
                 format!("/{at}{pointer}"),
+                about,
             ));
         }
     }
     None
 }
 
-fn string(rules: &Map<String, Value>, text: &str) -> Option<Broken> {
+fn string(rules: &Map<String, Value>, text: &str) -> Option<Broken<'static>> {
     let length = text.chars().count() as u64;
     if let Some(least) = whole(rules, "minLength").filter(|least| length < *least) {
         return Some(here(format!("string too short, expected at least {least}, got {length}")));
@@ -204,7 +221,7 @@ fn string(rules: &Map<String, Value>, text: &str) -> Option<Broken> {
     (!good).then(|| here(format!("expect valid {format} format but got: {text}")))
 }
 
-fn number(rules: &Map<String, Value>, value: &Value) -> Option<Broken> {
+fn number(rules: &Map<String, Value>, value: &Value) -> Option<Broken<'static>> {
     let found = value.as_f64()?;
     let bound = |name: &str| {
         rules.get(name).filter(|bound| bound.is_number()).and_then(|bound| Some((bound, bound.as_f64()?)))
@@ -234,7 +251,7 @@ fn number(rules: &Map<String, Value>, value: &Value) -> Option<Broken> {
     ((found / size).fract() != 0.0).then(|| here(format!("expected {value} to be a multiple of {step}")))
 }
 
-fn fixed(rules: &Map<String, Value>, value: &Value) -> Option<Broken> {
+pub(super) fn fixed(rules: &Map<String, Value>, value: &Value) -> Option<Broken<'static>> {
     let same = |wanted: &Value| {
         wanted == value || matches!((wanted.as_f64(), value.as_f64()), (Some(a), Some(b)) if a == b)
     };
@@ -246,11 +263,12 @@ fn fixed(rules: &Map<String, Value>, value: &Value) -> Option<Broken> {
     rules.get("const").filter(|wanted| !same(wanted)).map(|_| here("failed to match the constant value"))
 }
 
-fn combined(rules: &Map<String, Value>, value: &Value) -> Option<Broken> {
+fn combined<'a>(rules: &'a Map<String, Value>, value: &'a Value) -> Option<Broken<'a>> {
+    let forms = |sentence: String| Some((sentence, String::new(), About::Forms(rules, value)));
     let branches = |name: &str| rules.get(name).and_then(Value::as_array);
     for (at, branch) in branches("allOf").into_iter().flatten().enumerate() {
-        if let Some((sentence, pointer)) = first(branch, value) {
-            return Some((format!("allOf {} failed: {sentence}", at + 1), pointer));
+        if let Some((sentence, pointer, about)) = first(branch, value) {
+            return Some((format!("allOf {} failed: {sentence}", at + 1), pointer, about));
         }
     }
     if let Some(any) = branches("anyOf")
@@ -259,7 +277,7 @@ fn combined(rules: &Map<String, Value>, value: &Value) -> Option<Broken> {
         let required: Vec<String> =
             any.iter().filter_map(|branch| branch.get("required")).map(listed).collect();
         let which = if required.is_empty() { String::new() } else { format!(": {}", required.join(" or ")) };
-        return Some(here(format!("object matches none of the required{which}")));
+        return forms(format!("object matches none of the required{which}"));
     }
     if let Some(one) = branches("oneOf") {
         let fitting: Vec<usize> = one
@@ -270,21 +288,21 @@ fn combined(rules: &Map<String, Value>, value: &Value) -> Option<Broken> {
             .collect();
         match fitting.as_slice() {
             [_] => {}
-            [] => return Some(here("value should match only one schema, but matches none")),
+            [] => return forms("value should match only one schema, but matches none".to_owned()),
             [a, b, ..] => {
-                return Some(here(format!(
+                return forms(format!(
                     "value should match only one schema, but matches both schemas {a} and {b}"
-                )));
+                ));
             }
         }
     }
     if rules.get("not").is_some_and(|not| first(not, value).is_none()) {
-        return Some(here("value wasn't supposed to match schema"));
+        return forms("value wasn't supposed to match schema".to_owned());
     }
     let condition = rules.get("if")?;
     let (branch, name) = if first(condition, value).is_none() { ("then", "then") } else { ("else", "else") };
     let broken = rules.get(branch).is_some_and(|branch| first(branch, value).is_some());
-    broken.then(|| here(format!("{name} clause did not match")))
+    if broken { forms(format!("{name} clause did not match")) } else { None }
 }
 
 /// `["a","b"]` as the sentences show lists.
@@ -292,11 +310,16 @@ fn listed(names: &Value) -> String {
     serde_json::to_string(names).unwrap_or_default()
 }
 
-fn inside(name: &str, (sentence, pointer): Broken) -> Broken {
-    (format!("property \"{name}\" validation failed: {sentence}"), format!("/{}{pointer}", escaped(name)))
+fn inside<'a>(name: &str, (sentence, pointer, about): Broken<'a>) -> Broken<'a> {
+    (
+        format!("property \"{name}\" validation failed: {sentence}"),
+        format!("/{}{pointer}", escaped(name)),
+        about,
+    )
 }
 
-fn escaped(name: &str) -> String {
+/// A member's name as a step of a JSON pointer.
+pub(super) fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 

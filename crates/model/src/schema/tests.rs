@@ -76,6 +76,16 @@ fn every_rule_has_its_sentence() {
         ),
         (
             Kind::Route,
+            route(json!({ "host": "a".repeat(256) })),
+            "invalid configuration: property \"host\" validation failed: string too long, expected at most 255, got 256",
+        ),
+        (
+            Kind::Service,
+            json!({ "hosts": ["a.test", "a".repeat(256)] }),
+            "invalid configuration: property \"hosts\" validation failed: failed to validate item 2: string too long, expected at most 255, got 256",
+        ),
+        (
+            Kind::Route,
             route(json!({ "id": "a b" })),
             "invalid configuration: property \"id\" validation failed: object matches none of the required",
         ),

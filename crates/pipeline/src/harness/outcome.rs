@@ -41,7 +41,7 @@ impl Seen {
         }
         Self {
             head: request.head.clone(),
-            target: format!("{}{query}", request.path()),
+            target: format!("{}{query}", request.sent_path()),
             body,
             upstream_id,
             target_json,

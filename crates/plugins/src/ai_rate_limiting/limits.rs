@@ -171,7 +171,7 @@ impl Limits {
                 Whose::Instance(_) if has_own(limit) => None,
                 Whose::Others if !self.limits.iter().any(has_own) => None,
                 Whose::Instance(_) | Whose::Others => continue,
-                Whose::Key(text) => match text.render_resolved(&ByNetwork(exchange)) {
+                Whose::Key(text) => match text.render_resolved(&ByNetwork::of(exchange)) {
                     Some(key) => Some(key),
                     None => continue,
                 },

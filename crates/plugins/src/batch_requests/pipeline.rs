@@ -177,7 +177,7 @@ impl Batch {
             is_http10: item.version.is_some_and(|version| version < 1.05),
             body: body.into(),
             client: exchange.client,
-            server_port: exchange.server_port,
+            server: exchange.server,
             secured: exchange.secured.clone(),
             timeout: self.timeout(),
             max_answer_bytes: 0,

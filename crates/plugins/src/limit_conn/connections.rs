@@ -1,6 +1,7 @@
 //! The same limit on stream routes: how many connections of a client are open at the same time.
 //!
-//! There are no variables of requests there, so that numbers are fixed and the key is an address; and connections are counted in this process.
+//! There are no variables of requests there, so that numbers are fixed and the key is made of variables of connections; and connections are counted
+//! in this process.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,16 +10,10 @@ use usher_pipeline::plugin::BuildError;
 use usher_pipeline::stream::{Finished, OnConnections, Preread, Session, Verdict};
 
 use super::{LimitConn, LimitKey, OnTheWay, Place, Room, SHORTEST_WAIT};
-use crate::limit_key::{Key, Number, network};
+use crate::limit_key::{Key, KeyText, Number, network};
 
 /// Whose notes say how long a connection has waited.
 static WAITED: u8 = 0;
-
-/// What connections are told apart by.
-enum By {
-    Client,
-    Server,
-}
 
 impl OnConnections for LimitConn {
     const PREREAD: Option<Preread<Self>> = Some(Self::admit);
@@ -36,20 +31,15 @@ impl OnConnections for LimitConn {
 
 impl LimitConn {
     /// The one limit that means something on connections.
-    fn on_connections(&self) -> Result<(Room, By), BuildError> {
+    fn on_connections(&self) -> Result<(Room, &Key), BuildError> {
         let bad = |member: &str, what: &str| {
             BuildError::new(format!("property \"{member}\" validation failed: on stream routes {what}"))
         };
         let [limit] = self.limits.as_slice() else {
             return Err(bad("rules", "there is one limit: write conn, burst and key instead"));
         };
-        let by = match &limit.key {
-            LimitKey::Key(Key::Address) => By::Client,
-            LimitKey::Key(Key::Variable(name)) if name == "server_addr" => By::Server,
-            LimitKey::Key(_) => return Err(bad("key", "it is remote_addr or server_addr")),
-            LimitKey::Rule(..) => {
-                return Err(bad("rules", "there is one limit: write conn, burst and key instead"));
-            }
+        let LimitKey::Key(key) = &limit.key else {
+            return Err(bad("rules", "there is one limit: write conn, burst and key instead"));
         };
         let (Number::Fixed(conn), Number::Fixed(burst)) = (&limit.conn, &limit.burst) else {
             return Err(bad(
@@ -57,16 +47,17 @@ impl LimitConn {
                 "conn and burst are numbers, there is no request whose variables could say them",
             ));
         };
-        Ok((Room { conn: *conn, most: conn.saturating_add(*burst) }, by))
+        Ok((Room { conn: *conn, most: conn.saturating_add(*burst) }, key))
     }
 
     fn admit(&self, session: &mut Session) -> Verdict {
         let Place::Local(counters, space) = &self.place else { return Verdict::Close };
         // It was checked when it was built.
-        let Ok((room, by)) = self.on_connections() else { return Verdict::Close };
-        let key = match by {
-            By::Client => counters.key(**space, (2_u8, network(session.client.ip()))),
-            By::Server => counters.key(**space, (3_u8, session.server.ip())),
+        let Ok((room, key)) = self.on_connections() else { return Verdict::Close };
+        let key = match key.among(session, session.client.ip()) {
+            KeyText::Network(address) => counters.key(**space, (2_u8, network(address))),
+            KeyText::Text(text) => counters.key(**space, (3_u8, &*text)),
+            KeyText::Constant => counters.key(**space, 4_u8),
         };
         let count = counters.with(
             key,
@@ -158,6 +149,27 @@ mod tests {
     }
 
     #[test]
+    fn connections_are_told_apart_by_any_variables_of_theirs() {
+        for (kind, key, same) in [
+            ("var", "server_port", true),
+            ("var", "remote_port", false),
+            ("var", "ssl_server_name", true),
+            ("var_combination", "$remote_addr $server_addr", true),
+            ("var_combination", "$remote_port $server_addr", false),
+            ("var_combination", "$ssl_server_name $mqtt_client_id", true),
+        ] {
+            let body =
+                json!({ "conn": 1, "burst": 0, "default_conn_delay": 0.5, "key_type": kind, "key": key });
+            let pipeline = pipeline(body).unwrap();
+            let mut first = session("192.0.2.1", "10.0.0.1");
+            assert_eq!(ask(&pipeline, &mut first), Verdict::Continue, "{key}");
+            let mut second = session("192.0.2.1", "10.0.0.1");
+            second.client.set_port(4001);
+            assert_eq!(ask(&pipeline, &mut second) == Verdict::Close, same, "{key}");
+        }
+    }
+
+    #[test]
     fn what_means_nothing_on_connections_is_refused_by_name() {
         let whole = |more: Value| {
             let mut body = json!({ "conn": 1, "burst": 0, "default_conn_delay": 1, "key": "remote_addr" });
@@ -166,8 +178,6 @@ mod tests {
         };
         for (more, member) in [
             (json!({ "policy": "redis", "redis_host": "127.0.0.1" }), "policy"),
-            (json!({ "key": "http_x_user" }), "key"),
-            (json!({ "key_type": "var_combination", "key": "$remote_addr" }), "key"),
             (json!({ "conn": "${http_x ?? 1}" }), "conn"),
         ] {
             let said = whole(more);

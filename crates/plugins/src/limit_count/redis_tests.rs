@@ -1,10 +1,15 @@
 //! `limit-count` with real Redis servers: alone, as a cluster, behind a sentinel, and away.
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Map, Value, json};
 use usher_pipeline::harness::{Clock, Harness, harness, try_harness};
 
 use super::PLUGIN;
-use crate::redis_link::tests::Server;
+use crate::redis_link::tests::{Server, within_ten_seconds};
 
 fn with_redis(server: &Server, more: Value) -> Value {
     let mut body = json!({
@@ -70,7 +75,7 @@ fn passwords_users_and_databases_are_used() {
 #[test]
 fn a_redis_that_is_away_or_silent_fails_closed_within_its_timeout() {
     let away = Server::start("");
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut body = with_redis(&away, json!({ "redis_timeout": 200 }));
     drop(away);
     for port in [body["redis_port"].clone(), silent.local_addr().unwrap().port().into()] {
@@ -125,6 +130,92 @@ fn sentinels_name_the_server() {
     bench(unknown).get("/").expect_status(500);
 }
 
+/// The master goes down, and for a while sentinels still name it.
+#[test]
+fn whoever_sentinels_name_behind_a_failure_counts() {
+    let (server, next) = (Server::start(""), Server::start(""));
+    let sentinel = server.watched();
+    let body = json!({
+        "count": 5, "time_window": 60, "policy": "redis-sentinel", "redis_master_name": "mymaster",
+        "redis_sentinels": [{ "host": "127.0.0.1", "port": sentinel.port }],
+    });
+    let mut bench = bench(body);
+    bench.get("/").expect_status(200);
+    drop(server);
+    assert_eq!(statuses(&mut bench, 2), [500; 2]);
+    assert_eq!(sentinel.ask("SENTINEL REMOVE mymaster"), "+OK");
+    assert_eq!(sentinel.ask(&format!("SENTINEL MONITOR mymaster 127.0.0.1 {} 1", next.port)), "+OK");
+    assert_eq!(statuses(&mut bench, 2), [200; 2]);
+}
+
+/// A node of a cluster goes away, and another one has its keys.
+#[test]
+fn a_cluster_is_asked_anew_who_has_a_key() {
+    let settings = "cluster-enabled yes";
+    let nodes = [Server::start(settings), Server::start(settings)];
+    for node in &nodes {
+        assert_eq!(node.ask("CLUSTER ADDSLOTSRANGE 0 16383"), "+OK");
+        within_ten_seconds(|| node.all("CLUSTER INFO").iter().any(|line| line == "cluster_state:ok"));
+    }
+    let mut bench = bench(json!({
+        "count": 5, "time_window": 60, "policy": "redis-cluster", "redis_cluster_name": "c", "redis_timeout": 5000,
+        "redis_cluster_nodes": nodes.each_ref().map(|node| format!("127.0.0.1:{}", node.port)),
+    }));
+    bench.get("/").expect_status(200);
+    let [gone, _kept] = nodes;
+    drop(gone);
+    assert_eq!(statuses(&mut bench, 3)[1..], [200; 2]);
+}
+
+/// As when a machine loses its power, or something between forgets a connection.
+#[test]
+fn a_connection_that_went_silent_is_left() {
+    let server = Server::start("");
+    let between = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = between.local_addr().unwrap().port();
+    let silent = Arc::new(AtomicUsize::new(0));
+    let (upstream, below) = (server.port, Arc::clone(&silent));
+    std::thread::spawn(move || {
+        for (at, client) in between.incoming().flatten().enumerate() {
+            let there = TcpStream::connect(("127.0.0.1", upstream)).unwrap();
+            for (mut from, mut to) in
+                [(client.try_clone().unwrap(), there.try_clone().unwrap()), (there, client)]
+            {
+                let below = Arc::clone(&below);
+                std::thread::spawn(move || {
+                    let mut piece = [0; 4096];
+                    while let Ok(count @ 1..) = from.read(&mut piece) {
+                        if at >= below.load(Ordering::SeqCst) {
+                            let _ = to.write_all(&piece[..count]);
+                        }
+                    }
+                });
+            }
+        }
+    });
+    let body = with_redis(&server, json!({ "redis_port": port, "count": 5, "redis_timeout": 400 }));
+    let mut bench = bench(body);
+    bench.get("/").expect_status(200);
+    silent.store(1, Ordering::SeqCst);
+    assert_eq!(statuses(&mut bench, 3), [500, 200, 200]);
+}
+
+#[test]
+fn a_silent_sentinel_holds_up_one_request() {
+    let server = Server::start("");
+    let sentinel = server.watched();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let body = json!({
+        "count": 5, "time_window": 60, "policy": "redis-sentinel", "redis_master_name": "mymaster",
+        "redis_connect_timeout": 300, "redis_read_timeout": 300,
+        "redis_sentinels": [
+            { "host": "127.0.0.1", "port": silent.local_addr().unwrap().port() },
+            { "host": "127.0.0.1", "port": sentinel.port },
+        ],
+    });
+    assert_eq!(statuses(&mut bench(body), 3), [500, 200, 200]);
+}
+
 #[test]
 fn delayed_counters_meet_in_redis() {
     let server = Server::start("");
@@ -144,6 +235,17 @@ fn delayed_counters_meet_in_redis() {
     }
     assert_eq!(left.last(), Some(&503));
     assert!(left.iter().filter(|status| **status == 200).count() <= 4, "{left:?}");
+}
+
+#[test]
+fn windows_that_end_before_counters_would_meet_are_counted_in_redis_at_once() {
+    let server = Server::start("");
+    let body = with_redis(
+        &server,
+        json!({ "count": 1, "time_window": "${http_x_window ?? 600}", "sync_interval": 900 }),
+    );
+    bench(body.clone()).get("/").expect_status(200);
+    bench(body).get("/").expect_status(503);
 }
 
 #[test]
@@ -181,6 +283,10 @@ fn says_what_is_missing() {
         (
             json!({ "policy": "redis", "redis_host": "a.test", "sync_interval": 1, "window_type": "sliding" }),
             "sync_interval works with window_type fixed",
+        ),
+        (
+            json!({ "policy": "redis", "redis_host": "a.test", "sync_interval": 60 }),
+            "sync_interval should be smaller than time_window, but 60 is not smaller than 60",
         ),
     ] {
         let mut body = json!({ "count": 1, "time_window": 60 });

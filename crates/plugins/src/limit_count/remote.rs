@@ -62,6 +62,8 @@ pub(super) struct Remote {
     redis: Arc<Redis>,
     prefix: String,
     delayed: Option<Arc<Delayed>>,
+    /// Windows that are no longer than this are counted in Redis at once.
+    interval: Duration,
 }
 
 /// The name of one counter.
@@ -84,11 +86,10 @@ impl Remote {
             None => (format!("usher-limit-count:{}", env.shared_key()), env.own_key()),
         };
         let redis = Arc::new(redis);
-        let delayed = (config.sync_interval > 0.0).then(|| {
-            let interval = Duration::from_secs_f64(config.sync_interval.min(86_400.0));
-            env.keep(&own, || Delayed::new(Arc::clone(&redis), interval))
-        });
-        Ok(Some(Self { redis, prefix, delayed }))
+        let interval = Duration::from_secs_f64(config.sync_interval.clamp(0.0, 86_400.0));
+        let delayed = (config.sync_interval > 0.0)
+            .then(|| env.keep(&own, || Delayed::new(Arc::clone(&redis), interval)));
+        Ok(Some(Self { redis, prefix, delayed, interval }))
     }
 
     /// The counter of a key, of a rule where there are several.
@@ -111,6 +112,7 @@ impl Remote {
         limit: Limit,
     ) -> Result<Verdict, String> {
         if let Some(delayed) = &self.delayed
+            && Duration::from_nanos(limit.window) > self.interval
             && let Some(verdict) = Delayed::take(delayed, worker, &key, &limit)
         {
             return Ok(verdict);

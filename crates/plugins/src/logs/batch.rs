@@ -25,6 +25,8 @@ pub(crate) type Sending<'a> = LocalBoxFuture<'a, Result<(), String>>;
 pub(crate) trait Sink: Send + Sync + 'static {
     /// What the log calls it.
     const NAME: &'static str;
+    /// What metrics call its batches where the user gives them no name.
+    const BATCH: &'static str = Self::NAME;
 
     /// Sends a batch. What it waits for has to be bounded.
     fn send<'a>(&'a self, worker: &'a Rc<dyn Worker>, lines: &'a [Line]) -> Sending<'a>;
@@ -35,7 +37,7 @@ pub(crate) trait Sink: Send + Sync + 'static {
 pub(crate) struct Line {
     /// JSON without a line break.
     pub(crate) text: String,
-    /// When it was written, in milliseconds since 1970.
+    /// Its time, in milliseconds since 1970.
     pub(crate) at_ms: u64,
     /// What a sink wants to know of it besides.
     pub(crate) more: Option<String>,
@@ -105,7 +107,7 @@ struct State {
 impl<S: Sink> Batch<S> {
     /// The same batch after an edit of something else. `most` is how many lines may wait.
     pub(crate) fn kept(env: &Env<'_>, key: &str, sink: S, settings: BatchSettings, most: u64) -> Arc<Self> {
-        let name = settings.name.clone().unwrap_or_else(|| S::NAME.to_owned());
+        let name = settings.name.clone().unwrap_or_else(|| S::BATCH.to_owned());
         let batch = env.keep(key, || Self::new(sink, settings, most));
         Batches::of(env.process()).add(&name, env.resource(), &batch);
         batch

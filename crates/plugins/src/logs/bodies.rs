@@ -15,6 +15,7 @@ use usher_pipeline::exchange::Exchange;
 use usher_pipeline::plugin::BuildError;
 
 use super::settings::Content;
+use crate::decode::Coding;
 
 /// Bytes of bodies that all loggers of a process hold together.
 const BUDGET: usize = 128 << 20;
@@ -40,6 +41,8 @@ struct Held(AtomicUsize);
 struct Seen {
     request: Option<Rc<RefCell<Part>>>,
     answer: Option<Rc<RefCell<Part>>>,
+    /// How the answer's body was coded when it was looked at.
+    coding: Coding,
 }
 
 /// What is logged of them.
@@ -84,20 +87,22 @@ impl Bodies {
     /// # Errors
     /// An expression that can't be used.
     pub(super) fn new(content: &Content, env: &Env<'_>) -> Result<Self, BuildError> {
-        let wanted = |on: bool, only: &Option<Vec<Value>>, most: u64| {
-            let only =
-                only.as_ref().map(|only| crate::vars::parse(&Value::Array(only.clone()))).transpose()?;
+        let wanted = |on: bool, field: &str, only: &Option<Vec<Value>>, most: u64| {
+            let parse = |only: &Vec<Value>| crate::vars::parse_field(field, &Value::Array(only.clone()));
+            let only = only.as_ref().map(parse).transpose()?;
             let most = usize::try_from(most).unwrap_or(usize::MAX);
             Ok::<_, BuildError>(on.then_some(Wanted { only, most }))
         };
         Ok(Self {
             request: wanted(
                 content.include_req_body,
+                "include_req_body_expr",
                 &content.include_req_body_expr,
                 content.max_req_body_bytes,
             )?,
             answer: wanted(
                 content.include_resp_body,
+                "include_resp_body_expr",
                 &content.include_resp_body_expr,
                 content.max_resp_body_bytes,
             )?,
@@ -131,7 +136,9 @@ impl Bodies {
             return None;
         }
         let part = self.part(wanted.most);
-        exchange.slot::<_, Seen>(self).answer = Some(Rc::clone(&part));
+        let coding = Coding::of(&exchange.answer).unwrap_or_default();
+        let seen = exchange.slot::<_, Seen>(self);
+        (seen.answer, seen.coding) = (Some(Rc::clone(&part)), coding);
         Some(Box::new(Look(part)))
     }
 
@@ -146,7 +153,14 @@ impl Bodies {
             let part = part.borrow();
             exchange.masked_body(part.bytes.clone(), !part.is_cut)
         });
-        Taken { request, answer: seen.answer.map(|part| part.borrow().bytes.clone()) }
+        let answer = seen.answer.map(|part| {
+            let part = part.borrow();
+            let most = self.answer.as_ref().map_or(0, |wanted| wanted.most);
+            Some(seen.coding.decode_beginning(&part.bytes, most))
+                .filter(|decoded| !decoded.is_empty())
+                .unwrap_or_else(|| part.bytes.clone())
+        });
+        Taken { request, answer }
     }
 }
 

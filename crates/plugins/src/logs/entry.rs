@@ -209,6 +209,13 @@ impl Variables for WithBodies<'_> {
     }
 }
 
+/// When a request began, in milliseconds since 1970.
+pub(super) fn started_ms(exchange: &Exchange) -> u64 {
+    let worker = exchange.worker();
+    let took = worker.now().saturating_duration_since(exchange.times.start).as_millis();
+    worker.unix_ms().saturating_sub(u64::try_from(took).unwrap_or(0))
+}
+
 fn usual(exchange: &Exchange, bodies: &Taken) -> Map<String, Value> {
     let (request, times, now) = (&exchange.request, &exchange.times, exchange.worker().now());
     let uri = match request.original_query() {
@@ -222,11 +229,10 @@ fn usual(exchange: &Exchange, bodies: &Taken) -> Map<String, Value> {
         end.saturating_duration_since(start).min(whole)
     });
     let route = exchange.route.as_deref();
-    let started = exchange.worker().unix_ms().saturating_sub(u64::try_from(whole.as_millis()).unwrap_or(0));
     let mut line = Map::new();
     let mut put = |name: &str, value: Value| drop(line.insert(name.to_owned(), value));
     let mut asked = json!({
-        "url": cut(&format!("{}://{}:{}{uri}", request.scheme(), request.host(), exchange.server_port)),
+        "url": cut(&format!("{}://{}:{}{uri}", request.scheme(), request.host(), exchange.server.port())),
         "uri": cut(&uri),
         "method": request.method(),
         "headers": fields(&request.head),
@@ -253,7 +259,7 @@ fn usual(exchange: &Exchange, bodies: &Taken) -> Map<String, Value> {
         put("consumer", json!({ "username": &*consumer.name }));
     }
     put("client_ip", exchange.client.ip().to_canonical().to_string().into());
-    put("start_time", started.into());
+    put("start_time", started_ms(exchange).into());
     put("latency", ms(whole));
     if let Some(upstream) = upstream {
         put("upstream_latency", ms(upstream));

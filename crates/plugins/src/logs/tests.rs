@@ -1,7 +1,10 @@
 //! What lines of loggers say, seen through `http-logger`.
 
+use std::io::Write as _;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Map, Value, json};
 use usher_http1::head::Head;
 use usher_model::variables::Variables as _;
@@ -27,6 +30,28 @@ fn last(bench: &Harness) -> String {
 
 fn line(bench: &Harness) -> Value {
     serde_json::from_str(&last(bench)).unwrap()
+}
+
+#[test]
+fn an_answer_s_body_is_logged_as_text_whatever_its_coding() {
+    let coded = |text: &str| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let long = "0123456789".repeat(20);
+    for (body, coding, logged) in [
+        (coded("hello"), "gzip", "hello".to_owned()),
+        (coded(&long), "gzip", long[..100].to_owned()),
+        (b"no gzip".to_vec(), "gzip", "no gzip".to_owned()),
+        (b"as it is".to_vec(), "zstd", "as it is".to_owned()),
+    ] {
+        let sent = body.clone();
+        let mut bench = bench(json!({ "include_resp_body": true, "max_resp_body_bytes": 100 }))
+            .upstream(move |_| Reply::text(200, "text/plain", body.clone()).with("Content-Encoding", coding));
+        assert_eq!(bench.get("/").body.to_vec(), sent, "the client gets what was sent");
+        assert_eq!(line(&bench)["response"]["body"], json!(logged));
+    }
 }
 
 #[test]

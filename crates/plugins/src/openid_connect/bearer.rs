@@ -40,7 +40,7 @@ pub(super) struct Judged {
 pub(super) enum Brought {
     Nothing,
     Token(String),
-    /// An `Authorization: Bearer` without a token behind it.
+    /// An `Authorization` without anything behind its first word, or two of them.
     Malformed,
 }
 
@@ -61,8 +61,8 @@ pub(super) fn brought(head: &Head) -> Brought {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => {
             Brought::Token(token.trim().to_owned())
         }
-        None if text.eq_ignore_ascii_case("bearer") || text.is_empty() => Brought::Malformed,
-        _ => Brought::Nothing,
+        Some(_) => Brought::Nothing,
+        None => Brought::Malformed,
     }
 }
 

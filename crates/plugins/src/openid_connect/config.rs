@@ -1,9 +1,10 @@
 //! What a user writes for `openid-connect`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use usher_http1::head::Head;
 use usher_model::jose::algorithm::Algorithm;
@@ -71,7 +72,7 @@ pub(super) struct Config {
     pub(super) required_scopes: Option<Vec<String>>,
     /// Further rules for a token's claims.
     pub(super) claim_validator: Option<ClaimValidator>,
-    /// A JSON schema for what is known of a user: an object with `user`, `access_token` and `id_token`.
+    /// A JSON schema: of a session for an object with `user`, `access_token` and `id_token`, of a token that the client brings for its claims.
     pub(super) claim_schema: Option<Map<String, Value>>,
     /// Gives the upstream the access token.
     #[serde(default = "yes")]
@@ -91,9 +92,9 @@ pub(super) struct Config {
     /// Gives the upstream the refresh token in `X-Refresh-Token`.
     #[serde(default)]
     pub(super) set_refresh_token_header: bool,
-    /// Whether the provider's certificate is verified.
-    #[serde(default = "yes")]
-    pub(super) ssl_verify: bool,
+    /// Whether the provider's certificate is verified; `"no"`, as it once was written, is `false`.
+    #[serde(default)]
+    pub(super) ssl_verify: Verified,
     /// Seconds for each call to the provider, at least 1.
     #[serde(default = "number::<3>")]
     #[schemars(range(min = 1))]
@@ -200,6 +201,53 @@ struct Dpop {
     enabled: bool,
 }
 
+/// Whether a certificate is verified; APISIX's older `"no"` is `false`.
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct Verified(pub(super) bool);
+
+/// How that is written.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WrittenVerified {
+    Said(bool),
+    No(No),
+}
+
+#[derive(Deserialize)]
+enum No {
+    #[serde(rename = "no")]
+    No,
+}
+
+impl Default for Verified {
+    fn default() -> Self {
+        Self(true)
+    }
+}
+
+impl<'de> Deserialize<'de> for Verified {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match WrittenVerified::deserialize(deserializer)? {
+            WrittenVerified::Said(said) => Self(said),
+            WrittenVerified::No(No::No) => Self(false),
+        })
+    }
+}
+
+impl JsonSchema for Verified {
+    fn schema_name() -> Cow<'static, str> {
+        "Verified".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "boolean" }, { "type": "string", "enum": ["no"] }] })
+    }
+}
+
 fn exp() -> String {
     "exp".to_owned()
 }
@@ -259,7 +307,7 @@ pub(super) struct SessionConfig {
     pub(super) cookie_http_only: bool,
     /// Keeps the cookie to https. By default it is where the browser came over https, or is sent back to an https URL.
     pub(super) cookie_secure: Option<bool>,
-    /// Whether other sites' pages make the browser send it.
+    /// Whether other sites' pages make the browser send it; `Default` leaves it to the browser.
     #[serde(default)]
     pub(super) cookie_same_site: SameSite,
     /// Seconds without a request after which the session ends; 0 is never.
@@ -299,6 +347,7 @@ pub(super) enum SameSite {
     #[default]
     Lax,
     None,
+    Default,
 }
 
 /// Where sessions are kept.
@@ -387,10 +436,13 @@ impl Config {
                 "property \"accept_none_alg\" validation failed: a token without a signature is never taken; remove it",
             );
         }
-        let verifies_alone = self.bearer_only && (self.public_key.is_some() || self.use_jwks);
-        let signs = self.token_endpoint_auth_method == Some(AuthMethod::PrivateKeyJwt)
-            || (self.bearer_only && self.introspection_endpoint_auth_method == AuthMethod::PrivateKeyJwt);
-        if self.client_secret.is_none() && !verifies_alone && !self.use_pkce && !signs {
+        let needs_no_secret = if self.bearer_only {
+            let verifies_alone = self.public_key.is_some() || self.use_jwks;
+            verifies_alone || self.introspection_endpoint_auth_method == AuthMethod::PrivateKeyJwt
+        } else {
+            self.use_pkce || self.token_endpoint_auth_method == Some(AuthMethod::PrivateKeyJwt)
+        };
+        if self.client_secret.is_none() && !needs_no_secret {
             return refused("property \"client_secret\" is required");
         }
         match &self.session {

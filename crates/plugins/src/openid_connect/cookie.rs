@@ -178,6 +178,7 @@ impl Cookies {
             SameSite::Strict => "; SameSite=Lax",
             SameSite::Lax => "; SameSite=Lax",
             SameSite::None => "; SameSite=None",
+            SameSite::Default => "",
         });
         if let Err(error) = head.append("Set-Cookie", line) {
             tracing::warn!(%error, "left out a cookie that can't be sent");

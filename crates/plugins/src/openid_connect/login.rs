@@ -7,6 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use usher_http1::head::Head;
 use usher_model::jose::provider::{Expected, Metadata};
 use usher_model::jose::token::{Token, encode};
 use usher_pipeline::exchange::Exchange;
@@ -24,6 +25,8 @@ use crate::form;
 const LOGIN_SECONDS: u64 = 600;
 /// How many logins of one browser may be under way; the next takes the place of an older one.
 const SLOTS: u8 = 8;
+/// How often a browser begins again at once where the provider says that it is busy, and that in vain.
+const MOST_RESTARTS: u8 = 3;
 /// What stands behind the requested path where no `redirect_uri` is given.
 pub(super) const REDIRECT_SUFFIX: &str = "/.apisix/redirect";
 
@@ -36,6 +39,9 @@ struct Begun {
     target: String,
     redirect_uri: String,
     made: u64,
+    /// How often the provider was busy before.
+    #[serde(default)]
+    restarts: u8,
 }
 
 impl OpenidConnect {
@@ -65,6 +71,7 @@ impl OpenidConnect {
             target: local(&target),
             redirect_uri,
             made: exchange.worker().unix_ms() / 1000,
+            restarts: under_way(exchange, cookies).map(|begun| begun.restarts).max().unwrap_or_default(),
         };
         let challenge = begun.verifier.as_ref().map(|verifier| encode(digest(&SHA256, verifier.as_bytes())));
         let mut arguments = vec![
@@ -87,17 +94,24 @@ impl OpenidConnect {
         }
         let joint = if endpoint.contains('?') { '&' } else { '?' };
         let location = format!("{endpoint}{joint}{}", form::encode(arguments));
-        let sealed =
-            cookies.seal("login", &begun).ok_or_else(|| Trouble("no cookie could be made".to_owned()))?;
         let mut reply = Reply::new(302).with("Location", location).with("Cache-Control", "no-store");
-        cookies.set(
-            &mut reply.head,
-            &login_cookie(cookies, &begun.state),
-            &sealed,
-            Some(LOGIN_SECONDS),
-            self.is_secure(exchange),
-        );
+        self.keep_login(exchange, cookies, &begun, &mut reply.head)?;
         Ok(reply)
+    }
+
+    /// Has the browser keep what a login began with.
+    fn keep_login(
+        &self,
+        exchange: &Exchange,
+        cookies: &Cookies,
+        begun: &Begun,
+        head: &mut Head,
+    ) -> Result<(), Trouble> {
+        let sealed =
+            cookies.seal("login", begun).ok_or_else(|| Trouble("no cookie could be made".to_owned()))?;
+        let name = login_cookie(cookies, &begun.state);
+        cookies.set(head, &name, &sealed, Some(LOGIN_SECONDS), self.is_secure(exchange));
+        Ok(())
     }
 
     /// Whether this request is the provider's way back.
@@ -114,58 +128,74 @@ impl OpenidConnect {
         }
     }
 
-    /// Ends a login: takes the code, and gives the browser its session. Whatever doesn't fit is answered 401.
+    /// Ends a login: takes the code, and gives the browser its session. A state of no login under way leads a browser that wanted to go somewhere
+    /// there, where a new login begins; whatever else doesn't fit is answered 500.
     ///
     /// # Errors
     /// The provider can't be asked.
     pub(super) async fn end(&self, exchange: &Exchange, cookies: &Cookies) -> Result<Reply, Trouble> {
-        let refused = |reason: &'static str| {
-            tracing::warn!(reason, "a login was refused");
-            Ok(self.unauthorized(None))
-        };
+        let refused = |reason: &'static str| Err(Trouble(format!("it was refused: {reason}")));
         let now = exchange.worker().unix_ms() / 1000;
         let query = exchange.request.original_query().unwrap_or_default();
-        let Some(state) = form::value(query, "state").filter(|state| !state.is_empty()) else {
-            return refused("it names no state");
+        let given = |name: &str| form::value(query, name).filter(|value| !value.is_empty());
+        let (Some(state), Some(code)) = (given("state"), given("code")) else {
+            return match (given("state"), given("error").as_deref()) {
+                (Some(state), Some("temporarily_unavailable")) => self.try_again(exchange, cookies, &state),
+                _ => refused("the provider sent it back without state or code"),
+            };
         };
-        let name = login_cookie(cookies, &state);
-        let begun = exchange.request.cookie(&name).and_then(|sealed| cookies.open::<Begun>("login", sealed));
-        let Some(begun) = begun.filter(|begun| alike(begun.state.as_bytes(), state.as_bytes())) else {
-            return refused("this browser began no such login");
+        let Some(begun) = begun_with(exchange, cookies, &state) else {
+            let target = self.wanted(exchange, cookies).await;
+            return go_again(exchange, target, "this browser began no such login");
         };
         if now.saturating_sub(begun.made) > LOGIN_SECONDS {
-            return refused("it took too long");
+            return go_again(exchange, Some(begun.target), "it took too long");
         }
         if !self.used.entry(begun.state.clone()).or_insert(()).is_fresh() {
-            return refused("its state was used before");
+            return go_again(exchange, Some(begun.target), "its state was used before");
         }
-        if form::value(query, "error").is_some() {
-            return refused("the provider refused it");
-        }
-        let Some(code) = form::value(query, "code").filter(|code| !code.is_empty()) else {
-            return refused("it brings no code");
-        };
         let metadata = self.provider.metadata(exchange.worker()).await?;
         // RFC 9207: where the provider says who it is, that has to be the one that was asked.
         if form::value(query, "iss").is_some_and(|issuer| issuer != metadata.issuer) {
             return refused("it comes from another issuer");
         }
         let tokens = self.exchange_code(exchange, &metadata, &begun, &code).await?;
-        let session = match self.session_from(exchange, &metadata, &tokens, &begun.nonce).await {
-            Ok(session) => session,
-            Err(reason) => {
-                tracing::warn!(reason, "a login was refused");
-                return Ok(self.unauthorized(None));
-            }
-        };
+        let session = self.session_from(exchange, &metadata, &tokens, &begun).await.map_err(Trouble)?;
+        if let Err(reason) = self.check_claims(&session) {
+            tracing::warn!(reason, "a login was refused");
+            return Ok(self.unauthorized(Some(&reason)));
+        }
         let mut reply =
             Reply::new(302).with("Location", local(&begun.target)).with("Cache-Control", "no-store");
         let secure = self.is_secure(exchange);
-        cookies.set(&mut reply.head, &name, "", Some(0), secure);
+        // What others say of a busy provider is no more true.
+        for over in under_way(exchange, cookies).filter(|one| one.restarts > 0 || one.state == state) {
+            cookies.set(&mut reply.head, &login_cookie(cookies, &over.state), "", Some(0), secure);
+        }
         if !self.keep_session(exchange, cookies, &session, &mut reply.head).await? {
             return Err(Trouble("the provider's tokens are too large for a cookie".to_owned()));
         }
         Ok(reply)
+    }
+
+    /// Leads a browser whose login the provider was too busy for to where it wanted to go, where a new login begins; a few times.
+    fn try_again(&self, exchange: &Exchange, cookies: &Cookies, state: &str) -> Result<Reply, Trouble> {
+        let busy = "the provider is temporarily unavailable";
+        let begun = begun_with(exchange, cookies, state).filter(|begun| begun.restarts < MOST_RESTARTS);
+        let Some(mut begun) = begun else { return Err(Trouble(format!("it was refused: {busy}"))) };
+        begun.restarts += 1;
+        let mut reply = go_again(exchange, Some(begun.target.clone()), busy)?;
+        self.keep_login(exchange, cookies, &begun, &mut reply.head)?;
+        Ok(reply)
+    }
+
+    /// Where this browser last wanted to go, by a login of its that is under way or by its session.
+    async fn wanted(&self, exchange: &Exchange, cookies: &Cookies) -> Option<String> {
+        if let Some(begun) = under_way(exchange, cookies).max_by_key(|begun| begun.made) {
+            return Some(begun.target);
+        }
+        let session = self.session(exchange, cookies).await.ok().flatten()?;
+        Some(session.target)
     }
 
     async fn exchange_code(
@@ -247,7 +277,7 @@ impl OpenidConnect {
         exchange: &Exchange,
         metadata: &Metadata,
         tokens: &Map<String, Value>,
-        nonce: &str,
+        begun: &Begun,
     ) -> Result<Session, String> {
         let worker = exchange.worker();
         let text = |name: &str| tokens.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -256,16 +286,15 @@ impl OpenidConnect {
             Token::parse(&id_token).map_err(|reason| format!("the id token can't be read: {reason}"))?;
         self.check_signature(worker, &token).await?;
         let claims = token.claims();
+        let nonce = &begun.nonce;
         let expected = Expected { issuer: &metadata.issuer, client_id: &self.config.client_id, nonce };
         let subject = expected.subject(claims)?.to_owned();
         self.check_times(worker, claims, true)?;
         let access_token = text("access_token");
         let user = self.user(exchange, metadata, access_token.as_deref(), &subject).await?;
-        let session = Session::begin(worker.unix_ms() / 1000, id_token.clone(), user)
-            .ok_or("no session could be made")?
-            .with_tokens(&self.config, worker.unix_ms() / 1000, tokens);
-        self.check_claims(&session)?;
-        Ok(session)
+        let now = worker.unix_ms() / 1000;
+        let session = Session::begin(now, id_token.clone(), user, &begun.target);
+        Ok(session.ok_or("no session could be made")?.with_tokens(&self.config, now, tokens))
     }
 
     /// What the provider says of the user, where the upstream is to know it.
@@ -314,8 +343,34 @@ impl OpenidConnect {
 }
 
 fn login_cookie(cookies: &Cookies, state: &str) -> String {
-    let slot = state.bytes().fold(0_u8, u8::wrapping_add) % SLOTS;
+    slot_cookie(cookies, state.bytes().fold(0_u8, u8::wrapping_add) % SLOTS)
+}
+
+/// The logins that this browser keeps.
+fn under_way<'a>(exchange: &'a Exchange, cookies: &'a Cookies) -> impl Iterator<Item = Begun> + 'a {
+    (0..SLOTS).filter_map(|slot| {
+        let sealed = exchange.request.cookie(&slot_cookie(cookies, slot))?;
+        cookies.open::<Begun>("login", sealed)
+    })
+}
+
+/// The login of this browser that began with this state.
+fn begun_with(exchange: &Exchange, cookies: &Cookies, state: &str) -> Option<Begun> {
+    let sealed = exchange.request.cookie(&login_cookie(cookies, state))?;
+    let begun = cookies.open::<Begun>("login", sealed)?;
+    alike(begun.state.as_bytes(), state.as_bytes()).then_some(begun)
+}
+
+fn slot_cookie(cookies: &Cookies, slot: u8) -> String {
     format!("{}{LOGIN}{slot}", cookies.name)
+}
+
+/// A way back that belongs to no login under way: of one that ended, say, or that was overtaken by others. A browser goes to where it wanted to.
+fn go_again(exchange: &Exchange, target: Option<String>, reason: &str) -> Result<Reply, Trouble> {
+    let target = target.filter(|target| !target.is_empty() && exchange.request.method() == "GET");
+    let Some(target) = target else { return Err(Trouble(format!("it was refused: {reason}"))) };
+    tracing::warn!(reason, "a login has to begin again");
+    Ok(Reply::new(302).with("Location", local(&target)).with("Cache-Control", "no-store"))
 }
 
 /// A target on this very host: one that a browser would take for another host's becomes `/`.

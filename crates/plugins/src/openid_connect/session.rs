@@ -24,11 +24,14 @@ pub(super) struct Session {
     pub(super) refresh_token: Option<String>,
     pub(super) id_token: String,
     pub(super) user: Option<Value>,
+    /// Where the browser wanted to go when it logged in.
+    #[serde(default)]
+    pub(super) target: String,
 }
 
 impl Session {
     /// A new one; `None` where there is no randomness for its id.
-    pub(super) fn begin(now: u64, id_token: String, user: Option<Value>) -> Option<Self> {
+    pub(super) fn begin(now: u64, id_token: String, user: Option<Value>, target: &str) -> Option<Self> {
         let mut id = [0; 16];
         rand::fill(&mut id).ok()?;
         Some(Self {
@@ -41,6 +44,7 @@ impl Session {
             refresh_token: None,
             id_token,
             user,
+            target: target.to_owned(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! What happens in front of every request: connections of clients, handshakes, until when the certificates of ssls are good, whether etcd answers.
 
+use usher_model::kind::Kind;
 use usher_pipeline::env::Process;
 use usher_pipeline::front::{Connections, Front, Handshake, StoreFacts};
 
@@ -7,6 +8,18 @@ use super::text::{Text, Type, push_label};
 
 /// Certificates that have a line of their own: those that end first.
 const MOST_CERTIFICATES: usize = 1000;
+
+/// The kinds that APISIX tells of, by its names.
+const KINDS: [(&str, Kind); 8] = [
+    ("consumers", Kind::Consumer),
+    ("global_rules", Kind::GlobalRule),
+    ("protos", Kind::Proto),
+    ("routes", Kind::Route),
+    ("services", Kind::Service),
+    ("ssls", Kind::Ssl),
+    ("stream_routes", Kind::StreamRoute),
+    ("upstreams", Kind::Upstream),
+];
 
 /// By APISIX's names where it has them. Nothing of what this gateway hasn't got: certificates, streams, an etcd.
 pub(super) fn render(process: &Process, text: &mut Text<'_>) {
@@ -46,7 +59,7 @@ pub(super) fn render(process: &Process, text: &mut Text<'_>) {
 
 /// The states are nginx's: waiting are connections between two requests.
 fn connections(front: &Front, text: &mut Text<'_>) {
-    let Connections { accepted, handled, active, reading, writing } = front.connections();
+    let Connections { accepted, handled, requests: _, active, reading, writing } = front.connections();
     let waiting = active.saturating_sub(reading.saturating_add(writing));
     const NAME: &str = "nginx_http_current_connections";
     text.describe(NAME, Type::Gauge, "Connections of clients by state, as of a tenth of a second ago");
@@ -64,10 +77,51 @@ fn connections(front: &Front, text: &mut Text<'_>) {
 
 fn store(front: &Front, text: &mut Text<'_>) {
     let Some(StoreFacts { reachable, revision }) = front.store() else { return };
-    text.describe("etcd_modify_indexes", Type::Gauge, "The newest revision of etcd that this gateway knows");
-    for key in ["max_modify_index", "x_etcd_index"] {
+    text.describe(
+        "etcd_modify_indexes",
+        Type::Gauge,
+        "The revision at which an object of each kind was last changed, and the newest of etcd that this gateway knows",
+    );
+    let mut all = KINDS.map(|(key, kind)| (key, front.changed(kind))).to_vec();
+    let newest = all.iter().map(|(_, revision)| *revision).max().unwrap_or_default();
+    all.extend([("max_modify_index", newest), ("prev_index", revision), ("x_etcd_index", revision)]);
+    all.sort_unstable();
+    for (key, revision) in all {
         text.sample("etcd_modify_indexes", &[&format!("key=\"{key}\"")], revision);
     }
     text.describe("etcd_reachable", Type::Gauge, "Whether etcd answers: 1, or 0");
     text.sample("etcd_reachable", &[], u64::from(reachable));
+}
+
+#[cfg(test)]
+mod tests {
+    use usher_model::kind::Kind;
+    use usher_pipeline::front::{Connections, Front, StoreFacts};
+    use usher_pipeline::harness::harness;
+
+    use super::super::PLUGIN;
+
+    #[test]
+    fn requests_are_all_of_the_gateway_s_and_kinds_have_the_revision_of_their_last_change() {
+        let bench = harness(&PLUGIN, serde_json::json!({}));
+        let front = Front::of(bench.process());
+        front.worker().tell(Connections { requests: 7, ..Connections::default() });
+        front.watch_store(|| Some(StoreFacts { reachable: true, revision: 30 }));
+        for (kind, revision) in [(Kind::Route, 12), (Kind::Ssl, 20), (Kind::Route, 9), (Kind::Secret, 25)] {
+            front.note_change(kind, revision);
+        }
+        let text = super::super::render(bench.process());
+        for (name, value) in [
+            ("http_requests_total", 7),
+            ("etcd_modify_indexes{key=\"consumers\"}", 0),
+            ("etcd_modify_indexes{key=\"global_rules\"}", 0),
+            ("etcd_modify_indexes{key=\"routes\"}", 12),
+            ("etcd_modify_indexes{key=\"ssls\"}", 20),
+            ("etcd_modify_indexes{key=\"max_modify_index\"}", 20),
+            ("etcd_modify_indexes{key=\"prev_index\"}", 30),
+            ("etcd_modify_indexes{key=\"x_etcd_index\"}", 30),
+        ] {
+            assert!(text.contains(&format!("\napisix_{name} {value}\n")), "{name}: {text}");
+        }
+    }
 }

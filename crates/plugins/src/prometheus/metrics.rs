@@ -145,8 +145,8 @@ impl Metrics {
         series
     }
 
-    /// How many requests were counted, and how many of them beyond the bound.
-    pub(super) fn totals(&self) -> (u64, u64) {
-        self.stripes.iter().map(Stripe::totals).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    /// How many requests were counted beyond the bound.
+    pub(super) fn beyond(&self) -> u64 {
+        self.stripes.iter().map(Stripe::beyond).sum()
     }
 }

@@ -132,7 +132,7 @@ fn lines_that_wait_are_counted_by_batch_and_route() {
         text.lines().filter(|line| line.starts_with("apisix_batch_")).map(str::to_owned).collect::<Vec<_>>()
     };
     let line = |count: usize| {
-        format!("apisix_batch_process_entries{{name=\"udp-logger\",route_id=\"1\",server_addr=\"\"}} {count}")
+        format!("apisix_batch_process_entries{{name=\"udp logger\",route_id=\"1\",server_addr=\"\"}} {count}")
     };
     assert_eq!(lines(&bench), [line(0)]);
     bench.get("/");

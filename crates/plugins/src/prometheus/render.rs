@@ -3,6 +3,7 @@
 use usher_model::compat::{APISIX_VERSION, Behaviour};
 use usher_pipeline::cause::Causes;
 use usher_pipeline::env::Process;
+use usher_pipeline::front::Front;
 use usher_pipeline::machine;
 
 use super::cells::Kind;
@@ -20,16 +21,16 @@ const MOST_NODES: usize = 10_000;
 /// All metrics, families in the order of the alphabet.
 pub(super) fn render(metrics: &Metrics, process: &Process) -> String {
     let mut text = Text::new(&metrics.settings.prefix);
-    let (requests, beyond) = metrics.totals();
+    let beyond = metrics.beyond();
     bandwidth(metrics, &mut text);
     models::batches(process, &mut text);
     latency(metrics, &mut text);
     text.describe(
         "http_requests_total",
         Type::Gauge,
-        "The number of client requests that the plugin has counted since the start",
+        "All requests of clients since the start, as of a tenth of a second ago, whether or not the plugin counts them",
     );
-    text.sample("http_requests_total", &[], requests);
+    text.sample("http_requests_total", &[], Front::of(process).connections().requests);
     status(metrics, &mut text);
     models::render(metrics, &mut text);
     text.describe(

@@ -159,9 +159,7 @@ impl Settings {
 }
 
 fn without_effect(written: &Written) -> Vec<String> {
-    let elsewhere = written.export_uri.as_deref().is_some_and(|uri| uri != EXPORT_URI);
     [
-        ("export_uri", elsewhere),
         ("export_addr", written.export_addr.is_some()),
         ("enable_export_server", written.enable_export_server == Some(false)),
         ("refresh_interval", written.refresh_interval.is_some()),
@@ -249,7 +247,7 @@ mod tests {
         assert_eq!((status.extra.len(), status.expire), (2, Some(Duration::from_secs(600))));
         assert_eq!(settings.family(Family::Latency).expire, None);
         assert_eq!(settings.family(Family::LlmLatency).expire, Some(Duration::from_secs(5)));
-        assert_eq!(settings.without_effect, ["export_uri", "export_addr", "metrics.llm_prompt_tokens_dist"]);
+        assert_eq!(settings.without_effect, ["export_addr", "metrics.llm_prompt_tokens_dist"]);
         assert!(Settings::read(None).is_ok_and(|settings| settings.extra_labels().next().is_none()));
     }
 

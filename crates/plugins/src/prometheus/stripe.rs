@@ -30,7 +30,6 @@ pub(super) const EGRESS: usize = 1;
 #[repr(align(128))]
 #[derive(Default)]
 pub(super) struct Stripe {
-    requests: AtomicU64,
     beyond: AtomicU64,
     lookup: Mutex<Lookup>,
 }
@@ -65,9 +64,9 @@ struct Entry {
 }
 
 impl Stripe {
-    /// Requests counted, and how many of them beyond the bound.
-    pub(super) fn totals(&self) -> (u64, u64) {
-        (self.requests.load(Ordering::Relaxed), self.beyond.load(Ordering::Relaxed))
+    /// Requests that were counted beyond the bound.
+    pub(super) fn beyond(&self) -> u64 {
+        self.beyond.load(Ordering::Relaxed)
     }
 
     /// Counts a finished exchange.
@@ -87,11 +86,9 @@ impl Stripe {
             }
         };
         let beyond = one.told.as_ref().is_some_and(|told| one.add_model(told)) || beyond;
-        // Under the lock, so that there is one writer.
-        let add = |number: &AtomicU64| number.store(number.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        add(&self.requests);
         if beyond {
-            add(&self.beyond);
+            // Under the lock, so that there is one writer.
+            self.beyond.store(self.beyond.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         }
     }
 }

@@ -13,7 +13,7 @@ use super::entry::{Kept, Stored, value_of};
 use super::fill::{Fill, Place};
 use super::key::any_is_set;
 use super::rules::Terms;
-use super::{Plan, Progress, ProxyCache, STATUS, hide_cache_headers};
+use super::{Plan, Progress, ProxyCache, STATUS, VARIABLE, hide_cache_headers};
 
 impl ProxyCache {
     /// The answer's head: settles whether it is kept, and tells the client what the cache did.
@@ -28,6 +28,9 @@ impl ProxyCache {
         }
         if self.hide {
             hide_cache_headers(&mut exchange.answer);
+        }
+        if let Some(word) = told {
+            exchange.set_variable(VARIABLE, word);
         }
         if let Some(word) = told
             && let Err(error) = exchange.answer.set(STATUS, word)

@@ -86,6 +86,11 @@ impl Recipe {
         for part in &self.parts {
             part.with(exchange, |value| add(&mut key, value));
         }
+        // An origin may tell an escaped slash from a slash, which variables don't.
+        let request = &exchange.request;
+        if request.asked_path() != request.original_path() {
+            add(&mut key, Some(request.asked_path().as_bytes()));
+        }
         key
     }
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use usher_model::variables::Variables as _;
 use usher_pipeline::body::Body;
 use usher_pipeline::harness::{Harness, Outcome, try_harness, try_harness_of};
 use usher_pipeline::reply::Reply;
@@ -60,7 +61,10 @@ fn with_origin(bench: Harness) -> (Harness, Origin) {
 }
 
 fn told(outcome: &Outcome) -> &str {
-    outcome.field("Apisix-Cache-Status").unwrap_or("nothing")
+    let word = outcome.field("Apisix-Cache-Status");
+    let logged = outcome.exchange.variable("upstream_cache_status");
+    assert_eq!(logged.as_deref(), word.map(str::as_bytes), "logs say the same");
+    word.unwrap_or("nothing")
 }
 
 /// The words of several GETs of `/`, one after the other.

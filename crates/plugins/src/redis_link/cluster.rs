@@ -35,7 +35,7 @@ impl Slots {
     }
 }
 
-/// The node that serves a key.
+/// The node that serves a key. A seed that doesn't answer in time is asked last by the next request.
 ///
 /// # Errors
 /// No seed can say.
@@ -53,13 +53,14 @@ pub(super) async fn node_for(
     let mut command = redis::cmd("CLUSTER");
     command.arg("SLOTS");
     let mut failed = Trouble::Unreachable("the redis cluster has no node for a key".to_owned());
-    for seed in seeds {
+    for (at, seed) in links.in_turn(seeds) {
         match redis.ask(worker, links, seed, redis.node_login(), &command).await {
             Ok(answer) => {
                 let slots = read(answer, &seed.0);
                 let node = slots.node(slot).cloned();
                 *links.slots.borrow_mut() = slots;
                 if let Some(node) = node {
+                    links.turn.set(at);
                     return Ok(node);
                 }
             }

@@ -8,7 +8,7 @@ use usher_pipeline::worker::Worker;
 use super::settings::{Known, Role};
 use super::{Links, Redis, Trouble, login};
 
-/// The server to use; asked for once, and again when it fails.
+/// The server to use; asked for once, and again when it fails. A sentinel that doesn't answer in time is asked last by the next request.
 ///
 /// # Errors
 /// No sentinel can say.
@@ -28,7 +28,7 @@ pub(super) async fn node_for(
     };
     command.arg(&known.master);
     let mut failed = Trouble::Unreachable(format!("no sentinel knows a master {:?}", known.master));
-    for sentinel in &known.sentinels {
+    for (at, sentinel) in links.in_turn(&known.sentinels) {
         let login = login(known.user.as_deref(), known.password.as_ref(), 0);
         match redis.ask(worker, links, sentinel, login, &command).await {
             Ok(answer) => {
@@ -37,6 +37,7 @@ pub(super) async fn node_for(
                     Role::Slave => replica(answer),
                 };
                 if let Some(node) = node {
+                    links.turn.set(at);
                     *links.master.borrow_mut() = Some(node.clone());
                     return Ok(node);
                 }

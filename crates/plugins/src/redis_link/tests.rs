@@ -84,7 +84,7 @@ impl Server {
     }
 
     /// All lines of an answer that come at once.
-    fn all(&self, command: &str) -> Vec<String> {
+    pub(crate) fn all(&self, command: &str) -> Vec<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         write!(stream, "{command}\r\nQUIT\r\n").unwrap();
@@ -92,7 +92,7 @@ impl Server {
     }
 }
 
-fn within_ten_seconds(mut holds: impl FnMut() -> bool) {
+pub(crate) fn within_ten_seconds(mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !holds() {
         assert!(Instant::now() < deadline, "redis did not come up");

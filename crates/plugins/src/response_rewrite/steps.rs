@@ -6,7 +6,7 @@ use usher_pipeline::body::{BodyError, BodyOut, BodyStep};
 use usher_pipeline::plugin::BuildError;
 
 use super::config;
-use super::decode::Coding;
+use crate::decode::Coding;
 use crate::pattern::{Pattern, Replacement, Scope};
 
 /// Sends this body instead of the upstream's, which is read and dropped.

@@ -296,7 +296,7 @@ pub(crate) const AUTH_FACTS: &[Facts] = &[
             session.cookie_domain                | string  |
             session.cookie_http_only             | boolean | true
             session.cookie_secure                | boolean |
-            session.cookie_same_site             | string  | "Lax"     | {"enum": ["Strict", "Lax", "None"]}
+            session.cookie_same_site             | string  | "Lax"     | {"enum": ["Strict", "Lax", "None", "Default"]}
             session.idling_timeout               | integer | 900
             session.rolling_timeout              | integer | 3600
             session.absolute_timeout             | integer | 86400
@@ -345,7 +345,7 @@ pub(crate) const AUTH_FACTS: &[Facts] = &[
             set_raw_id_token_header              | boolean | false
             set_userinfo_header                  | boolean | true
             set_refresh_token_header             | boolean | false
-            ssl_verify                           | boolean | true
+            ssl_verify                           | boolean/string | true | {"enum": ["no"]}
             timeout                              | integer | 3         | {"minimum": 1}
             authorization_params                 | object  |
             renew_access_token_on_expiry         | boolean | true

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use usher_model::kind::PREFIX;
+use usher_model::kind::{Key, PREFIX};
 use usher_model::seal::Keyring;
 use usher_pipeline::cause::Causes;
 use usher_pipeline::env::{Metadata, Process};
@@ -82,6 +82,7 @@ pub(crate) async fn start(
     let listing = list(&*store).await?;
     let mut snapshot = workshop.replace(&listing);
     let revision = listing.revision;
+    note_entries(&front, &listing);
     drop(listing);
     let mut look_ups = LookUps { running: JoinSet::new(), own: Arc::clone(&own) };
     // Nobody is served by objects that wait for secrets, so that it is better to wait a little.
@@ -119,6 +120,20 @@ pub(crate) async fn start(
 
 async fn list(store: &dyn Store) -> Result<Listing, StoreError> {
     store.list(&format!("{PREFIX}/")).await
+}
+
+/// Tells metrics at which revisions objects were changed.
+fn note<'a>(front: &Front, changes: impl Iterator<Item = (&'a str, Revision)>) {
+    for (key, revision) in changes {
+        let path = key.strip_prefix(PREFIX).and_then(|path| path.strip_prefix('/'));
+        if let Some(key) = path.and_then(Key::parse) {
+            front.note_change(key.kind, revision);
+        }
+    }
+}
+
+fn note_entries(front: &Front, listing: &Listing) {
+    note(front, listing.entries.iter().map(|entry| (&*entry.key, entry.modified)));
 }
 
 /// Waits until then; for ever where nothing is due.
@@ -194,10 +209,15 @@ impl Following {
                 Woken::Secrets(outcomes) => {
                     self.build(workshop, move |workshop| workshop.take_secrets(outcomes, revision)).await
                 }
-                Woken::Store(Ok(batch)) => self.build(workshop, move |workshop| workshop.apply(&batch)).await,
+                Woken::Store(Ok(batch)) => {
+                    let keys = batch.events.iter().map(|event| &*event.key);
+                    note(&self.front, keys.map(|key| (key, batch.revision)));
+                    self.build(workshop, move |workshop| workshop.apply(&batch)).await
+                }
                 Woken::Store(Err(WatchError::Compacted { oldest })) => {
                     tracing::info!(revision, oldest, "fell behind the store; listing it anew");
                     let listing = self.list().await;
+                    note_entries(&self.front, &listing);
                     watch = self.store.watch("", listing.revision + 1);
                     self.build(workshop, move |workshop| workshop.replace(&listing)).await
                 }

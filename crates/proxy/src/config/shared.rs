@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use moka::sync::Cache;
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     own: Arc<[SocketAddr]>,
     front: Arc<Front>,
     rings: Box<[Arc<Ring>]>,
+    since: SystemTime,
     causes: Arc<Causes>,
     watches: Arc<Watches>,
 }
@@ -65,6 +67,7 @@ impl Shared {
             own: parts.own,
             front: parts.front,
             rings: (0..parts.workers.max(1)).map(|_| Arc::default()).collect(),
+            since: SystemTime::now(),
             causes: parts.causes,
             watches: Arc::default(),
         }
@@ -103,6 +106,11 @@ impl Shared {
     /// The last requests of each worker.
     pub(crate) fn rings(&self) -> &[Arc<Ring>] {
         &self.rings
+    }
+
+    /// Since when they are kept.
+    pub(crate) const fn since(&self) -> SystemTime {
+        self.since
     }
 
     /// How often the gateway had to answer by itself, by cause.

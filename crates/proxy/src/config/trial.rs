@@ -24,7 +24,7 @@ use super::{Asked, BodyWord, Follower, Keeper, Route, Shared, Ways};
 use crate::discover::Discovery;
 use crate::engine::Serving;
 use crate::live::{LiveProxy, Parts, exchange};
-use crate::options::Options;
+use crate::options::{Options, PathRules};
 use crate::resolve::{Asker, Resolver};
 use crate::series::Series;
 
@@ -63,6 +63,7 @@ impl Trial {
             listeners: std::sync::RwLock::default(),
             serving: Serving::new(0),
             keeper,
+            paths: PathRules::default(),
             discovery,
             series: Arc::new(Series::open(None, Arc::default())),
         };
@@ -95,8 +96,7 @@ impl Trial {
 
     /// The route that a GET of this path takes.
     pub(crate) fn taken(&self, path: &str) -> Option<Arc<Route>> {
-        let exchange =
-            exchange(&Sketch { method: "GET".into(), target: path.into(), ..Sketch::default() }).unwrap();
+        let exchange = asking(path);
         let asked = Asked::of(&exchange, exchange.request.path(), BodyWord::Read);
         self.shared.current().take(&asked).map(|candidate| Arc::clone(&candidate.route))
     }
@@ -109,8 +109,7 @@ impl Trial {
     /// The status that the route answers by itself on which a GET of this path is taken: 0 where it does not, `None` where there is no route.
     pub(crate) fn answered(&self, path: &str) -> Option<u16> {
         let route = self.taken(path)?;
-        let mut exchange =
-            exchange(&Sketch { method: "GET".into(), target: path.into(), ..Sketch::default() }).unwrap();
+        let mut exchange = asking(path);
         match route.pipeline.rewrite(&mut exchange).now_or_never() {
             Some(Flow::Reply(reply)) => Some(reply.head.status()),
             _ => Some(0),
@@ -134,10 +133,15 @@ impl Trial {
     }
 }
 
+/// A GET of this path.
+fn asking(path: &str) -> Exchange {
+    let sketch = Sketch { method: "GET".into(), target: path.into(), ..Sketch::default() };
+    exchange(&sketch, PathRules::default()).unwrap()
+}
+
 /// What `mark-a` and `mark-b` say in this pipeline, in order.
 pub(crate) fn marks(pipeline: &Pipeline) -> String {
-    let mut exchange =
-        exchange(&Sketch { method: "GET".into(), target: "/".into(), ..Sketch::default() }).unwrap();
+    let mut exchange = asking("/");
     assert!(matches!(pipeline.access(&mut exchange).now_or_never(), Some(Flow::Continue)));
     let all: Vec<_> = exchange.request.head.get_all("x-mark").map(String::from_utf8_lossy).collect();
     all.join(" ")

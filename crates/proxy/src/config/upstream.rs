@@ -25,6 +25,7 @@ use usher_model::variables::Variables;
 use usher_pipeline::env::Target;
 
 use super::workshop::Certificates;
+use crate::discover::Discovery;
 pub(crate) use balance::{Fleet, Pick};
 pub(crate) use checked::Checked;
 pub(crate) use health::Sign;
@@ -192,7 +193,9 @@ fn members(name: &Arc<str>, spec: &mut resource::Upstream, keeper: &Keeper, plan
     let (Some(kind), Some(service)) = (&spec.discovery_type, &spec.service_name) else {
         return Members::written(std::mem::take(&mut spec.nodes), plan);
     };
-    match keeper.discovery().map(|discovery| discovery.service(kind, service, &spec.discovery_args)) {
+    let followed =
+        |discovery: &Arc<Discovery>| discovery.service(kind, service, &spec.discovery_args, spec.scheme);
+    match keeper.discovery().map(followed) {
         Some(Ok(service)) => Members::found(service, plan),
         Some(Err(reason)) => {
             tracing::warn!(upstream = &**name, service, reason, "an upstream has no nodes");

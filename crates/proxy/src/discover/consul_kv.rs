@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use usher_model::resource::Node;
 
 use super::consul::{Servers, or_default};
@@ -62,7 +62,7 @@ impl ConsulKv {
         Ok(Look { nodes: Some(nodes), again: told.again })
     }
 
-    /// The node of a key; `None` for folders, for what is passed over, and for what is no node.
+    /// The node of a key; `None` for folders, for what is passed over, and for what is no node or says nothing of it.
     fn node(&self, folder: &str, entry: &Value) -> Option<Node> {
         let key = entry.get("Key")?.as_str()?;
         // A key, or the folder that it is in.
@@ -71,8 +71,16 @@ impl ConsulKv {
         }
         let (host, port) = key.strip_prefix(folder)?.rsplit_once(':')?;
         let port = port.parse().ok()?;
-        let value = entry.get("Value").and_then(Value::as_str).and_then(|value| STANDARD.decode(value).ok());
-        let value: Value = value.and_then(|value| serde_json::from_slice(&value).ok()).unwrap_or_default();
+        let value =
+            entry.get("Value").and_then(Value::as_str).and_then(|value| STANDARD.decode(value).ok())?;
+        // A key that says nothing of its node, or nothing that can be read, is not yet written to its end.
+        let Ok(value) = serde_json::from_slice::<Map<String, Value>>(&value) else {
+            tracing::warn!(
+                key,
+                "left out a node of Consul whose value is no object of JSON, such as {{\"weight\": 1}}"
+            );
+            return None;
+        };
         // Whoever watches over the nodes has written so.
         if value.get("check_status").is_some_and(|up| *up == json!(false) || *up == json!("false")) {
             return None;

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use usher_model::resource::Node;
 
-use super::web::{Question, Web, escaped, json as json_of};
+use super::web::{Question, Web, escaped, in_turn, json as json_of};
 use super::{Asked, Cursor, Look, Registry, settings};
 
 /// A Eureka.
@@ -30,8 +30,22 @@ impl Eureka {
     }
 
     async fn nodes(&self, asked: &Asked, cursor: &mut Cursor) -> Result<Look, String> {
-        let count = self.servers.len().max(1);
-        let server = self.servers.get(cursor.server % count).ok_or("no server")?;
+        // Any of them knows all.
+        let mut failed = "no server".to_owned();
+        for (at, server) in in_turn(&self.servers, cursor.server) {
+            match self.ask(server, asked).await {
+                Ok(nodes) => {
+                    cursor.server = at;
+                    let again = Duration::from_secs(self.settings.fetch_interval.max(1));
+                    return Ok(Look { nodes: Some(nodes), again });
+                }
+                Err(reason) => failed = reason,
+            }
+        }
+        Err(failed)
+    }
+
+    async fn ask(&self, server: &Web, asked: &Asked) -> Result<Vec<Node>, String> {
         let prefix = self.settings.prefix.trim_matches('/');
         let path = format!("/{prefix}/apps/{}", escaped(&asked.name));
         let timeout = self.settings.timeout;
@@ -40,17 +54,11 @@ impl Eureka {
         let basic = server.basic();
         let fields = basic.as_deref().map(|basic| ("Authorization", basic));
         let question = Question { fields: fields.as_slice(), ..Question::get(&path, within) };
-        // Any of them knows all: another one is asked next time.
-        let failed = |cursor: &mut Cursor| cursor.server = (cursor.server + 1) % count;
-        let answer = server.ask(question).await.inspect_err(|_| failed(cursor))?;
-        let nodes = match answer.status {
-            404 => Vec::new(),
-            _ => {
-                let value = json_of("Eureka", &answer).inspect_err(|_| failed(cursor))?;
-                nodes_of(&value, self.settings.weight)
-            }
-        };
-        Ok(Look { nodes: Some(nodes), again: Duration::from_secs(self.settings.fetch_interval.max(1)) })
+        let answer = server.ask(question).await?;
+        match answer.status {
+            404 => Ok(Vec::new()),
+            _ => Ok(nodes_of(&json_of("Eureka", &answer)?, self.settings.weight)),
+        }
     }
 }
 
@@ -79,7 +87,10 @@ fn nodes_of(value: &Value, weight: u32) -> Vec<Node> {
 }
 
 fn node_of(instance: &Value, weight: u32) -> Option<Node> {
-    if instance.get("status")?.as_str()? != "UP" {
+    // What an operator has said of an instance counts more than what it says of itself.
+    let said = ["overriddenStatus", "overriddenstatus"].iter().find_map(|name| instance.get(*name)?.as_str());
+    let status = said.filter(|said| *said != "UNKNOWN").or_else(|| instance.get("status")?.as_str())?;
+    if status != "UP" {
         return None;
     }
     let port = |member: &str| {

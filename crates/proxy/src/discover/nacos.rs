@@ -4,15 +4,20 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use usher_model::resource::Node;
 use usher_model::secret::Secret;
 
-use super::web::{Question, Web, escaped, json as json_of};
+use super::web::{Question, Web, escaped, in_turn, json as json_of};
 use super::{Asked, Cursor, Look, Registry, settings};
 
+/// The group of services that name none.
+const DEFAULT_GROUP: &str = "DEFAULT_GROUP";
 /// A token isn't used any more this long before its end.
 const BEFORE_END: Duration = Duration::from_secs(30);
 
@@ -25,12 +30,6 @@ pub(super) struct Nacos {
 
 impl Nacos {
     pub(super) fn new(settings: &settings::Nacos, own: &Arc<[SocketAddr]>) -> Result<Self, String> {
-        if !settings.access_key.expose().is_empty() || !settings.secret_key.expose().is_empty() {
-            return Err(
-                "discovery.nacos.access_key and secret_key are not supported by this version of Usher; write `user:password@` into `host`"
-                    .to_owned(),
-            );
-        }
         let servers =
             settings.host.iter().map(|url| Web::new(url.expose(), own)).collect::<Result<Vec<_>, _>>();
         let servers = servers.map_err(|reason| format!("discovery.nacos.host: {reason}"))?;
@@ -51,14 +50,21 @@ impl Nacos {
     }
 
     async fn nodes(&self, asked: &Asked, cursor: &mut Cursor) -> Result<Look, String> {
-        let count = self.servers.len().max(1);
-        let server = self.servers.get(cursor.server % count).ok_or("no server")?;
-        // Any of them knows all: another one is asked next time.
-        let value =
-            self.ask(server, asked).await.inspect_err(|_| cursor.server = (cursor.server + 1) % count)?;
-        let hosts = value.get("hosts").and_then(Value::as_array).into_iter().flatten();
-        let nodes = hosts.filter_map(|host| node_of(host, self.settings.weight)).collect();
-        Ok(Look { nodes: Some(nodes), again: Duration::from_secs(self.settings.fetch_interval.max(1)) })
+        // Any of them knows all.
+        let mut failed = "no server".to_owned();
+        for (at, server) in in_turn(&self.servers, cursor.server) {
+            match self.ask(server, asked).await {
+                Ok(value) => {
+                    cursor.server = at;
+                    let hosts = value.get("hosts").and_then(Value::as_array).into_iter().flatten();
+                    let node = |host| node_of(host, self.settings.weight, asked.by_grpc);
+                    let again = Duration::from_secs(self.settings.fetch_interval.max(1));
+                    return Ok(Look { nodes: Some(hosts.filter_map(node).collect()), again });
+                }
+                Err(reason) => failed = reason,
+            }
+        }
+        Err(failed)
     }
 
     async fn ask(&self, server: &Web, asked: &Asked) -> Result<Value, String> {
@@ -74,12 +80,26 @@ impl Nacos {
         if let Some(token) = self.token(server).await? {
             path.push_str(&format!("&accessToken={}", escaped(token.expose())));
         }
+        path.push_str(&self.signature(asked));
         let answer = server.ask(Question::get(&path, self.within())).await?;
         if matches!(answer.status, 401 | 403) {
             // Taken back before its time; the next question begins with another.
             *self.token.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
         json_of("Nacos", &answer)
+    }
+
+    /// The arguments that prove who asks, where there is an access key; as Nacos' own clients sign.
+    fn signature(&self, asked: &Asked) -> String {
+        let (access, secret) = (self.settings.access_key.expose(), self.settings.secret_key.expose());
+        if access.is_empty() || secret.is_empty() {
+            return String::new();
+        }
+        let group = asked.args.group_name.as_deref().unwrap_or(DEFAULT_GROUP);
+        let data = format!("{}@@{group}@@{}", jiff::Timestamp::now().as_millisecond(), asked.name);
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.as_bytes());
+        let signature = STANDARD.encode(hmac::sign(&key, data.as_bytes()));
+        format!("&ak={}&data={}&signature={}", escaped(access), escaped(&data), escaped(&signature))
     }
 
     /// A token, where the server's URL names a user.
@@ -125,12 +145,17 @@ impl Registry for Nacos {
     }
 }
 
-fn node_of(host: &Value, weight: u32) -> Option<Node> {
+fn node_of(host: &Value, weight: u32, by_grpc: bool) -> Option<Node> {
     let is = |member: &str| host.get(member).and_then(Value::as_bool).unwrap_or(true);
     if !is("healthy") || !is("enabled") {
         return None;
     }
-    let port = u16::try_from(host.get("port")?.as_u64()?).ok()?;
+    // Instances that speak both tell their port for gRPC beside the usual one.
+    let port = match host.pointer("/metadata/gRPC_port").filter(|_| by_grpc) {
+        Some(Value::String(text)) => text.parse().ok()?,
+        Some(other) => u16::try_from(other.as_u64()?).ok()?,
+        None => u16::try_from(host.get("port")?.as_u64()?).ok()?,
+    };
     let weight = match host.get("weight").and_then(Value::as_f64) {
         // Nacos writes fractions; one that is above 0 gets some requests.
         #[expect(

@@ -112,6 +112,14 @@ impl Web {
     }
 }
 
+/// All servers once, each with its place, beginning with the one at `first`.
+pub(super) fn in_turn(all: &[Web], first: usize) -> impl Iterator<Item = (usize, &Web)> {
+    (0..all.len()).filter_map(move |next| {
+        let at = first.wrapping_add(next) % all.len();
+        Some((at, all.get(at)?))
+    })
+}
+
 /// The JSON of an answer with status 200.
 ///
 /// # Errors

@@ -71,6 +71,7 @@ async fn refuse(course: &mut Course<'_>, reject: &Reject) -> Next {
     state.down.write(|text| text.extend_from_slice(&answer));
     let down = &mut state.down;
     match std::future::poll_fn(|context| client.poll_send(context, down)).await {
+        Ok(()) if reject.status == 408 => Next::Leave,
         Ok(()) => Next::Linger,
         Err(_) => Next::Cut,
     }

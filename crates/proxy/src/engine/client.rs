@@ -61,8 +61,12 @@ pub(super) struct Client {
     pub(super) peer: SocketAddr,
     /// Its address as text, written once.
     pub(super) peer_text: Rc<str>,
-    /// The port that it came to.
-    pub(super) server_port: u16,
+    /// The address and port that it came to.
+    pub(super) server: SocketAddr,
+    /// The connection's number.
+    pub(super) serial: u64,
+    /// Requests that have come by the connection.
+    served: Cell<u64>,
     /// What TLS has settled; `None` on a plain connection.
     pub(super) secured: Option<Rc<Secured>>,
     /// What the client has shown of itself.
@@ -136,20 +140,22 @@ impl Client {
     pub(super) fn inner(local: Rc<Local>, stream: Socket, call: &InnerCall) -> Self {
         let alarm = local.alarms.add();
         // It came by no listener that could be taken away under it.
-        let ends = Ends { peer: call.client, port: call.server_port, shut: Shut::default() };
+        let ends = Ends { peer: call.client, server: call.server, shut: Shut::default() };
         let client = Self::new(local, alarm, stream, ends);
         let proof = call.secured.as_ref().map(|secured| Rc::new(Proof::of(secured)));
         Self { secured: call.secured.clone(), proof, trusted: false, is_inner: true, ..client }
     }
 
     fn new(local: Rc<Local>, alarm: Rc<Alarm>, stream: Socket, ends: Ends) -> Self {
-        let Ends { peer, port: server_port, shut } = ends;
+        let Ends { peer, server, shut } = ends;
         let trusted = local.ingress.trusts(peer.ip());
         Self {
             alarm,
             peer,
             peer_text: peer.ip().to_canonical().to_string().into(),
-            server_port,
+            server,
+            serial: local.next_serial(),
+            served: Cell::new(0),
             secured: None,
             proof: None,
             told: Rc::default(),
@@ -168,6 +174,14 @@ impl Client {
             answered: Cell::new(false),
             local,
         }
+    }
+
+    /// Counts one more request, and says how many have come by its connection.
+    pub(super) fn count_request(&self) -> u64 {
+        let served = self.served.get() + 1;
+        self.served.set(served);
+        self.local.requests.set(self.local.requests.get() + 1);
+        served
     }
 
     /// The connection; `None` for a stream.

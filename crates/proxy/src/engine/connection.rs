@@ -70,6 +70,7 @@ async fn serve(client: &Rc<Client>) {
             Next::Close => return client.close().await,
             Next::Cut => return,
             Next::Linger => return client.linger().await,
+            Next::Leave => return client.end().await,
         }
     }
 }

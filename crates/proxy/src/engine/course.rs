@@ -12,6 +12,7 @@ use usher_pipeline::exchange::{AnsweredBy, Choice};
 use usher_pipeline::fallback::Fallback;
 use usher_pipeline::plugin::Flow;
 use usher_pipeline::reply::Reply;
+use usher_pipeline::request::Request;
 
 use super::access_log::Finished;
 use super::answer;
@@ -20,13 +21,14 @@ use super::errors::Failure;
 use super::forward;
 use super::ingress::{Ingress, split_host};
 use super::nodes::Chosen;
-use super::path;
+use super::path::{self, Spelling};
 use super::plugins::Plugins;
 use super::proof;
 use super::recent::Spans;
 use super::state::State;
 use super::view::View;
 use crate::config::{Asked, BodyWord, Origin, Route, Upstream};
+use crate::options::PathRules;
 
 /// What becomes of the connection behind an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub(super) enum Next {
     Close,
     /// It is closed, but the client may still be sending.
     Linger,
+    /// It is closed, and a client that was too slow is not waited for again.
+    Leave,
     /// It is closed in the middle of an answer.
     Cut,
 }
@@ -109,7 +113,9 @@ impl<'a> Course<'a> {
         if client.local.settings.debug || client.local.shared.watches().has(client.peer) {
             state.exchange.note_runs();
         }
-        state.exchange.server_port = client.server_port;
+        state.exchange.server = client.server;
+        state.exchange.connection = client.serial;
+        state.exchange.connection_requests = client.count_request();
         state.exchange.request.tls = client.secured.is_some();
         state.exchange.secured.clone_from(&client.secured);
         let plugins = Plugins::new(view.snapshot.global_rules());
@@ -232,7 +238,7 @@ impl<'a> Course<'a> {
         let exchange = &mut state.exchange;
         // Taken out, so that its texts can be read while the request is refilled.
         let head = std::mem::take(&mut exchange.request.head);
-        let settled = refill(&head, state, client.local.settings.paths.like_servlet);
+        let settled = refill(&head, state, client.local.settings.paths);
         let exchange = &mut state.exchange;
         exchange.request.head = head;
         self.is_head = exchange.request.method() == "HEAD";
@@ -361,7 +367,7 @@ impl Drop for Course<'_> {
 }
 
 /// Path, query, host and port of a head, made canonical.
-fn refill(head: &usher_http1::head::Head, state: &mut State, like_servlet: bool) -> Result<(), Reject> {
+fn refill(head: &usher_http1::head::Head, state: &mut State, rules: PathRules) -> Result<(), Reject> {
     let asked = head.get("host").unwrap_or_default();
     if state.authority.as_bytes() != asked {
         let authority = std::str::from_utf8(asked).unwrap_or_default();
@@ -376,20 +382,39 @@ fn refill(head: &usher_http1::head::Head, state: &mut State, like_servlet: bool)
         Some(at) => (target.get(..at).unwrap_or_default(), target.get(at + 1..)),
         None => (target, None),
     };
-    let rewritten = if path == "*" {
-        Ok(false)
+    let spelling = if path == "*" {
+        Ok(Spelling::Plain)
     } else {
-        path::canonical(path, &mut state.path).map_err(|reason| Reject { status: 400, reason })
+        path::canonical(path, &mut state.path).map_err(refused)
     };
-    let is_new = rewritten.as_ref().is_ok_and(|new| *new);
+    let is_new = spelling == Ok(Spelling::New);
     let path = if is_new { &state.path } else { path };
-    if like_servlet && rewritten.is_ok() && path.contains(';') {
-        let bare = path::without_parameters(path).map_err(|reason| Reject { status: 400, reason })?;
-        state.exchange.request.refill(&bare, query, true, host, port);
-        return Ok(());
+    let request = &mut state.exchange.request;
+    if rules.like_servlet && spelling.is_ok() && path.contains(';') {
+        let bare = path::without_parameters(path).map_err(refused)?;
+        request.refill(&bare, query, true, host, port);
+    } else {
+        request.refill(path, query, is_new, host, port);
     }
-    state.exchange.request.refill(path, query, is_new, host, port);
-    rewritten.map(drop)
+    match spelling {
+        Ok(Spelling::Plain) => Ok(()),
+        Ok(_) if rules.encoded_slash => Ok(()),
+        Ok(_) => judge(request),
+        Err(reject) => Err(reject),
+    }
+}
+
+/// Shows routes and plugins a slash where the client escaped one, and forwards what it wrote.
+#[cold]
+fn judge(request: &mut Request) -> Result<(), Reject> {
+    if let Some(judged) = path::judged(request.path()).map_err(refused)? {
+        request.judge_as(judged);
+    }
+    Ok(())
+}
+
+const fn refused(reason: path::BadPath) -> Reject {
+    Reject { status: 400, reason }
 }
 
 impl From<Reply> for Failure {

@@ -290,7 +290,7 @@ fn write_head(state: &mut State, framing: Framing, websocket: bool) {
 fn target_of<'a>(request: &Request, text: &'a mut String) -> Option<&'a str> {
     request.is_rewritten().then(|| {
         text.clear();
-        text.push_str(request.path());
+        text.push_str(request.sent_path());
         if let Some(query) = request.query() {
             text.push('?');
             text.push_str(query);

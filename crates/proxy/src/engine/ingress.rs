@@ -186,7 +186,7 @@ impl Ingress {
         }
         // Once anybody is trusted, what others say of earlier hops is worth nothing.
         let chained = !said.forwarded_for.is_empty() && (trusted || self.trusted.is_empty());
-        let port = exchange.request.port().filter(|port| *port != client.server_port);
+        let port = exchange.request.port().filter(|port| *port != client.server.port());
         let scheme = exchange.request.scheme();
         let is_peer = exchange.client.ip() == client.peer.ip();
         let head = &mut exchange.request.head;
@@ -218,7 +218,7 @@ impl Ingress {
             put("X-Forwarded-Proto", scheme.as_bytes());
         }
         if !trusted || said.port.is_empty() {
-            put("X-Forwarded-Port", said.written(port.unwrap_or(client.server_port)).as_bytes());
+            put("X-Forwarded-Port", said.written(port.unwrap_or(client.server.port())).as_bytes());
         }
     }
 }
@@ -240,7 +240,7 @@ impl Told {
         self.authority.clear();
         self.authority.push_str(authority);
         self.fields.clear();
-        let port = client.server_port.to_string();
+        let port = client.server.port().to_string();
         for (name, value) in [
             ("X-Real-IP", &*client.peer_text),
             ("X-Forwarded-For", &client.peer_text),

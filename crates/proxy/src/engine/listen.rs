@@ -60,8 +60,13 @@ pub(super) async fn accept(local: Rc<Local>, door: Door) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener could not be registered"),
     };
-    let port = listener.local_addr().map_or(0, |address| address.port());
-    let ends = |peer| Ends { peer, port, shut: Rc::clone(&shut) };
+    let bound = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let port = bound.port();
+    let ends = |stream: &TcpStream, peer| {
+        // Where the listener takes what comes to any address, only the connection knows which one it was.
+        let own = if bound.ip().is_unspecified() { stream.local_addr().unwrap_or(bound) } else { bound };
+        Ends { peer, server: own, shut: Rc::clone(&shut) }
+    };
     let full = Throttle::default();
     let failing = Throttle::default();
     while !local.is_draining() && !closing.is_closed() {
@@ -86,7 +91,10 @@ pub(super) async fn accept(local: Rc<Local>, door: Door) {
             () = local.stop.notified() => break,
         };
         match accepted {
-            Ok((stream, peer)) => open(&local, kind, stream, ends(peer), &full),
+            Ok((stream, peer)) => {
+                let ends = ends(&stream, peer);
+                open(&local, kind, stream, ends, &full);
+            }
             // The connection was gone before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -100,7 +108,8 @@ pub(super) async fn accept(local: Rc<Local>, door: Door) {
     while closing.takes_the_rest()
         && let Some(Ok((stream, peer))) = listener.accept().now_or_never()
     {
-        open(&local, kind, stream, ends(peer), &full);
+        let ends = ends(&stream, peer);
+        open(&local, kind, stream, ends, &full);
     }
     if !local.is_draining() {
         shut.set(true);
@@ -108,11 +117,11 @@ pub(super) async fn accept(local: Rc<Local>, door: Door) {
     }
 }
 
-/// Both ends of a connection: where the client is, and the port that it came to.
+/// Both ends of a connection: where the client is, and where it came to.
 #[derive(Clone, Debug)]
 pub(super) struct Ends {
     pub(super) peer: SocketAddr,
-    pub(super) port: u16,
+    pub(super) server: SocketAddr,
     pub(super) shut: Shut,
 }
 

@@ -78,6 +78,10 @@ pub(super) struct Local {
     came: Cell<(u64, u64)>,
     /// Connections that send a head.
     pub(super) reading: Busy,
+    /// Requests that came.
+    pub(super) requests: Cell<u64>,
+    /// Connections that were given a number.
+    serials: Cell<u64>,
     /// Requests that are being answered.
     pub(super) writing: Cell<u64>,
     teller: Arc<Tellers>,
@@ -152,6 +156,8 @@ impl Local {
             connections: Cell::new(0),
             came: Cell::new((0, 0)),
             reading: Busy::default(),
+            requests: Cell::new(0),
+            serials: Cell::new(0),
             writing: Cell::new(0),
             teller,
             tasks: Cell::new(0),
@@ -209,6 +215,12 @@ impl Local {
         Some(Seat(Rc::clone(self), place))
     }
 
+    /// A number for one more connection, which no other one has: of four workers, the second gives 2, 6, 10 and so on.
+    pub(super) fn next_serial(&self) -> u64 {
+        let before = self.serials.replace(self.serials.get() + 1);
+        before * self.settings.workers + self.index as u64 + 1
+    }
+
     /// Whether the worker is stopping: connections end behind their requests.
     pub(super) fn is_draining(&self) -> bool {
         self.draining.get()
@@ -238,6 +250,7 @@ impl Local {
         self.teller.tell(Connections {
             accepted,
             handled,
+            requests: self.requests.get(),
             active: self.connections.get() as u64,
             reading: self.reading.count(),
             writing: self.writing.get(),

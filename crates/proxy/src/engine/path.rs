@@ -1,28 +1,58 @@
-//! The one canonical path of a request: what routes and plugins judge is what is forwarded.
+//! The one canonical path of a request: what routes and plugins judge is what is forwarded, but for slashes that the client escaped.
 //!
 //! Unreserved characters are decoded, other escapes written in upper case, runs of slashes merged, dot segments resolved (also in front of
 //! `;params`). What two servers could read differently is refused: escapes that are none, NUL and other control characters, overlong UTF-8,
 //! dot segments beside an encoded slash, and paths that climb above the root.
+//!
+//! `%2F` is a slash to servers that decode a path before they look at it, so by default it is judged as one, as nginx's `$uri` has it, and
+//! forwarded as it came.
 
 /// Why a path is refused; the client is answered with 400.
 pub(crate) type BadPath = &'static str;
 
-/// Writes the canonical form of `path` into `out`. `false`, with nothing written, when the path is canonical as it is.
+/// What a path was found to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// Canonical, without an escape.
+    Plain,
+    /// Canonical as it is.
+    Canonical,
+    /// Not canonical; the form that is was written.
+    New,
+}
+
+/// Writes the canonical form of `path` into `out`; nothing when the path is canonical as it is.
 ///
 /// # Errors
 /// [`BadPath`].
-pub(crate) fn canonical(path: &str, out: &mut String) -> Result<bool, BadPath> {
+pub(crate) fn canonical(path: &str, out: &mut String) -> Result<Spelling, BadPath> {
     out.clear();
     if is_plain(path.as_bytes()) {
-        return Ok(false);
+        return Ok(Spelling::Plain);
     }
     let decoded = decode(path.as_bytes())?;
     resolve(&decoded, out)?;
     if out == path {
         out.clear();
-        return Ok(false);
+        return Ok(Spelling::Canonical);
     }
-    Ok(true)
+    Ok(Spelling::New)
+}
+
+/// The form in which routes and plugins judge a canonical path: with each `%2F` a slash, canonical again. `None` where that is the path itself.
+///
+/// # Errors
+/// [`BadPath`]: an escaped backslash, which some servers read as a slash too.
+pub(crate) fn judged(path: &str) -> Result<Option<String>, BadPath> {
+    if path.contains("%5C") {
+        return Err("an escaped backslash in the path");
+    }
+    if !path.contains("%2F") {
+        return Ok(None);
+    }
+    let mut out = String::with_capacity(path.len());
+    resolve(&path.replace("%2F", "/"), &mut out)?;
+    Ok(Some(out))
 }
 
 /// A canonical path without the `;parameters` of its segments, canonical again: a segment may have been nothing else.
@@ -34,7 +64,7 @@ pub(super) fn without_parameters(path: &str) -> Result<String, BadPath> {
         path.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect();
     let bare = bare.join("/");
     let mut out = String::new();
-    Ok(if canonical(&bare, &mut out)? { out } else { bare })
+    Ok(if canonical(&bare, &mut out)? == Spelling::New { out } else { bare })
 }
 
 /// No escape, no empty segment and none that begins with a dot: nearly every path there is.
@@ -131,11 +161,11 @@ fn digit(value: u8) -> char {
 
 #[cfg(test)]
 mod tests {
-    use super::canonical;
+    use super::{Spelling, canonical, judged};
 
     fn of(path: &str) -> Result<String, &'static str> {
         let mut out = String::new();
-        Ok(if canonical(path, &mut out)? { out } else { path.to_owned() })
+        Ok(if canonical(path, &mut out)? == Spelling::New { out } else { path.to_owned() })
     }
 
     #[test]
@@ -177,6 +207,29 @@ mod tests {
             let once = of(path).unwrap_or_else(|bad| panic!("{path} was refused: {bad}"));
             assert_eq!(once, wanted, "{path}");
             assert_eq!(of(&once).as_deref(), Ok(wanted), "{path} twice");
+        }
+    }
+
+    #[test]
+    fn an_escaped_slash_is_judged_as_a_slash() {
+        for (path, wanted) in [
+            ("/admin%2Fx", Some(Some("/admin/x"))),
+            ("/admin%2fx%2Fy", Some(Some("/admin/x/y"))),
+            ("/%2Fadmin%2F%2Fx", Some(Some("/admin/x"))),
+            ("/admin%2F", Some(Some("/admin/"))),
+            ("/%2f", Some(Some("/"))),
+            ("/a%2F/b", Some(Some("/a/b"))),
+            ("/a%2F..b", Some(Some("/a/..b"))),
+            ("/%61%2Fb%20c", Some(Some("/a/b%20c"))),
+            ("/x/..%2Fadmin", None),
+            ("/a%5Cb", None),
+            ("/a%2Fb%5cc", None),
+            ("/a%252Fb", Some(None)),
+            ("/a%20b", Some(None)),
+            ("/a/b", Some(None)),
+        ] {
+            let found = of(path).and_then(|path| judged(&path)).ok();
+            assert_eq!(found.as_ref().map(Option::as_deref), wanted, "{path}");
         }
     }
 

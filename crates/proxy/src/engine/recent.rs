@@ -248,7 +248,7 @@ mod tests {
 
     fn exchange(path: &str, status: u16, route: &str) -> Exchange {
         let sketch = Sketch { method: "GET".into(), target: path.into(), ..Sketch::default() };
-        let mut exchange = crate::live::exchange(&sketch).unwrap();
+        let mut exchange = crate::live::exchange(&sketch, crate::options::PathRules::default()).unwrap();
         exchange.answer = Head::response(status);
         exchange.route =
             (!route.is_empty()).then(|| Arc::new(RouteFacts { id: route.into(), ..RouteFacts::default() }));

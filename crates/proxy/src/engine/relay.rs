@@ -208,7 +208,11 @@ impl<'a> Relay<'a> {
             if self.steps.is_empty() && matches!(self.source, Source::Upstream) && self.copy_small() {
                 continue;
             }
-            match self.source.next(self.far)? {
+            let next = self.source.next(self.far)?;
+            if let (Some(Piece::Data(piece)), Source::Upstream) = (&next, &self.source) {
+                self.exchange.times.upstream_body_bytes += piece.len() as u64;
+            }
+            match next {
                 None => return Ok(Gathered::All),
                 Some(Piece::Data(piece)) if self.steps.is_empty() => self.push(piece)?,
                 Some(Piece::Data(piece)) => {
@@ -226,9 +230,10 @@ impl<'a> Relay<'a> {
     fn copy_small(&mut self) -> bool {
         let Far { decoder, buffer, call: None, .. } = &mut *self.far else { return false };
         let (down, framing) = (&mut *self.down, self.framing);
-        let (mut copied, owed) = (0, &mut self.owed);
+        let (mut came, mut copied, owed) = (0, 0, &mut self.owed);
         let taken = decoder.copy_small(buffer, COPIED_BELOW, |piece| {
-            copied = piece.len() as u64;
+            came = piece.len() as u64;
+            copied = came;
             match framing {
                 Framing::Chunked => down.write(|text| encode_chunk(text, piece)),
                 Framing::None => copied = 0,
@@ -242,6 +247,7 @@ impl<'a> Relay<'a> {
             *owed = owed.saturating_sub(copied);
         }
         *self.body_bytes += copied;
+        self.exchange.times.upstream_body_bytes += came;
         taken
     }
 

@@ -16,6 +16,8 @@ pub(super) const CONNECT_WITH_OTHERS: Duration = Duration::from_secs(5);
 
 /// What every worker goes by.
 pub(super) struct Settings {
+    /// How many workers there are.
+    pub(super) workers: u64,
     /// Whether clients may speak HTTP/2.
     pub(super) http2: bool,
     pub(super) head: Limits,
@@ -56,6 +58,7 @@ impl Settings {
         let (patience, bounds) = (&options.patience, &options.bounds);
         let connections = bounds.connections.min(for_clients(files)).div_ceil(workers).max(1);
         Self {
+            workers: workers as u64,
             http2: options.http2,
             head: options.head.clone(),
             answers: Limits::for_answers(),

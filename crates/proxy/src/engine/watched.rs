@@ -150,7 +150,7 @@ mod tests {
     fn only_who_is_watched_is_told_of_and_once() {
         let watches = Arc::new(Watches::default());
         let sketch = Sketch { method: "GET".into(), target: "/a?secret=1".into(), ..Sketch::default() };
-        let exchange = crate::live::exchange(&sketch).unwrap();
+        let exchange = crate::live::exchange(&sketch, crate::options::PathRules::default()).unwrap();
         assert!(!watches.has(from(1)));
         let mut told = Watches::add(&watches, from(1));
         // The listener may know the same address as one of IPv6.

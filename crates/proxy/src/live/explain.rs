@@ -9,13 +9,14 @@ use usher_pipeline::exchange::Exchange;
 
 use super::sketch;
 use crate::config::{Asked, Candidate, Fleet, Origin, Pick, Refused, Snapshot};
+use crate::options::PathRules;
 
 /// Routes passed over that are told of at most.
 const MOST_PASSED_OVER: usize = 10;
 
 /// What would become of this request.
-pub(super) fn explain(snapshot: &Snapshot, request: &Sketch) -> Explanation {
-    let exchange = match sketch::exchange(request) {
+pub(super) fn explain(snapshot: &Snapshot, request: &Sketch, paths: PathRules) -> Explanation {
+    let exchange = match sketch::exchange(request, paths) {
         Ok(exchange) => exchange,
         Err(reason) => {
             let answer = Some(format!("400 Bad Request: {reason}"));

@@ -14,12 +14,14 @@ use usher_pipeline::shelf::Shelf;
 use usher_pipeline::worker::{Answer, Call, FetchError, Worker};
 
 use crate::config::{Asked, BodyWord};
+use crate::engine::{Spelling, judged};
+use crate::options::PathRules;
 
 /// The exchange that this request would be. Its variables are those of a real one.
 ///
 /// # Errors
 /// Why the gateway would refuse the path.
-pub(crate) fn exchange(sketch: &Sketch) -> Result<Exchange, &'static str> {
+pub(crate) fn exchange(sketch: &Sketch, paths: PathRules) -> Result<Exchange, &'static str> {
     let mut exchange = Exchange::new(Rc::new(Bystander::default()), Rc::new(Nobody));
     let client = sketch.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     exchange.client = SocketAddr::new(client, 0);
@@ -28,7 +30,7 @@ pub(crate) fn exchange(sketch: &Sketch) -> Result<Exchange, &'static str> {
         None => (sketch.target.as_str(), None),
     };
     let mut canonical = String::new();
-    let rewritten = crate::engine::canonical(path, &mut canonical)?;
+    let rewritten = crate::engine::canonical(path, &mut canonical)? == Spelling::New;
     let path = if rewritten { &canonical } else { path };
     let authority = sketch.host.to_ascii_lowercase();
     let (host, port) = crate::engine::split_host(&authority);
@@ -42,6 +44,11 @@ pub(crate) fn exchange(sketch: &Sketch) -> Result<Exchange, &'static str> {
     }
     exchange.request.head = head;
     exchange.request.refill(path, query, rewritten, host, port);
+    if !paths.encoded_slash
+        && let Some(judged) = judged(path)?
+    {
+        exchange.request.judge_as(judged);
+    }
     Ok(exchange)
 }
 

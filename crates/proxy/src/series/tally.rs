@@ -313,7 +313,7 @@ mod tests {
 
     fn exchange(status: u16, route: Option<&Arc<RouteFacts>>, client: [u8; 4]) -> Exchange {
         let sketch = Sketch { method: "GET".into(), target: "/".into(), ..Sketch::default() };
-        let mut exchange = crate::live::exchange(&sketch).unwrap();
+        let mut exchange = crate::live::exchange(&sketch, crate::options::PathRules::default()).unwrap();
         exchange.answer = Head::response(status);
         exchange.route = route.cloned();
         exchange.client.set_ip(client.into());

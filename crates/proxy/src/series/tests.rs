@@ -51,7 +51,7 @@ impl Bench {
 
 fn exchange(status: u16) -> Exchange {
     let sketch = Sketch { method: "GET".into(), target: "/".into(), ..Sketch::default() };
-    let mut exchange = crate::live::exchange(&sketch).unwrap();
+    let mut exchange = crate::live::exchange(&sketch, crate::options::PathRules::default()).unwrap();
     exchange.answer = Head::response(status);
     if status >= 500 {
         exchange.answered_by = AnsweredBy::Gateway;

@@ -193,6 +193,29 @@ fn an_answer_may_come_before_the_body_was_read() {
 }
 
 #[test]
+fn an_early_answer_reaches_a_client_that_sends_its_whole_body_first() {
+    let gateway =
+        Gateway::start(&[("routes/no", json!({ "uri": "/no", "plugins": { "trial": { "reply": 401 } } }))]);
+    let piece = vec![b'x'; 1 << 20];
+    for framing in ["Content-Length: 31457280", "Transfer-Encoding: chunked"] {
+        let mut client = gateway.connect();
+        client.write(format!("POST /no HTTP/1.1\r\nHost: a.test\r\n{framing}\r\n\r\n"));
+        for _ in 0..30 {
+            if framing.ends_with("chunked") {
+                client.write("100000\r\n");
+                client.write(&piece);
+                client.write("\r\n");
+            } else {
+                client.write(&piece);
+            }
+        }
+        let answer = client.answer().unwrap();
+        assert_eq!((answer.status, answer.field("connection")), (401, Some("close")), "{framing}");
+        assert!(client.is_closed(), "{framing}");
+    }
+}
+
+#[test]
 fn request_and_answer_may_stream_at_once() {
     // Sends back each chunk as it comes.
     let origin = Origin::raw(|_, stream, _| {

@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use usher_proxy::options::{Dns, Options, Registries};
 
@@ -156,6 +158,9 @@ fn keys_of_a_consul_are_nodes() {
             { "Key": format!("upstreams/shop/127.0.0.1:{port_a}"), "Value": "eyJ3ZWlnaHQiOiAzfQ==" },
             { "Key": format!("upstreams/shop/127.0.0.1:{port_b}"), "Value": "eyJ3ZWlnaHQiOiAwfQ==" },
             { "Key": "upstreams/shop/127.0.0.1:1", "Value": null },
+            { "Key": "upstreams/shop/127.0.0.1:3", "Value": null },
+            // {"weight
+            { "Key": "upstreams/shop/127.0.0.1:4", "Value": "eyJ3ZWlnaHQ=" },
             // {"check_status": false}
             { "Key": "upstreams/shop/127.0.0.1:2", "Value": "eyJjaGVja19zdGF0dXMiOiBmYWxzZX0=" },
         ]);
@@ -221,6 +226,25 @@ fn services_in_dns_are_found_by_srv_or_by_address() {
 }
 
 #[test]
+fn targets_of_srv_records_are_asked_of_the_same_name_servers() {
+    let a = Origin::fixed("a");
+    let (general, registry) = (NameServer::start(), NameServer::start());
+    let port = a.address.port();
+    let records = vec![Data::Service(1, 10, port, "known.test"), Data::Service(1, 10, port, "unknown.test")];
+    registry.say("_http.shop.test", SRV, Said::Records(60, records));
+    registry.addresses("known.test", 60, &["127.0.0.1"]);
+    let registries = json!({ "dns": { "servers": [registry.address.to_string()] } });
+    let dns = Dns { servers: vec![general.address], search: false, ..Dns::default() };
+    let options = Options { dns, discovery: Registries::from_value(&registries).unwrap(), ..options() };
+    let upstream = json!({ "discovery_type": "dns", "service_name": "_http.shop.test" });
+    let gateway = Gateway::start_with(options, &[("routes/1", json!({ "uri": "/*", "upstream": upstream }))]);
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/").text(), "a", "a target without an address is left out");
+    }
+    assert_eq!(general.asked("known.test", A), 0);
+}
+
+#[test]
 fn instances_of_a_eureka_that_are_up_are_nodes() {
     let (a, b) = (Origin::fixed("a"), Origin::fixed("b"));
     let (port_a, port_b) = (a.address.port(), b.address.port());
@@ -228,15 +252,18 @@ fn instances_of_a_eureka_that_are_up_are_nodes() {
         if seen.line() != "GET /eureka/apps/SHOP HTTP/1.1" {
             return Some(answer(404, &[], ""));
         }
-        let instance = |status: &str, port: u16| {
+        let instance = |status: &str, said: &str, port: u16| {
             json!({
-                "ipAddr": "127.0.0.1", "status": status, "metadata": { "weight": "3" },
+                "ipAddr": "127.0.0.1", "status": status, "overriddenStatus": said, "metadata": { "weight": "3" },
                 "port": { "$": port, "@enabled": "true" }, "securePort": { "$": 443, "@enabled": "false" },
             })
         };
-        ok(
-            &json!({ "application": { "name": "SHOP", "instance": [instance("UP", port_a), instance("DOWN", port_b)] } }),
-        )
+        let instances = json!([
+            instance("UP", "UNKNOWN", port_a),
+            instance("DOWN", "UNKNOWN", port_b),
+            instance("UP", "OUT_OF_SERVICE", port_b),
+        ]);
+        ok(&json!({ "application": { "name": "SHOP", "instance": instances } }))
     });
     let host = registry.url().replace("http://", "http://user:pass@");
     let settings = json!({ "eureka": { "host": [host], "fetch_interval": 1 } });
@@ -247,6 +274,26 @@ fn instances_of_a_eureka_that_are_up_are_nodes() {
     assert_eq!(registry.asked()[0].field("authorization"), Some("Basic dXNlcjpwYXNz"));
     assert_eq!(found.live().discovered("eureka").unwrap()["services"]["SHOP"][0]["weight"], 3);
     assert_eq!(gateway(settings, "eureka", "NONE").get("/").status, 503);
+}
+
+#[test]
+fn where_a_server_of_a_registry_fails_the_next_one_is_asked_at_once() {
+    let a = Origin::fixed("a");
+    let port = a.address.port();
+    let away = Registry::start(|_| Some(answer(502, &[], "")));
+    let closed = Registry::start(|_| None);
+    let knows = Registry::start(move |seen| {
+        let instance =
+            json!({ "ipAddr": "127.0.0.1", "status": "UP", "port": { "$": port, "@enabled": "true" } });
+        match seen.line().contains("/eureka/") {
+            true => ok(&json!({ "application": { "name": "SHOP", "instance": [instance] } })),
+            false => ok(&json!({ "hosts": [{ "ip": "127.0.0.1", "port": port, "weight": 1.0 }] })),
+        }
+    });
+    for kind in ["eureka", "nacos"] {
+        let settings = json!({ kind: { "host": [away.url(), closed.url(), knows.url()] } });
+        assert_eq!(gateway(settings, kind, "SHOP").get("/").text(), "a", "{kind}");
+    }
 }
 
 #[test]
@@ -278,6 +325,39 @@ fn instances_of_a_nacos_are_asked_for_with_a_token() {
     for _ in 0..3 {
         assert_eq!(gateway.get("/").text(), "a");
     }
+}
+
+#[test]
+fn a_nacos_is_asked_with_a_signature_and_tells_ports_for_grpc() {
+    let registry = Registry::start(|_| {
+        let metadata = json!({ "gRPC_port": "9111" });
+        ok(&json!({ "hosts": [{ "ip": "127.0.0.1", "port": 9110, "weight": 1.0, "metadata": metadata }] }))
+    });
+    let settings =
+        json!({ "nacos": { "host": [registry.url()], "access_key": "a key", "secret_key": "sesame" } });
+    for (scheme, port) in [("http", 9110), ("grpc", 9111), ("grpcs", 9111)] {
+        let options = Options { discovery: Registries::from_value(&settings).unwrap(), ..options() };
+        let upstream = json!({ "discovery_type": "nacos", "service_name": "shop", "scheme": scheme });
+        let gateway =
+            Gateway::start_with(options, &[("routes/1", json!({ "uri": "/*", "upstream": upstream }))]);
+        eventually("a node", || {
+            let shown = gateway.live().discovered("nacos").unwrap();
+            shown["services"]["shop"][0]["port"] == port
+        });
+    }
+    let asked = registry.asked();
+    let line = asked[0].line().to_owned();
+    let value = |name: &str| {
+        let found = line.split(['&', '?', ' ']).find_map(|pair| pair.strip_prefix(name)).unwrap().to_owned();
+        found.replace("%40", "@").replace("%2B", "+").replace("%2F", "/").replace("%3D", "=")
+    };
+    assert_eq!(value("ak="), "a%20key");
+    let data = value("data=");
+    assert!(data.ends_with("@@DEFAULT_GROUP@@shop"), "{line}");
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, b"sesame");
+    let wanted = STANDARD.encode(aws_lc_rs::hmac::sign(&key, data.as_bytes()));
+    assert_eq!(value("signature="), wanted);
+    assert!(!line.contains("sesame"));
 }
 
 #[test]

@@ -196,6 +196,35 @@ fn every_request_has_its_line_in_the_access_log() {
 }
 
 #[test]
+fn a_line_tells_of_the_connection_and_of_the_upstream_s_body() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let format =
+        "$server_addr:$server_port $connection_requests $upstream_response_length $uri $connection $http2.";
+    let log = AccessLog { path: Some(path.clone()), format: Some(format.to_owned()), ..AccessLog::default() };
+    let gateway = gateway(Options { access_log: Some(log), ..options() }, &Origin::fixed("four"));
+    let port = gateway.address.port();
+    let mut client = gateway.connect();
+    for target in ["/a", "/b"] {
+        client.write(format!("GET {target} HTTP/1.1\r\nHost: a.test\r\n\r\n"));
+        assert_eq!(client.answer().unwrap().status, 200);
+    }
+    drop(client);
+    assert_eq!(gateway.get("/c").status, 200);
+    assert_eq!(gateway.get("/%").status, 400);
+    gateway.drain(Duration::from_secs(5)).join().unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let serial = |line: &str| line.rsplit(' ').nth(1).unwrap().parse::<u64>().unwrap();
+    let serials: Vec<u64> = lines.iter().map(|line| serial(line)).collect();
+    let wanted: Vec<String> = [("1 4 /a", 0), ("2 4 /b", 0), ("1 4 /c", 2), ("1 - /%", 3)]
+        .map(|(told, at)| format!("127.0.0.1:{port} {told} {} -.", serials[at]))
+        .to_vec();
+    assert_eq!(lines, wanted);
+    assert!(serials[0] != serials[2] && serials[2] != serials[3] && serials[0] != serials[3], "{text}");
+}
+
+#[test]
 fn what_was_no_request_is_logged_as_none_with_what_was_sent() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");

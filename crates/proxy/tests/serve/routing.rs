@@ -70,7 +70,8 @@ fn parts_of_the_path_are_told_without_becoming_more_parts() {
     let gateway = |mode, uri: &str| {
         let plugins = json!({ "trial": { "log": uri, "reply": 200 } });
         let route = json!({ "uri": uri, "plugins": plugins });
-        Gateway::start_with(Options { router: mode, ..options() }, &[("routes/1", route)])
+        let paths = PathRules { encoded_slash: true, ..PathRules::default() };
+        Gateway::start_with(Options { router: mode, paths, ..options() }, &[("routes/1", route)])
     };
     for (mode, uri, target, name, wanted) in [
         (RouterMode::UriWithParameter, "/told/:id/x", "/told/a%2Fb%20c/x", "uri_param_id", "a%2Fb c"),
@@ -177,6 +178,42 @@ fn paths_may_be_read_without_a_slash_at_the_end_or_without_parameters() {
 }
 
 #[test]
+fn an_escaped_slash_is_judged_as_a_slash_and_forwarded_as_it_came() {
+    let origin = Origin::echo();
+    let routes = || {
+        vec![
+            ("routes/open".to_owned(), json!({ "uri": "/*", "upstream": origin.upstream() })),
+            (
+                "routes/kept".to_owned(),
+                json!({ "uri": "/admin/*", "plugins": { "trial": { "reply": 403 } } }),
+            ),
+        ]
+    };
+    let gateway = with_routes(options(), routes());
+    for path in ["/admin%2Fx", "/admin%2f", "/%2Fadmin%2Fx", "/admin%2F%2fx?a=b", "/%61dmin%2Fx"] {
+        assert_eq!(gateway.get(path).status, 403, "{path}");
+    }
+    for (path, forwarded) in
+        [("/a%2fb?c=%2F", "/a%2Fb?c=%2F"), ("/a%2Fb", "/a%2Fb"), ("/a%20b", "/a%20b"), ("/a/b", "/a/b")]
+    {
+        assert_eq!(gateway.get(path).status, 200, "{path}");
+        let line = origin.seen().last().unwrap().line().to_owned();
+        assert!(line.starts_with(&format!("GET {forwarded} ")), "{path} was forwarded as {line}");
+    }
+    for path in ["/admin%5Cx", "/a%5cb", "/x/..%2Fadmin"] {
+        assert_eq!(gateway.get(path).status, 400, "{path}");
+    }
+    let raw = Options { paths: PathRules { encoded_slash: true, ..PathRules::default() }, ..options() };
+    let gateway = with_routes(raw, routes());
+    for path in ["/admin%2Fx", "/admin%5Cx"] {
+        assert_eq!(gateway.get(path).status, 200, "{path}");
+        let line = origin.seen().last().unwrap().line().to_owned();
+        assert!(line.starts_with(&format!("GET {path} ")), "{path} was forwarded as {line}");
+    }
+    assert_eq!(gateway.get("/x/..%2Fadmin").status, 400);
+}
+
+#[test]
 fn answers_say_which_plugins_ran_and_what_the_upstream_said() {
     let origin = Origin::fixed("ok");
     let options = Options { debug: true, show_upstream_status: true, ..options() };
@@ -251,6 +288,9 @@ fn every_own_answer_has_its_cause_in_what_is_told_live() {
         assert_eq!(found, (status, cause, by, safe), "{path}");
         assert!(!serde_json::to_string(&told).unwrap().contains("secret"));
     }
+    let all = gateway.live().recent(&RecentFilter { limit: 100, ..RecentFilter::default() });
+    let began = all.requests.iter().map(|request| request.at_ms).min().unwrap();
+    assert!(all.since_ms > 1_600_000_000_000 && all.since_ms <= began, "{} and {began}", all.since_ms);
     let good = RecentFilter { route: Some("Good".into()), limit: 10, ..RecentFilter::default() };
     let good = gateway.live().recent(&good).requests.remove(0);
     assert_eq!((good.path.as_str(), good.answered_by, good.upstream_status), ("/ok", "upstream", Some(200)));

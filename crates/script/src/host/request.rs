@@ -8,6 +8,7 @@ use usher_pipeline::body::Body;
 use usher_pipeline::exchange::Exchange;
 use usher_pipeline::reply::Reply;
 
+use super::ending::{Exit, ending, returned, spoken};
 use super::{
     Host, append, argument, field, fields, name, one, set, string, text, unavailable, values, variable, whole,
 };
@@ -55,7 +56,7 @@ impl Phase {
 /// How a script ended.
 #[derive(Debug)]
 pub enum Ended {
-    /// The request goes on.
+    /// The request goes on, unless something was said: [`said`].
     On,
     /// It is answered.
     Reply(Box<Reply>),
@@ -67,6 +68,10 @@ pub(super) struct Kept {
     pub(super) context: Option<Table>,
     /// Fields of the answer that were set before there was one.
     answer: Vec<Edit>,
+    /// What was said on the way in.
+    said: Option<Vec<u8>>,
+    /// The status for it.
+    status: Option<u16>,
 }
 
 /// A change of the answer's head.
@@ -92,11 +97,18 @@ pub fn run(
     let context = machine::context(&mut kept.context)?;
     let mut host = RequestHost {
         edits: std::mem::take(&mut kept.answer),
+        said: kept.said.take(),
+        status: kept.status.take().filter(|_| phase.is_on_the_way_in()),
         ..RequestHost::new(exchange, phase, context.clone())
     };
     let called = machine::call::<(bool, Value, Value)>(script, With::Context(&context), &mut host);
     let RequestHost { edits, said, status, exit, .. } = host;
     kept.answer = edits;
+    if let (Ok((false, Value::Nil | Value::Boolean(false), Value::Nil)), None) = (&called, &exit) {
+        (kept.said, kept.status) = (said, status);
+        *exchange.slot(&SHARED) = kept;
+        return Ok(Ended::On);
+    }
     *exchange.slot(&SHARED) = kept;
     let (exited, code, body) = called?;
     if !phase.is_on_the_way_in() {
@@ -111,6 +123,13 @@ pub fn run(
     Ok(reply.map_or(Ended::On, |reply| Ended::Reply(Box::new(reply))))
 }
 
+/// The answer made of what scripts said on the way in, where they did: nothing may follow it but the client.
+pub fn said(exchange: &mut Exchange) -> Option<Reply> {
+    let kept = exchange.existing_slot::<_, Kept>(&SHARED)?;
+    let said = kept.said.take()?;
+    Some(spoken(kept.status.take().unwrap_or(200), Some(said)))
+}
+
 /// Puts what scripts set on the answer, before there was one, onto it.
 pub fn apply(exchange: &mut Exchange) {
     let Some(kept) = exchange.existing_slot::<_, Kept>(&SHARED) else { return };
@@ -123,69 +142,6 @@ pub fn apply(exchange: &mut Exchange) {
         if let Err(error) = done {
             tracing::warn!(%error, "left out a header that a script set");
         }
-    }
-}
-
-enum Exit {
-    Status(i64),
-    Redirect(String, u16),
-}
-
-/// `ngx.exit(code)`.
-fn ending(code: i64, status: Option<u16>, said: Option<Vec<u8>>) -> Option<Reply> {
-    let code = match code {
-        -1 => 500,
-        200..=599 => u16::try_from(code).unwrap_or(500),
-        // OK, DECLINED and the like: the phase is over, the request goes on, unless something was said.
-        _ if said.is_none() => return None,
-        _ => status.unwrap_or(200),
-    };
-    let status = if said.is_some() || code == 200 { status.unwrap_or(code) } else { code };
-    Some(spoken(status, said))
-}
-
-/// `return code, body`.
-fn returned(
-    code: &Value,
-    body: &Value,
-    status: Option<u16>,
-    said: Option<Vec<u8>>,
-) -> std::result::Result<Option<Reply>, ScriptError> {
-    let code = match code {
-        Value::Nil => None,
-        Value::Integer(code) => u16::try_from(*code).ok(),
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "whole and within the bounds of a status"
-        )]
-        Value::Number(code) if code.fract() == 0.0 && (200.0..=599.0).contains(code) => Some(*code as u16),
-        // A function that returns its text first has no code, as in APISIX.
-        other @ Value::String(_) => {
-            let body = machine::body_text(other)?;
-            return Ok(Some(spoken(status.unwrap_or(200), Some(body))));
-        }
-        _ => None,
-    };
-    let body = match body {
-        Value::Nil => said,
-        body => {
-            let mut text = said.unwrap_or_default();
-            text.extend(machine::body_text(body)?);
-            Some(text)
-        }
-    };
-    if code.is_none() && body.is_none() {
-        return Ok(None);
-    }
-    let code = code.filter(|code| (200..=599).contains(code)).or(status).unwrap_or(200);
-    Ok(Some(spoken(code, body)))
-}
-
-fn spoken(status: u16, said: Option<Vec<u8>>) -> Reply {
-    match said {
-        Some(said) => Reply::text(status, "text/plain; charset=utf-8", said),
-        None => Reply::new(status),
     }
 }
 

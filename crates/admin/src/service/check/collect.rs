@@ -16,8 +16,9 @@ const WRONG_ID: &str =
 
 /// Takes up the edits.
 pub(super) async fn edits(world: &mut World<'_>, wish: &Wish, edits: Vec<Aim>) -> Result<(), ServiceError> {
-    let refused =
-        |sentence: String| Err(ServiceError::Invalid { sentence, key: None, pointer: String::new() });
+    let refused = |sentence: String| {
+        Err(ServiceError::Invalid { sentence, key: None, pointer: String::new(), near: None })
+    };
     if edits.is_empty() {
         return refused("there is nothing to change: give at least one edit".to_owned());
     }

@@ -1,5 +1,6 @@
-//! What others still use can't be deleted.
+//! What others still use can't be deleted, nor turned into what they can't use.
 
+use serde_json::Value;
 use usher_model::kind::{Key, Kind};
 
 use super::super::known::Mark;
@@ -30,13 +31,21 @@ pub(super) async fn check(world: &mut World<'_>, force: bool) -> Result<(), Serv
     }
     // Whose they are is known only once they are read: any number of own users may stand before somebody else's.
     let looked_at = if everything { LOOKED_AT } else { usize::MAX };
-    let deleted: Vec<Key> = world
+    let leaving: Vec<(Key, Leaves)> = world
         .drafts
         .iter()
-        .filter(|draft| draft.after.is_none() && PROTECTED.contains(&draft.key.kind))
-        .map(|draft| draft.key.clone())
+        .filter_map(|draft| {
+            let how = match &draft.after {
+                None if PROTECTED.contains(&draft.key.kind) => Leaves::Deleted,
+                Some(after) if draft.key.kind == Kind::Ssl && is_of_client(&draft.before.as_ref()?.value) => {
+                    (!is_of_client(after)).then_some(Leaves::Turned)?
+                }
+                _ => return None,
+            };
+            Some((draft.key.clone(), how))
+        })
         .collect();
-    for key in deleted {
+    for (key, how) in leaving {
         let mut users = world.service.look_up(|index| {
             index.holders(Mark::Uses(key.kind, &key.id), looked_at, |user| world.draft(user).is_none())
         });
@@ -44,14 +53,38 @@ pub(super) async fn check(world: &mut World<'_>, force: bool) -> Result<(), Serv
         for user in users {
             let Some(in_plugin) = still_used(world, &key, &user).await? else { continue };
             if !scoped::reaches(world, &user).await? {
-                return Err(ServiceError::StillUsed(foreign(key.kind)));
+                return Err(ServiceError::StillUsed(match how {
+                    Leaves::Deleted => foreign(key.kind),
+                    Leaves::Turned => turned("something outside your scope"),
+                }));
             }
             if !force {
-                return Err(ServiceError::StillUsed(sentence(key.kind, &user, in_plugin)));
+                return Err(ServiceError::StillUsed(match how {
+                    Leaves::Deleted => sentence(key.kind, &user, in_plugin),
+                    Leaves::Turned => turned(&format!("{} [{}]", user.kind.word(), user.id)),
+                }));
             }
         }
     }
     Ok(())
+}
+
+/// How something goes from under its users.
+#[derive(Clone, Copy)]
+enum Leaves {
+    Deleted,
+    /// A certificate for upstreams becomes one for clients.
+    Turned,
+}
+
+fn is_of_client(ssl: &Value) -> bool {
+    ssl.get("type").and_then(Value::as_str) == Some("client")
+}
+
+fn turned(user: &str) -> String {
+    format!(
+        "can not change the type of this ssl from client, {user} is still using it as its client certificate; name another one in its tls.client_cert_id first"
+    )
 }
 
 /// Whether `user` really refers to `key`, and then whether only from inside a plugin.

@@ -6,15 +6,16 @@ use serde_json::{Map, Value};
 use usher_model::kind::{Key, Kind, whole};
 use usher_model::mask::is_reference;
 use usher_model::resource::{BadResource, Consumer, Plugins, Route, Service as ServiceResource, Upstream};
-use usher_model::schema::{self, unsupported};
+use usher_model::schema::{self, Near, unsupported};
 use usher_pipeline::env::Env;
+use usher_pipeline::plugin::BuildError;
 
 use super::super::references::{id_text, plugin_pointer};
 use super::super::vault::sealed_inside;
 use super::super::wish::{Times, Wish};
 use super::super::world::Held;
 use super::super::{Service, ServiceError};
-use super::{calls, invalid, nodes};
+use super::{calls, invalid, invalid_near, nodes};
 
 /// How deep a value may be nested; the history wraps it a little deeper, and has to be read again.
 const DEEPEST: usize = 64;
@@ -48,12 +49,11 @@ pub(super) fn check(
     }
     // From here on the value has secrets in clear, so every sentence about it is scrubbed.
     judge(service, wish, key, before, &mut value).map_err(|error| match error {
-        ServiceError::Invalid { sentence, key, pointer } => {
-            let sentence = match &key {
-                Some(key) => service.vault.scrub(key.kind, &value, &sentence),
-                None => sentence,
-            };
-            ServiceError::Invalid { sentence, key, pointer }
+        ServiceError::Invalid { sentence, key: Some(key), pointer, near } => {
+            let scrubbed = |sentence: &str| service.vault.scrub(key.kind, &value, sentence);
+            let near = near.map(|near| Box::new(Near { sentence: scrubbed(&near.sentence), ..*near }));
+            let sentence = scrubbed(&sentence);
+            ServiceError::Invalid { sentence, key: Some(key), pointer, near }
         }
         other => other,
     })?;
@@ -95,7 +95,7 @@ fn judge(
         metadata(service, key, value)?;
     }
     schema::check(key.kind, value)
-        .map_err(|violation| invalid(violation.admin_sentence(), key, violation.pointer))?;
+        .map_err(|found| invalid_near(found.admin_sentence(), key, found.pointer, "", found.near))?;
     if let Some(sentence) = unsupported(key.kind, value) {
         return Err(invalid(sentence, key, ""));
     }
@@ -182,7 +182,15 @@ fn metadata(service: &Service, key: &Key, value: &Value) -> Result<(), ServiceEr
     }
     registry
         .check_metadata(&key.id, &bare)
-        .map_err(|error| invalid(format!("invalid configuration: {}", error.message), key, ""))
+        .map_err(|error| refused(format!("invalid configuration: {}", error.message), key, "", error.near))
+}
+
+/// What a plugin says of a body that lies at `pointer`.
+fn refused(sentence: String, key: &Key, pointer: &str, near: Option<Box<Near>>) -> ServiceError {
+    match near {
+        Some(near) => invalid_near(sentence, key, pointer.to_owned(), pointer, *near),
+        None => invalid(sentence, key, pointer),
+    }
 }
 
 fn stamp(times: Times, before: Option<&Held>, members: &mut Map<String, Value>) {
@@ -209,18 +217,18 @@ fn plugins(service: &Service, key: &Key, value: &Value) -> Result<(), ServiceErr
     let env = Env::new(service.process(), registry, &path);
     let in_consumer = matches!(key.kind, Kind::Consumer | Kind::Credential);
     for (name, body) in value.get("plugins").and_then(Value::as_object).into_iter().flatten() {
-        let refused = |sentence: String| {
+        let refused = |error: BuildError| {
             let prefix = if in_consumer { "invalid plugins configuration: " } else { "" };
-            Err(invalid(format!("{prefix}{sentence}"), key, plugin_pointer(name)))
+            Err(refused(format!("{prefix}{error}"), key, &plugin_pointer(name), error.near))
         };
         if key.kind == Kind::StreamRoute {
-            registry.check_on_connections(name, body, &env).or_else(|error| refused(error.message))?;
+            registry.check_on_connections(name, body, &env).or_else(refused)?;
             continue;
         }
         let Some(spec) = registry.for_requests(name) else {
             let hint =
                 registry.nearest(name).map_or_else(String::new, |near| format!("; did you mean {near}?"));
-            return refused(format!("unknown plugin [{name}]{hint}"));
+            return refused(BuildError::new(format!("unknown plugin [{name}]{hint}")));
         };
         if key.kind == Kind::Credential && !spec.is_auth() {
             let sentence = "only supports auth type plugins in consumer credential";
@@ -232,7 +240,7 @@ fn plugins(service: &Service, key: &Key, value: &Value) -> Result<(), ServiceErr
             registry.check(name, body, &env)
         };
         if let Err(error) = judged {
-            return refused(error.message);
+            return refused(error);
         }
     }
     Ok(())

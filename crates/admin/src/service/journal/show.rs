@@ -1,12 +1,10 @@
 //! The history as readers see it: masked, and only what lies in their scope.
 
-use std::sync::Arc;
-
-use serde_json::Value;
-use usher_model::change::{Change, Principal};
+use usher_model::change::Principal;
 use usher_model::kind::Key;
 
-use super::walk::{Found, Walk, parse};
+use super::Moved;
+use super::walk::{FIRST, Found, Walk, first, parse};
 use crate::service::request::{Entry, HistoryQuery};
 use crate::service::{Service, ServiceError};
 
@@ -14,8 +12,14 @@ use crate::service::{Service, ServiceError};
 const USUAL: usize = 20;
 const MOST: usize = 200;
 
-/// Changes of an entry that a query shows.
-const SHOWN: usize = 1000;
+/// How many objects changed.
+#[derive(Clone, Copy)]
+pub(super) struct Of {
+    /// In all.
+    pub(super) all: usize,
+    /// Of those, as many as the reader may know of.
+    pub(super) seen: usize,
+}
 
 impl Service {
     pub(in crate::service) async fn read_history(
@@ -45,52 +49,38 @@ impl Service {
             if !quoted.as_ref().is_none_or(holds) {
                 continue;
             }
-            let mut found = parse(raw)?;
-            if let Some(path) = &wanted {
-                if found.record.parts > 0 {
-                    // Of a large change that is asked for by one object, that object is shown whatever its place.
-                    let mut changes = self.all_changes(&mut found).await?;
-                    changes.retain(|moved| moved.key == *path);
-                    found.record.changes = changes;
-                }
-                if !found.record.changes.iter().any(|moved| moved.key == *path) {
-                    continue;
-                }
+            let (mut found, all) = if who.scope.is_all() && wanted.is_none() {
+                first(raw)?
+            } else {
+                let found = parse(raw)?;
+                let all = found.record.total();
+                (found, all)
+            };
+            let mut changes = match wanted {
+                Some(_) => self.all_changes(&mut found).await?,
+                None => std::mem::take(&mut found.record.changes),
+            };
+            let is_wanted = |moved: &Moved| wanted.as_ref().is_none_or(|path| moved.key == *path);
+            if wanted.is_some() && !changes.iter().any(is_wanted) {
+                continue;
             }
-            entries.extend(self.shown_entry(who, found).await?);
+            changes = self.in_scope(who, changes, found.revision).await?;
+            let of = Of { all, seen: if who.scope.is_all() { all } else { changes.len() } };
+            // Of a large change that is asked for by one object, that object is shown whatever its place.
+            changes.retain(is_wanted);
+            entries.extend(self.told(who, found, &changes, of));
         }
         Ok(entries)
     }
 
-    /// An entry as a reader may see it; `None` where all of it lies outside the reader's scope.
-    async fn shown_entry(&self, who: &Principal, found: Found) -> Result<Option<Entry>, ServiceError> {
+    /// An entry as a reader may see it, with the first of what it changed; `None` where nothing of it lies in the reader's scope.
+    pub(super) fn told(&self, who: &Principal, found: Found, changes: &[Moved], of: Of) -> Option<Entry> {
         let Found { revision, record, .. } = found;
-        let total = record.total();
-        let shown = self.shown_moves(&who.scope, &record.changes, revision).await?;
-        let changes: Vec<Change> = record
-            .changes
-            .into_iter()
-            .zip(shown)
-            .filter_map(|(moved, is_shown)| is_shown.then_some(moved))
-            .take(SHOWN)
-            .filter_map(|moved| {
-                let key = moved.key()?;
-                let masked = |value: Option<Arc<Value>>| {
-                    value.map(|value| {
-                        let mut value = Arc::unwrap_or_clone(value);
-                        self.vault.mask(&key, &mut value);
-                        value
-                    })
-                };
-                let (before, after) = (masked(moved.before), masked(moved.after));
-                Some(Change { key, before, after })
-            })
-            .collect();
         if !who.scope.is_all() && changes.is_empty() {
-            return Ok(None);
+            return None;
         }
-        let whole = changes.len() == total || who.scope.is_all();
-        Ok(Some(Entry {
+        let whole = of.seen == of.all;
+        Some(Entry {
             revision,
             unix_ms: record.unix_ms,
             principal: record.principal,
@@ -101,8 +91,8 @@ impl Service {
             plan: record.plan,
             risk: record.risk,
             approval: record.approval,
-            total: if who.scope.is_all() { total } else { changes.len() },
-            changes,
+            total: of.seen,
+            changes: changes.iter().take(FIRST).cloned().filter_map(|moved| self.masked(moved)).collect(),
             step: record.step,
             undoes: record.undoes,
             missed: record.missed.as_ref().filter(|_| who.scope.is_all()).map_or(0, |missed| missed.total),
@@ -111,6 +101,6 @@ impl Service {
                 .filter(|_| who.scope.is_all())
                 .map(|missed| missed.keys.iter().filter_map(|key| Key::parse(key)).collect())
                 .unwrap_or_default(),
-        }))
+        })
     }
 }

@@ -1,10 +1,19 @@
 //! Looking through the history, newest first, a page at a time.
 
+use std::fmt;
+
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
 use super::{Moved, PREFIX, Record, key, part, sequence_of};
 use crate::service::{Service, ServiceError};
 
-/// Entries that are read at a time.
+/// Entries that are read at a time: few at first, because mostly the newest are wanted and one may be of a mebibyte, then ever more up to this.
 const PAGE: usize = 100;
+const FIRST_PAGE: usize = 20;
+
+/// Changes of an entry that a list tells of.
+pub(super) const FIRST: usize = 10;
 
 /// An entry that was read, with its place.
 pub(in crate::service) struct Found {
@@ -24,13 +33,14 @@ pub(in crate::service) struct Walk<'a> {
     service: &'a Service,
     page: std::vec::IntoIter<usher_store::Entry>,
     last: Option<String>,
+    size: usize,
     ended: bool,
 }
 
 impl<'a> Walk<'a> {
     /// Begins with the newest.
     pub(in crate::service) fn new(service: &'a Service) -> Self {
-        Self { service, page: Vec::new().into_iter(), last: None, ended: false }
+        Self { service, page: Vec::new().into_iter(), last: None, size: FIRST_PAGE, ended: false }
     }
 
     /// Begins with the first one that may have this revision: there are never more entries than revisions.
@@ -48,9 +58,14 @@ impl<'a> Walk<'a> {
             } else if self.ended {
                 return Ok(None);
             } else {
-                let page =
-                    self.service.store().list_page(PREFIX, self.last.as_deref(), PAGE, true).await?.entries;
-                self.ended = page.len() < PAGE;
+                let page = self
+                    .service
+                    .store()
+                    .list_page(PREFIX, self.last.as_deref(), self.size, true)
+                    .await?
+                    .entries;
+                self.ended = page.len() < self.size;
+                self.size = (self.size * 2).min(PAGE);
                 self.page = page.into_iter();
             }
         }
@@ -67,6 +82,50 @@ pub(super) fn parse(raw: Raw) -> Result<Found, ServiceError> {
     let revision = entry.created;
     let record = serde_json::from_slice(&entry.value).map_err(|_| damaged(revision))?;
     Ok(Found { sequence, revision, record })
+}
+
+/// An entry with no more than its first changes, and how many objects changed in all. The others are not even kept while they are read.
+pub(super) fn first(raw: Raw) -> Result<(Found, usize), ServiceError> {
+    let Raw { sequence, entry } = raw;
+    let revision = entry.created;
+    let record: Record<First> = serde_json::from_slice(&entry.value).map_err(|_| damaged(revision))?;
+    let all = if record.parts == 0 { record.changes.count } else { record.total };
+    Ok((Found { sequence, revision, record: record.with(|first| first.changes) }, all))
+}
+
+/// The first changes of an entry, and how many it holds.
+struct First {
+    changes: Vec<Moved>,
+    count: usize,
+}
+
+impl<'de> Deserialize<'de> for First {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        struct Reads;
+        impl<'de> Visitor<'de> for Reads {
+            type Value = First;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of changes")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<First, A::Error> {
+                let mut changes = Vec::with_capacity(FIRST);
+                while changes.len() < FIRST {
+                    match list.next_element()? {
+                        Some(moved) => changes.push(moved),
+                        None => return Ok(First { count: changes.len(), changes }),
+                    }
+                }
+                let mut count = changes.len();
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    count += 1;
+                }
+                Ok(First { changes, count })
+            }
+        }
+        reader.deserialize_seq(Reads)
+    }
 }
 
 pub(super) fn damaged(revision: u64) -> ServiceError {
@@ -88,6 +147,12 @@ impl Service {
             }
         }
         Ok(None)
+    }
+
+    /// The revision of the newest change that the history tells of; `None` where there was none, or the store can't say.
+    pub async fn changed_at(&self) -> Option<u64> {
+        let newest = self.store().list_page(PREFIX, None, 1, true).await.ok()?.entries;
+        newest.first().map(|entry| entry.created)
     }
 
     /// The revision of the oldest entry that is kept.

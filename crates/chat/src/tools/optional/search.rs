@@ -54,7 +54,11 @@ impl Call<'_> {
         }
         let query = HistoryQuery { key: None, before: None, limit: CHANGES };
         for entry in self.service.history(self.who, query).await.map_err(|error| self.refuse(error))? {
-            let told = format!("{} {}", summary(&entry.changes), entry.intent.as_deref().unwrap_or_default());
+            let told = format!(
+                "{} {}",
+                summary(&entry.changes, entry.total),
+                entry.intent.as_deref().unwrap_or_default()
+            );
             let lower = told.to_lowercase();
             let fits = words.iter().filter(|word| **word == "changes" || lower.contains(**word)).count();
             if fits > 0 {
@@ -105,7 +109,7 @@ impl Call<'_> {
             "{} by {}: {}\n{}",
             when(entry.unix_ms),
             clean(&entry.principal, 100),
-            summary(&entry.changes),
+            summary(&entry.changes, entry.total),
             entry.intent.as_deref().unwrap_or_default()
         );
         let metadata =

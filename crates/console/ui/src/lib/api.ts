@@ -12,6 +12,8 @@ export interface Cause {
   code: string;
   message: string;
   field?: string;
+  /** What is wrong at the field, where the message speaks of the whole. */
+  hint?: string;
   next?: string;
 }
 
@@ -112,7 +114,9 @@ export type Field = Usher.Field;
 export type Changed = With<Usher.Change, { op: 'create' | 'update' | 'delete' }>;
 export type Plan = With<Sparse<Usher.Plan>, { risk: Risk; changes: Changed[] }>;
 export type Applied = Usher.Applied;
-export type Entry = With<Sparse<Usher.Entry>, { role: Role; risk: Risk; changes: Changed[] }>;
+export type Entry = With<Sparse<Usher.Entry>, { role: Role; risk: Risk; objects: With<Sparse<Usher.Touched>, { op: Changed['op'] }>[] }>;
+/** An entry of the history with a page of what it changed. */
+export type EntryPage = With<Sparse<Usher.EntryPage>, { entry: Entry; changes: Changed[] }>;
 export type Waiting = With<Sparse<Usher.Waiting>, { role: Role; plan: Plan }>;
 
 export type Wish = With<Usher.WantedChange, { value?: Members }>;

@@ -22,12 +22,17 @@ export const walked = (sentence: string): string => {
 export const placeIn = (refused: Refused): string | undefined => {
   const field = refused.cause.field?.replace(/^\/changes\/\d+/, '').replace(/^\/value/, '');
   if (field === undefined) return undefined;
+  // What lies inside of a plugin's settings is named by Usher itself.
+  if (/^\/plugins\/[^/]+\/./.test(field)) return field;
   const path = walked(refused.message);
   // What the pointer names already isn't named twice.
   const already = field.length > 0 && `${path}/`.startsWith(`${field}/`);
   const rest = already ? path.slice(field.length) : /^\/(plugins|credential_schema|metadata)\b/.test(field) || field === '' ? path : '';
   return field + rest;
 };
+
+/** What is said at that place: the hint, where the sentence speaks of the whole. */
+export const saidThere = (refused: Refused): string => refused.cause.hint ?? refused.message;
 
 /** The member of a form that a sentence speaks of, where no place below it is named. */
 export const spokenOf = (errors: Record<string, string>, shape: Shape): Record<string, string> => {

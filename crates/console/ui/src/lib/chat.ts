@@ -1,13 +1,15 @@
 // A conversation with the built-in chat: what was said, as a list that events add to, and the stream that they come by.
 
-import { ask, post, Refused } from './api';
+import { ask, call, post, Refused, step } from './api';
 import { t } from '../texts';
 
 export type Event =
   | { event: 'conversation'; id: string }
+  | { event: 'asked'; text: string }
   | { event: 'said'; text: string }
   | { event: 'plan'; text: string }
   | { event: 'question'; id: string; text: string }
+  | { event: 'answered'; id: string; agree: boolean }
   | { event: 'applied'; revision: number }
   | { event: 'tool'; name: string }
   | { event: 'ended'; done: boolean; error?: string };
@@ -39,6 +41,10 @@ const APPLIES = /^Apply this plan/;
 export function told(items: Item[], event: Event): Item[] {
   const last = items[items.length - 1];
   switch (event.event) {
+    case 'asked':
+      return more(items, { is: 'you', text: event.text });
+    case 'answered':
+      return stand(items, event.id, event.agree ? 'agreed' : 'declined');
     case 'said':
       return event.text.trim() ? more(items, { is: 'usher', text: event.text }) : items;
     case 'plan':
@@ -78,7 +84,19 @@ export const answer = (question: string, agree: boolean) => post<{ agreed: boole
 
 /** Says a sentence; `hear` is called with each event. It returns at the end of the stream, and throws where that came too early. */
 export async function say(sentence: string, conversation: string | undefined, signal: AbortSignal, hear: (event: Event) => void): Promise<void> {
-  const response = await open(sentence, conversation, signal);
+  await follow(await open(sentence, conversation, signal), signal, hear);
+}
+
+/** All that Usher remembers of a conversation, and what happens further in it. */
+export async function comeBack(conversation: string, signal: AbortSignal, hear: (event: Event) => void): Promise<void> {
+  await follow(await ask('GET', `/chat/conversations/${step(conversation)}`, { signal }), signal, hear, true);
+}
+
+/** Ends the sentence that is worked on; what is asked is a no. */
+export const stop = (conversation: string) => call('DELETE', `/chat/conversations/${step(conversation)}`);
+
+/** The events of an answer; `idle`: it may have none that ends it, where nothing is worked on. */
+async function follow(response: Response, signal: AbortSignal, hear: (event: Event) => void, idle = false): Promise<void> {
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
   if (!reader) throw new Refused(0, { code: 'broke_off', message: t.chat.brokeOff, next: t.chat.brokeOffNext }, {});
   let waiting = '';
@@ -99,7 +117,7 @@ export async function say(sentence: string, conversation: string | undefined, si
     // What breaks off is said below, unless it was stopped.
     if (signal.aborted) throw error;
   }
-  if (!ended) throw new Refused(0, { code: 'broke_off', message: t.chat.brokeOff, next: t.chat.brokeOffNext }, {});
+  if (!ended && !idle) throw new Refused(0, { code: 'broke_off', message: t.chat.brokeOff, next: t.chat.brokeOffNext }, {});
 }
 
 async function open(sentence: string, conversation: string | undefined, signal: AbortSignal): Promise<Response> {
@@ -128,6 +146,20 @@ function read(text: string): Event | undefined {
     return undefined;
   }
 }
+
+/** Which conversation this tab is in: its name alone, for as long as the tab is there. What was said stays with Usher, who tells it to nobody else. */
+const PLACE = 'usher-conversation';
+export const kept = {
+  get: () => sessionStorage.getItem(PLACE) ?? undefined,
+  set: (conversation: string | undefined) => (conversation ? sessionStorage.setItem(PLACE, conversation) : sessionStorage.removeItem(PLACE)),
+};
+
+/** Whether the chat stands open in this tab. */
+const OPEN = 'usher-chat-open';
+export const opened = {
+  get: () => sessionStorage.getItem(OPEN) === '1',
+  set: (is: boolean) => (is ? sessionStorage.setItem(OPEN, '1') : sessionStorage.removeItem(OPEN)),
+};
 
 /** What one may want to ask on a page, in sentences that need no model. */
 export function fitting(path: string): string[] {

@@ -133,6 +133,8 @@ export type Cause = {
   message: string;
   /** Where in the request, as a JSON pointer or a parameter's name. */
   field?: string | null;
+  /** What is wrong at that field, where the sentence speaks of the whole: of the forms that a schema offers, the one that fits best is meant. */
+  hint?: string | null;
   /** What to do next. */
   next?: string | null;
   /** The page of the manual that says more, by its place in the project, such as `docs/changes.md#agree`. */
@@ -257,8 +259,18 @@ export type Entry = {
   not_written: number;
   /** Which those are, as kind/id; the first hundred. */
   not_written_objects: string[];
-  /** What changed, field by field; at most the first thousand objects. */
+  /** What changed, without its values; at most the first ten objects. `GET /history/{revision}` tells of all of them, field by field. */
+  objects: Touched[];
+};
+
+/** An applied change, and a page of what it did. */
+export type EntryPage = {
+  /** Who, when and what for. */
+  entry: Entry;
+  /** What changed, field by field, secrets masked. A page of very large objects holds fewer than were asked for. */
   changes: Change[];
+  /** Where the next page begins: give it as `after`. Missing at the end. */
+  next?: string | null;
 };
 
 /** The answer to a request that was refused. */
@@ -760,6 +772,8 @@ export type Requests = {
   next: string;
   /** How many came since `after` and are no longer kept. */
   missed: number;
+  /** Since when requests are remembered, in milliseconds since 1970: the start of this gateway. They are kept in memory alone, the newest few hundred of each worker; the figures of `/traffic` outlast a restart. */
+  since_ms: number;
 };
 
 /** What somebody may do. */
@@ -876,6 +890,8 @@ export type Status = {
   revision: number;
   /** The revision that requests are served by. */
   in_force: number;
+  /** The revision of the newest change of the configuration that the history tells of; log-ins and records of the audit move `revision` too, and not this. Null where nothing was changed yet. */
+  changed?: number | null;
   /** Where the gateway listens. */
   listeners: string[];
   /** Where it listens beside that; empty for who has a scope. */
@@ -886,6 +902,12 @@ export type Status = {
   chat_model?: string | null;
   /** Plans whose steps were not all applied. */
   unfinished: Unfinished[];
+};
+
+/** What came of stopping a sentence. */
+export type Stopped = {
+  /** Whether there was one. */
+  stopped: boolean;
 };
 
 /** The store. */
@@ -960,6 +982,18 @@ export type TokenRequest = {
 export type Tokens = {
   /** The tokens. */
   tokens: Token[];
+};
+
+/** An object that a change touched. */
+export type Touched = {
+  /** `create`, `update` or `delete`. */
+  op: string;
+  /** The object's kind, such as `route`. */
+  kind: string;
+  /** Its id. */
+  id: string;
+  /** Of an update, which fields differ; at most the first ten. */
+  fields: string[];
 };
 
 /** What was served. */

@@ -1,19 +1,22 @@
 // Tokens for programs and agents: what each may do and see, made here, shown once, and ended with one click.
 
-import { Alert, Badge, Button, Code, CopyButton, Group, Modal, NumberInput, Select, Stack, Table, TagsInput, Text, TextInput } from '@mantine/core';
+import { Alert, Badge, Button, Code, CopyButton, Group, Modal, Select, Stack, Table, TagsInput, Text, TextInput } from '@mantine/core';
 import { IconCopy, IconPlus } from '@tabler/icons-react';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { type FormEvent, useState } from 'react';
+import { type FormEvent, useRef, useState } from 'react';
 
 import { type Agents as Standing, call, get, post, type Role, step, type Token } from '../lib/api';
 import { ago } from '../lib/format';
 import { Clients, WaitingPlans } from '../parts/Clients';
 import { Connect } from '../parts/Connect';
 import { Card, Head, Problem, Wait } from '../parts/Message';
-import { Unsaved } from '../parts/unsaved';
+import { NumberField } from '../parts/NumberField';
+import { FormModal, Unsaved } from '../parts/unsaved';
 import { t } from '../texts';
 
 const ROLES: Role[] = ['viewer', 'chat', 'editor', 'admin'];
+/** The longest life of a token, in days. */
+const MOST_DAYS = 3_650;
 
 export function Agents() {
   const tokens = useQuery({ queryKey: ['tokens'], queryFn: ({ signal }) => get<{ tokens: Token[] }>('/tokens', undefined, signal) });
@@ -101,9 +104,9 @@ export function Agents() {
           </Stack>
         )}
       </Modal>
-      <Modal opened={making} onClose={() => setMaking(false)} title={t.agents.new} closeButtonProps={{ 'aria-label': t.close }} size="lg">
+      <FormModal opened={making} close={() => setMaking(false)} title={t.agents.new} size="lg">
         {making && <Make />}
-      </Modal>
+      </FormModal>
     </>
   );
 }
@@ -159,14 +162,20 @@ function Make() {
   const [labels, setLabels] = useState<string[]>([]);
   const [hosts, setHosts] = useState<string[]>([]);
   const [paths, setPaths] = useState<string[]>([]);
-  const [days, setDays] = useState<number | ''>(30);
+  const [days, setDays] = useState<number | string | undefined>(30);
+  const badDays = days !== undefined && !(Number.isInteger(Number(days)) && Number(days) >= 1 && Number(days) <= MOST_DAYS);
+  const daysField = useRef<HTMLDivElement>(null);
   const make = useMutation({
     mutationFn: (body: unknown) => post<Token & { token: string }>('/tokens', body),
     onSuccess: () => queries.invalidateQueries({ queryKey: ['tokens'] }),
   });
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    make.mutate({ name: name.trim(), role, scope: { labels, hosts, paths }, ...(days === '' ? {} : { expires_in_secs: days * 86_400 }) });
+    if (badDays) {
+      daysField.current?.querySelector('input')?.focus();
+      return;
+    }
+    make.mutate({ name: name.trim(), role, scope: { labels, hosts, paths }, ...(days === undefined ? {} : { expires_in_secs: Number(days) * 86_400 }) });
   };
   if (make.data) return <Once text={make.data.token} />;
   return (
@@ -178,7 +187,9 @@ function Make() {
         <TagsInput label={t.agents.labels} placeholder="team=pay" value={labels} onChange={setLabels} acceptValueOnBlur />
         <TagsInput label={t.agents.hosts} placeholder="api.example.com" value={hosts} onChange={setHosts} acceptValueOnBlur />
         <TagsInput label={t.agents.paths} placeholder="/pay" value={paths} onChange={setPaths} acceptValueOnBlur />
-        <NumberInput label={`${t.agents.expires} (${t.agents.expiresDays})`} value={days} min={1} max={3650} placeholder={t.agents.never} onChange={(next) => setDays(typeof next === 'number' ? next : '')} maw="12rem" />
+        <div ref={daysField}>
+          <NumberField label={`${t.agents.expires} (${t.agents.expiresDays})`} value={days} least={1} most={MOST_DAYS} placeholder={t.agents.never} onChange={setDays} maw="16rem" />
+        </div>
         {make.error && <Problem error={make.error} />}
         <Button type="submit" loading={make.isPending}>
           {t.agents.make}

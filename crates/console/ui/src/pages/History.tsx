@@ -7,7 +7,7 @@ import { useInfiniteQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { useState } from 'react';
 
-import { type Entry, get } from '../lib/api';
+import { type Entry, type EntryPage, get } from '../lib/api';
 import { summary } from '../lib/change';
 import { ago, day } from '../lib/format';
 import { Diff } from '../parts/Diff';
@@ -18,6 +18,8 @@ import { useMay } from '../parts/session';
 import { t } from '../texts';
 
 const PAGE = 20;
+/** Objects of one change that are shown at a time. */
+const PART = 50;
 
 export function History() {
   const { key } = useSearch({ from: '/inside/history' });
@@ -42,7 +44,7 @@ export function History() {
       <Stack gap="sm" component="ol" style={{ listStyle: 'none', padding: 0, margin: 0 }}>
         {entries.map((entry) => (
           <li key={entry.revision}>
-            <One entry={entry} />
+            <One entry={entry} only={good} />
           </li>
         ))}
       </Stack>
@@ -57,7 +59,37 @@ export function History() {
   );
 }
 
-function One({ entry }: { entry: Entry }) {
+/** What an entry changed: a page at a time, as a change may be of a hundred thousand objects. */
+function Changes({ revision, of, only }: { revision: number; of: number; only?: string }) {
+  const pages = useInfiniteQuery({
+    queryKey: ['history', 'changes', revision, only],
+    queryFn: ({ pageParam, signal }) => get<EntryPage>(`/history/${revision}`, { key: only, after: pageParam, limit: PART }, signal),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.next,
+    // What was applied never changes.
+    staleTime: Infinity,
+  });
+  if (pages.error) return <Problem error={pages.error} again={() => void pages.refetch()} />;
+  if (pages.isPending) return <Wait />;
+  const changes = pages.data.pages.flatMap((page) => page.changes);
+  return (
+    <>
+      {only && of > 1 && (
+        <Text size="sm" c="dimmed" mb="xs">
+          {t.history.only(only, of)}
+        </Text>
+      )}
+      <Diff changes={changes} links all />
+      {pages.hasNextPage && (
+        <Button size="compact-sm" variant="default" loading={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>
+          {t.plan.next(Math.min(PART, of - changes.length), of - changes.length)}
+        </Button>
+      )}
+    </>
+  );
+}
+
+function One({ entry, only }: { entry: Entry; only?: string }) {
   const [open, { toggle }] = useDisclosure();
   const [error, setError] = useState<unknown>();
   const plans = usePlans();
@@ -102,7 +134,7 @@ function One({ entry }: { entry: Entry }) {
       <Collapse expanded={open}>
         {open && (
           <div style={{ marginTop: '0.75rem' }}>
-            <Diff changes={entry.changes} links />
+            <Changes revision={entry.revision} of={entry.total} only={only} />
           </div>
         )}
       </Collapse>

@@ -11,7 +11,7 @@ import { get, type Json, type Members, Refused, step, type Stored, type Wish } f
 import { line } from '../lib/format';
 import { hostsOf, type Kind, kindOf, pathsOf, titleOf } from '../lib/kinds';
 import { offer, remarks, type Sources } from '../lib/advice';
-import { placeIn } from '../lib/blame';
+import { placeIn, saidThere } from '../lib/blame';
 import { asShown, asStored } from '../lib/kept';
 import { secretsPut } from '../lib/secrets';
 import { type Schema, shapeOf } from '../lib/schema';
@@ -186,7 +186,7 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
   const refuse = (refused: unknown) => {
     setError(refused);
     const field = refused instanceof Refused ? placeIn(refused) : undefined;
-    if (refused instanceof Refused && field !== undefined) setMarks([{ ...placeOf(text, field), message: refused.message }]);
+    if (refused instanceof Refused && field !== undefined) setMarks([{ ...placeOf(text, field), message: saidThere(refused) }]);
   };
   /** Shows what is there now beside what is wanted; whether there is a difference. */
   const compare = async (known: Stored) => {
@@ -226,7 +226,7 @@ function Work({ kind, stored, wantedId }: { kind: Kind; stored?: Stored; wantedI
 
   const errors = useMemo(() => {
     const field = error instanceof Refused ? placeIn(error) : undefined;
-    return error instanceof Refused && field !== undefined ? { [field]: error.message } : {};
+    return error instanceof Refused && field !== undefined ? { [field]: saidThere(error) } : {};
   }, [error]);
   const below = (place: string) =>
     Object.fromEntries(Object.entries(errors).filter(([at]) => at.startsWith(place)).map(([at, message]) => [at.slice(place.length), message]));

@@ -15,6 +15,7 @@ import { axisOf, overTime, type Span, SPANS, type Top, topOf, topsOf, type Traff
 import { Chart } from '../parts/Chart';
 import { Card, Head, Problem, Wait } from '../parts/Message';
 import { useMay } from '../parts/session';
+import { Held, Unfinished } from '../parts/Standing';
 import { t } from '../texts';
 
 const EVERY = 2_000;
@@ -84,7 +85,9 @@ export function Overview() {
   const down = (health.data?.upstreams ?? []).flatMap((upstream) => upstream.nodes.filter((node) => !node.up).map((node) => ({ upstream: upstream.name.replace('/apisix/', ''), node })));
   const checked = new Set((health.data?.upstreams ?? []).flatMap((upstream) => upstream.nodes.map((node) => `${upstream.name} ${node.address}`)));
   const refusing = (health.data?.refusing ?? []).filter((node) => !checked.has(`${node.upstream} ${node.address}`)).map((node) => ({ ...node, upstream: node.upstream.replace('/apisix/', '') }));
-  const behind = status.data.revision !== status.data.in_force;
+  // What moves the store without changing the configuration, such as a log-in, isn't a revision that anybody waits for.
+  const changed = status.data.changed ?? 0;
+  const behind = changed > status.data.in_force;
   return (
     <>
       <Head title={t.overview.title}>
@@ -92,7 +95,10 @@ export function Overview() {
       </Head>
       {status.data.store.away && <Problem error={new Error(status.data.store.away)} title={t.overview.storeAway} />}
       {status.data.store.writes_fail && <Problem error={new Error(status.data.store.writes_fail)} title={t.overview.writesFail} />}
-      {status.data.store.held && <Problem error={new Error(status.data.store.held)} title={admin ? t.overview.held : t.overview.heldForAdmins} />}
+      {status.data.store.held && <Held what={status.data.store.held} admin={admin} />}
+      {status.data.unfinished.map((plan) => (
+        <Unfinished key={plan.plan} plan={plan} mine={plan.principal === status.data.you.name} admin={admin} />
+      ))}
       {(waiting.data?.total ?? 0) > 0 && (
         <Group className="card" mb="md" justify="space-between" style={{ borderColor: 'var(--mantine-color-yellow-6)' }}>
           <Group gap="xs">
@@ -108,7 +114,7 @@ export function Overview() {
         <Figure label={t.overview.rate} value={`${count(rate)}${t.overview.perSecond}`} below={t.overview.inAll(count(total.requests))} />
         <Figure label={t.overview.errorShare} value={percent(share)} colour={share > 0.01 ? 'red' : undefined} below={t.overview.refused(count(total.refused))} />
         <Figure label={t.overview.latency} value={total.p50_ms === null ? '–' : millis(total.p50_ms)} below={total.p95_ms === null || total.p99_ms === null ? t.overview.percentiles : `p95 ${millis(total.p95_ms)} · p99 ${millis(total.p99_ms)}`} />
-        <Figure label={t.overview.revision} value={String(status.data.in_force)} colour={behind ? 'orange' : undefined} below={behind ? t.overview.behind(status.data.revision) : `${t.overview.store}: ${status.data.store.kind}`} />
+        <Figure label={t.overview.revision} value={behind ? String(status.data.in_force) : changed === 0 ? '–' : String(changed)} colour={behind ? 'orange' : undefined} below={behind ? t.overview.behind(changed) : `${t.overview.store}: ${status.data.store.kind}`} />
       </div>
       {traffic.data.gateways && <Gateways {...traffic.data.gateways} />}
       {routes.data?.total === 0 && <Start editor={editor} />}

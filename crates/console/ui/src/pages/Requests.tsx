@@ -33,6 +33,7 @@ export function Requests() {
   const [live, setLive] = useState(true);
   const [rows, setRows] = useState<(Served & { key: number })[]>([]);
   const [missed, setMissed] = useState(0);
+  const [since, setSince] = useState<number>();
   const [error, setError] = useState<unknown>();
   const [open, setOpen] = useState<Served>();
 
@@ -48,6 +49,7 @@ export function Requests() {
         try {
           const seen = await get<Answer>('/requests', { ...query, after, limit: after ? 200 : 100, wait: after && live ? 20 : undefined }, ended.signal);
           after = seen.next;
+          setSince(seen.since_ms);
           setError(undefined);
           if (seen.missed > 0) setMissed((count) => count + seen.missed);
           if (seen.requests.length > 0) {
@@ -130,6 +132,12 @@ export function Requests() {
           </Text>
         )}
       </div>
+      {since !== undefined && (
+        <Text size="xs" c="dimmed" mt="xs">
+          {t.requests.since(day(since))}{' '}
+          <Link to="/">{t.requests.sinceLink}</Link>.
+        </Text>
+      )}
       <Drawer opened={open !== undefined} onClose={() => setOpen(undefined)} position="right" title={t.requests.detail} closeButtonProps={{ 'aria-label': t.close }}>
         {open && <Detail served={open} />}
       </Drawer>

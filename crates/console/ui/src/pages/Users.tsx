@@ -9,7 +9,7 @@ import { call, get, type Role, step, type User } from '../lib/api';
 import { ago } from '../lib/format';
 import { Head, Problem, Wait } from '../parts/Message';
 import { useYou } from '../parts/session';
-import { Unsaved } from '../parts/unsaved';
+import { FormModal, Unsaved } from '../parts/unsaved';
 import { t } from '../texts';
 
 const ROLES: Role[] = ['viewer', 'editor', 'admin'];
@@ -76,9 +76,9 @@ export function Users() {
           </Table>
         </div>
       )}
-      <Modal opened={open !== undefined} onClose={() => setOpen(undefined)} title={open === 'new' ? t.users.new : t.users.change} closeButtonProps={{ 'aria-label': t.close }}>
+      <FormModal opened={open !== undefined} close={() => setOpen(undefined)} title={open === 'new' ? t.users.new : t.users.change}>
         {open && <Form user={open === 'new' ? undefined : open} done={() => setOpen(undefined)} />}
-      </Modal>
+      </FormModal>
       <Modal
         opened={gone !== undefined}
         onClose={() => {

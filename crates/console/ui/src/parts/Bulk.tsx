@@ -24,6 +24,8 @@ interface Rest {
   intent: string;
   /** Which part is next, from 0. */
   part: number;
+  /** A part that was taken back: its objects have moved on since they were read. */
+  again?: number;
 }
 
 type Asked = 'label' | 'unlabel' | 'plugin' | undefined;
@@ -45,16 +47,17 @@ export function Bulk({ kind, chosen, done }: { kind: Kind; chosen: Stored[]; don
     return plan({ of, wish, intent, part: 0 });
   };
   /** Plans one part of a selection; once that is applied, the next one is offered. */
-  const plan = async ({ of, wish, intent, part }: Rest) => {
+  const plan = async ({ of, wish, intent, part, again }: Rest) => {
     setError(undefined);
     setAsked(undefined);
     const parts = Math.ceil(of.length / MOST);
     try {
-      const changes = of.slice(part * MOST, (part + 1) * MOST).map((stored): Wish => ({ ...wish(stored), kind: kind.one, id: stored.id, revision: stored.revision }));
+      const changes = of.slice(part * MOST, (part + 1) * MOST).map((stored): Wish => ({ ...wish(stored), kind: kind.one, id: stored.id, revision: part === again ? undefined : stored.revision }));
       await plans.propose({ changes, intent: parts > 1 ? `${intent}, ${part + 1} of ${parts}` : intent }, () => {
         if (part + 1 < parts) setRest({ of, wish, intent, part: part + 1 });
         else done();
-      }, undefined, () => setRest(undefined));
+        // What was taken back is the next part again: those before it stay as they are.
+      }, undefined, () => setRest(parts > 1 ? { of, wish, intent, part, again: part } : undefined));
     } catch (refused) {
       setError(refused);
     }

@@ -7,9 +7,11 @@ import { useRouterState } from '@tanstack/react-router';
 import { type FormEvent, type KeyboardEvent, type UIEvent, useCallback, useEffect, useRef, useState } from 'react';
 
 import { type Agents, get, Refused, type Risk } from '../lib/api';
-import { answer, closed, fitting, type Item, LONGEST, more, say, stand, told } from '../lib/chat';
+import { answer, closed, comeBack, fitting, type Item, kept, LONGEST, more, say, stand, stop, told } from '../lib/chat';
+import { here } from '../lib/words';
 import { t } from '../texts';
 import { Problem } from './Message';
+import { Spoken } from './Spoken';
 import { RiskBadge } from './PlanView';
 import { useMay } from './session';
 
@@ -25,7 +27,7 @@ const failure = (error: unknown): Item => ({
   next: error instanceof Refused ? (error.cause.code === 'away' ? t.chat.awayNext : error.cause.next) : undefined,
 });
 
-/** A conversation that lives as long as somebody is logged in. */
+/** A conversation that goes on until somebody begins anew or logs out: a page that is loaded anew comes back to it. */
 function useConversation() {
   const [items, setItems] = useState<Item[]>([]);
   const [busy, setBusy] = useState(false);
@@ -33,7 +35,46 @@ function useConversation() {
   const stopping = useRef<AbortController>(undefined);
   const queries = useQueryClient();
   // Nobody listens any more once the page is left.
-  useEffect(() => () => stopping.current?.abort(), []);
+  useEffect(() => () => stopping.current?.abort(FORGOTTEN), []);
+  const name = useCallback((conversation: string | undefined) => {
+    id.current = conversation;
+    kept.set(conversation);
+  }, []);
+  useEffect(() => {
+    const before = kept.get();
+    if (!before || id.current) return;
+    const control = new AbortController();
+    stopping.current = control;
+    id.current = before;
+    setBusy(true);
+    const back = async () => {
+      try {
+        await comeBack(before, control.signal, (event) => {
+          setItems((now) => told(now, event));
+          if (event.event === 'applied') void queries.invalidateQueries();
+        });
+      } catch (error) {
+        if (control.signal.aborted) {
+          if (control.signal.reason !== FORGOTTEN) setItems((now) => more(closed(now), { is: 'note', text: t.chat.stopped }));
+          return;
+        }
+        if (error instanceof Refused && error.status === 404) {
+          name(undefined);
+          setItems((now) => more(now, { is: 'note', text: t.chat.forgotten }));
+        } else setItems((now) => more(now, failure(error)));
+      } finally {
+        if (stopping.current === control) {
+          stopping.current = undefined;
+          setBusy(false);
+        }
+      }
+    };
+    void back();
+    return () => {
+      control.abort(FORGOTTEN);
+      id.current = undefined;
+    };
+  }, [name, queries]);
 
   const speak = useCallback(
     async (sentence: string) => {
@@ -43,7 +84,7 @@ function useConversation() {
       setItems((now) => more(now, { is: 'you', text: sentence }));
       const once = () =>
         say(sentence, id.current, control.signal, (event) => {
-          if (event.event === 'conversation') id.current = event.id;
+          if (event.event === 'conversation') name(event.id);
           setItems((now) => told(now, event));
           if (event.event === 'applied') void queries.invalidateQueries();
         });
@@ -51,9 +92,9 @@ function useConversation() {
         try {
           await once();
         } catch (error) {
-          // Usher forgets a conversation after half an hour, or when it starts anew.
+          // Usher forgets a conversation after some hours, or when it starts anew.
           if (!(error instanceof Refused && error.status === 404 && error.cause.field === '/conversation')) throw error;
-          id.current = undefined;
+          name(undefined);
           setItems((now) => more(now, { is: 'note', text: t.chat.anew }));
           await once();
         }
@@ -69,7 +110,7 @@ function useConversation() {
         void queries.invalidateQueries({ queryKey: ['history'] });
       }
     },
-    [queries],
+    [name, queries],
   );
   const settle = useCallback(async (question: string, agree: boolean) => {
     setItems((now) => stand(now, question, 'sent'));
@@ -81,19 +122,23 @@ function useConversation() {
       setItems((now) => more(stand(now, question, open ? 'open' : 'over'), failure(error)));
     }
   }, []);
-  const stop = useCallback(() => stopping.current?.abort(), []);
+  const end = useCallback((why?: string) => {
+    // Without its word a sentence goes on for a while, as for a page that is loaded anew. Where it has ended already there is nothing to stop.
+    if (stopping.current && id.current) void stop(id.current).catch(() => {});
+    stopping.current?.abort(why);
+  }, []);
   const forget = useCallback(() => {
-    stopping.current?.abort(FORGOTTEN);
+    end(FORGOTTEN);
     stopping.current = undefined;
     setBusy(false);
-    id.current = undefined;
+    name(undefined);
     setItems([]);
-  }, []);
-  return { items, busy, speak, settle, stop, forget };
+  }, [end, name]);
+  return { items, busy, speak, settle, end, forget };
 }
 
 export default function ChatPanel({ opened, close }: { opened: boolean; close: () => void }) {
-  const { items, busy, speak, settle, stop, forget } = useConversation();
+  const { items, busy, speak, settle, end, forget } = useConversation();
   const [text, setText] = useState('');
   const panel = useRef<HTMLDivElement>(null);
   const input = useRef<HTMLTextAreaElement>(null);
@@ -113,13 +158,6 @@ export default function ChatPanel({ opened, close }: { opened: boolean; close: (
     const place = log.current;
     if (place && follows.current) place.scrollTop = place.scrollHeight;
   }, [items, busy, opened]);
-  // A question that is open is lost with the page.
-  useEffect(() => {
-    if (!question) return;
-    const ask = (event: BeforeUnloadEvent) => event.preventDefault();
-    window.addEventListener('beforeunload', ask);
-    return () => window.removeEventListener('beforeunload', ask);
-  }, [question]);
   // Whoever waits at the field for an answer is led to the question, and back when it is settled.
   const led = useRef(false);
   useEffect(() => {
@@ -225,7 +263,7 @@ export default function ChatPanel({ opened, close }: { opened: boolean; close: (
         />
         {busy ? (
           // Each its own button: one that turned into the other under the click would send what is being written.
-          <ActionIcon key="stop" type="button" size="xl" variant="light" color="red" onClick={() => { stop(); input.current?.focus(); }} aria-label={t.chat.stop}>
+          <ActionIcon key="stop" type="button" size="xl" variant="light" color="red" onClick={() => { end(); input.current?.focus(); }} aria-label={t.chat.stop}>
             <IconPlayerStopFilled {...icon} />
           </ActionIcon>
         ) : (
@@ -246,11 +284,17 @@ interface Acts {
 function Said({ item, settle, undo }: { item: Item } & Acts) {
   switch (item.is) {
     case 'you':
+      return (
+        <div className="said said-you">
+          <span className="unseen">{t.chat.youSaid} </span>
+          {item.text}
+        </div>
+      );
     case 'usher':
       return (
-        <div className={item.is === 'you' ? 'said said-you' : 'said said-usher'}>
-          <span className="unseen">{item.is === 'you' ? t.chat.youSaid : t.chat.usherSaid} </span>
-          {item.text}
+        <div className="said said-usher">
+          <span className="unseen">{t.chat.usherSaid} </span>
+          <Spoken text={here(item.text)} />
         </div>
       );
     case 'note':

@@ -27,8 +27,9 @@ export function ObjectLink({ kind, id }: { kind: string; id: string }) {
 /** Objects that are shown at once: a table each is more than a page holds where thousands were changed. */
 const SHOWN = 50;
 
-export function Diff({ changes, links }: { changes: Changed[]; links?: boolean }) {
-  const [most, setMost] = useState(SHOWN);
+/** `all`: whoever gives the changes gives them in pages. */
+export function Diff({ changes, links, all }: { changes: Changed[]; links?: boolean; all?: boolean }) {
+  const [most, setMost] = useState(all ? Infinity : SHOWN);
   return (
     <>
       {changes.slice(0, most).map((change) => (

@@ -5,6 +5,7 @@ import { IconAlertTriangle } from '@tabler/icons-react';
 import { Link } from '@tanstack/react-router';
 
 import { Refused } from '../lib/api';
+import { here } from '../lib/words';
 import { t } from '../texts';
 
 export function Problem({ error, title, again }: { error: unknown; title?: string; again?: () => void }) {
@@ -13,16 +14,17 @@ export function Problem({ error, title, again }: { error: unknown; title?: strin
   return (
     <Alert color="red" variant="light" icon={<IconAlertTriangle aria-hidden />} title={title} role="alert">
       <Text size="sm" className="wrap">
-        {message}
+        {here(message)}
       </Text>
       {refused?.cause.field && (
         <Text size="sm" c="dimmed" className="wrap">
           {t.at} <code>{refused.cause.field}</code>
+          {refused.cause.hint && `: ${refused.cause.hint}`}
         </Text>
       )}
       {refused?.cause.next && (
         <Text size="sm" mt={4} className="wrap">
-          {t.nextStep} {refused.cause.next}
+          {t.nextStep} {here(refused.cause.next)}
         </Text>
       )}
       {again && (

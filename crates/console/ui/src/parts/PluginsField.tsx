@@ -3,7 +3,7 @@
 import { ActionIcon, Alert, Badge, Button, Drawer, Group, Modal, ScrollArea, Stack, Switch, Text, TextInput, UnstyledButton } from '@mantine/core';
 import { IconArrowLeft, IconInfoCircle, IconPencil, IconPlus, IconSearch, IconTrash } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
-import { lazy, Suspense, useCallback, useState } from 'react';
+import { lazy, Suspense, useCallback, useRef, useState } from 'react';
 
 import { get, type Members, type Plugin, type PluginLine } from '../lib/api';
 import { spokenOf } from '../lib/blame';
@@ -45,6 +45,9 @@ interface Props {
 export function PluginsField({ value, onChange, credentials, connections, errors }: Props) {
   const [picking, setPicking] = useState(false);
   const [open, setOpen] = useState<string>();
+  // Where the drawer was opened from, to be led back there: a list that a plugin was picked from is gone by then.
+  const from = useRef<HTMLElement>(null);
+  const adds = useRef<HTMLButtonElement>(null);
   // What can't be read would be lost with the drawer.
   const [stuck, setStuck] = useState(false);
   const known = useQuery(pluginsQuery);
@@ -63,7 +66,7 @@ export function PluginsField({ value, onChange, credentials, connections, errors
     <section aria-label={t.form.plugins}>
       <Group justify="space-between" mb="xs">
         <Text fw={600}>{t.form.plugins}</Text>
-        <Button variant="light" size="compact-sm" leftSection={<IconPlus size={14} aria-hidden />} onClick={() => setPicking(true)}>
+        <Button variant="light" size="compact-sm" leftSection={<IconPlus size={14} aria-hidden />} ref={adds} onClick={() => setPicking(true)}>
           {t.form.addPlugin}
         </Button>
       </Group>
@@ -89,7 +92,10 @@ export function PluginsField({ value, onChange, credentials, connections, errors
                 </div>
                 <Group gap={4} wrap="nowrap">
                   <Switch size="sm" checked={!isOff(name)} aria-label={`${name}: ${t.form.pluginOn}`} onChange={(event) => turn(name, event.currentTarget.checked)} />
-                  <ActionIcon variant="subtle" aria-label={t.form.editPlugin(name)} onClick={() => setOpen(name)}>
+                  <ActionIcon variant="subtle" aria-label={t.form.editPlugin(name)} onClick={(event) => {
+                      from.current = event.currentTarget;
+                      setOpen(name);
+                    }}>
                     <IconPencil size={16} aria-hidden />
                   </ActionIcon>
                   <ActionIcon
@@ -123,11 +129,12 @@ export function PluginsField({ value, onChange, credentials, connections, errors
           pick={(name) => {
             setPicking(false);
             onChange({ ...value, [name]: {} });
+            from.current = adds.current;
             setOpen(name);
           }}
         />
       )}
-      <Drawer opened={open !== undefined} onClose={() => !stuck && setOpen(undefined)} position="right" size="lg" title={open && t.form.editPlugin(open)} closeButtonProps={{ 'aria-label': t.close }}>
+      <Drawer opened={open !== undefined} onClose={() => !stuck && setOpen(undefined)} returnFocus={false} onExitTransitionEnd={() => from.current?.focus({ preventScroll: true })} position="right" size="lg" title={open && t.form.editPlugin(open)} closeButtonProps={{ 'aria-label': t.close }}>
         {open && <Settings name={open} credentials={credentials} value={settings(open)} errors={errorsOf(open)} onChange={(next) => onChange({ ...value, [open]: next })} unreadable={setStuck} close={() => setOpen(undefined)} />}
       </Drawer>
     </section>

@@ -10,6 +10,7 @@ import { Link, Outlet, useRouter, useRouterState } from '@tanstack/react-router'
 import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 
 import { call, get, type Session, type Waiting } from '../lib/api';
+import { kept, opened } from '../lib/chat';
 import { KINDS } from '../lib/kinds';
 import { sessionQuery } from '../router';
 import { t } from '../texts';
@@ -135,6 +136,7 @@ function Person() {
   const router = useRouter();
   const leave = async () => {
     const left = await call<Session>('DELETE', '/session');
+    kept.set(undefined);
     queries.clear();
     // The login page says where one leaves the provider too.
     queries.setQueryData(sessionQuery.queryKey, left);
@@ -180,14 +182,16 @@ export function Shell() {
   const [finder, { open: openFinder, close: closeFinder }] = useDisclosure();
   const you = useYou();
   const router = useRouter();
-  const [chat, setChat] = useState(false);
+  // A page that is loaded anew in the middle of a conversation shows it again.
+  const [chat, setChat] = useState(() => kept.get() !== undefined && opened.get());
   // Once opened it stays, so that a conversation goes on from page to page and while it is closed.
-  const [begun, setBegun] = useState(false);
+  const [begun, setBegun] = useState(chat);
   const chatButton = useRef<HTMLButtonElement>(null);
   const narrow = useMediaQuery('(max-width: 62em)') ?? false;
   const toggleChat = () => {
     setBegun(true);
     setChat(!chat);
+    opened.set(!chat);
     if (chat) chatButton.current?.focus();
     else closeMenu();
   };

@@ -63,7 +63,7 @@ fn patterns(client: &Value) -> Result<(), Violation> {
                 at + 1
             );
             let pointer = format!("/client/skip_mtls_uri_regex/{at}");
-            return Err(Violation { sentence, pointer, prefixed: true });
+            return Err(Violation::at(&pointer, sentence, true));
         }
     }
     Ok(())

@@ -87,34 +87,43 @@ fn a_browser_goes_to_the_provider_and_comes_back_with_a_session() {
     assert!(form::value(&sent, "code_verifier").is_some_and(|verifier| verifier.len() >= 43));
 }
 
-/// CVE-2026-49871 and its kin: a login is ended by the browser that began it, once.
+/// CVE-2026-49871 and its kin: a login is ended by the browser that began it, once. What ends none leads a browser to where it wanted to go, and a
+/// stranger nowhere.
 #[test]
 fn a_state_is_taken_once_and_from_its_own_browser() {
     let provider = Provider::start();
     let mut bench = provider.bench(with_session(&json!({})));
     let mut browser = Browser::default();
-    let state = begin(&provider, &mut bench, &mut browser, "/");
+    let state = begin(&provider, &mut bench, &mut browser, "/a?b=c");
     let kept = Browser(browser.0.clone());
     for target in [
         "/callback?code=the-code".to_owned(),
         "/callback?code=the-code&state=".to_owned(),
-        format!("/callback?code=the-code&state={state}x"),
         format!("/callback?state={}", &state[1..]),
+        format!("/callback?error=access_denied&state={state}"),
     ] {
-        browser.get(&mut bench, &target).expect_status(401);
+        browser.get(&mut bench, &target).expect_status(500);
     }
-    end(&mut bench, &mut Browser::default(), &state).expect_status(401);
+    let leads_back = |outcome: &Outcome| {
+        assert_eq!((outcome.status(), outcome.field("location")), (302, Some("/a?b=c")));
+        assert!(!outcome.head.get_all("set-cookie").any(|line| line.starts_with(b"session=")));
+    };
+    leads_back(&end(&mut bench, &mut browser, &format!("{state}x")));
+    let posted = [("Cookie", browser.cookies())];
+    let posted: Vec<(&str, &str)> = posted.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    bench.send("POST", "/callback?code=the-code&state=other", &posted, "").expect_status(500);
+    end(&mut bench, &mut Browser::default(), &state).expect_status(500);
     assert_eq!(end(&mut bench, &mut browser, &state).status(), 302);
-    end(&mut bench, &mut browser, &state).expect_status(401);
+    leads_back(&end(&mut bench, &mut browser, &state));
+    browser.get(&mut bench, "/a?b=c").expect_status(200);
     let mut thief = kept;
-    end(&mut bench, &mut thief, &state).expect_status(401);
+    leads_back(&end(&mut bench, &mut thief, &state));
+    thief.get(&mut bench, "/a?b=c").expect_status(302);
     let mut slow = Browser::default();
-    let state = begin(&provider, &mut bench, &mut slow, "/");
+    let state = begin(&provider, &mut bench, &mut slow, "/a?b=c");
     bench.pass(Duration::from_secs(601));
-    end(&mut bench, &mut slow, &state).expect_status(401);
-    let mut refused = Browser::default();
-    let state = begin(&provider, &mut bench, &mut refused, "/");
-    refused.get(&mut bench, &format!("/callback?error=access_denied&state={state}")).expect_status(401);
+    leads_back(&end(&mut bench, &mut slow, &state));
+    assert_eq!(provider.asked("/token"), 1, "a code is exchanged where a login ends");
 }
 
 #[test]
@@ -137,7 +146,7 @@ fn an_id_token_that_does_not_fit_gives_no_session() {
         let state = begin(&provider, &mut bench, &mut browser, "/");
         *provider.claims.borrow_mut() = claims.clone();
         let outcome = end(&mut bench, &mut browser, &state);
-        assert_eq!(outcome.status(), 401, "{claims}");
+        assert_eq!(outcome.status(), 500, "{claims}");
         assert!(!browser.0.contains_key("session"), "{claims}");
     }
     let provider = Provider::start();
@@ -146,7 +155,7 @@ fn an_id_token_that_does_not_fit_gives_no_session() {
     let state = begin(&provider, &mut bench, &mut browser, "/");
     let forged = Signer::generate(Algorithm::Es256).with_kid("one").token(&provider.usual_claims());
     *provider.tokens.borrow_mut() = json!({ "id_token": forged });
-    end(&mut bench, &mut browser, &state).expect_status(401);
+    end(&mut bench, &mut browser, &state).expect_status(500);
     let state = begin(&provider, &mut bench, &mut browser, "/");
     *provider.challenge.borrow_mut() = Some("another".to_owned());
     end(&mut bench, &mut browser, &state).expect_status(500);
@@ -204,6 +213,60 @@ fn a_logout_ends_the_session_and_its_copies() {
     assert!(browser.0.is_empty(), "{:?}", browser.0.keys());
     browser.get(&mut bench, "/").expect_status(401);
     Browser(copy.0).get(&mut bench, "/").expect_status(401);
+}
+
+/// Keycloak says so where somebody has taken too long at its login page.
+#[test]
+fn a_provider_that_is_busy_is_asked_again_a_few_times() {
+    let provider = Provider::start();
+    let mut bench = provider.bench(with_session(&json!({})));
+    let mut browser = Browser::default();
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        let state = begin(&provider, &mut bench, &mut browser, "/a?b=c");
+        let busy = format!("/callback?error=temporarily_unavailable&state={state}");
+        Browser::default().get(&mut bench, &busy).expect_status(500);
+        let outcome = browser.get(&mut bench, &busy);
+        statuses.push(outcome.status());
+        if outcome.status() == 302 {
+            assert_eq!(outcome.field("location"), Some("/a?b=c"));
+        }
+    }
+    assert_eq!(statuses, [302, 302, 302, 500, 500]);
+    let state = begin(&provider, &mut bench, &mut browser, "/");
+    end(&mut bench, &mut browser, &state).expect_status(302);
+    browser.get(&mut bench, "/logout").expect_status(302);
+    let state = begin(&provider, &mut bench, &mut browser, "/");
+    let busy = format!("/callback?error=temporarily_unavailable&state={state}");
+    browser.get(&mut bench, &busy).expect_status(302);
+}
+
+#[test]
+fn a_logout_that_the_provider_can_not_be_told_of_ends_the_session_here() {
+    let provider = Provider::start();
+    let mut browser = logged_in(&provider, &mut provider.bench(with_session(&json!({}))));
+    // A gateway that starts while the provider is away.
+    provider.is_away.set(true);
+    let mut bench = provider.bench(with_session(&json!({ "unauth_action": "deny" })));
+    let copy = Browser(browser.0.clone());
+    browser.get(&mut bench, "/").expect_status(200);
+    browser.get(&mut bench, "/logout").expect_status(503);
+    assert!(browser.0.is_empty(), "{:?}", browser.0.keys());
+    Browser(copy.0).get(&mut bench, "/").expect_status(401);
+}
+
+#[test]
+fn a_user_who_does_not_fit_is_told_why() {
+    let provider = Provider::start();
+    let schema = json!({ "claim_schema": { "properties": { "user": { "required": ["team"] } } } });
+    let mut bench = provider.bench(with_session(&schema));
+    let mut browser = Browser::default();
+    let state = begin(&provider, &mut bench, &mut browser, "/");
+    let outcome = end(&mut bench, &mut browser, &state);
+    let challenge = outcome.expect_status(401).field("www-authenticate").unwrap();
+    assert!(challenge.contains("error=\"invalid_token\""), "{challenge}");
+    *provider.user.borrow_mut() = json!({ "sub": "ann", "team": "a" });
+    logged_in(&provider, &mut bench).get(&mut bench, "/").expect_status(200);
 }
 
 #[test]
@@ -285,4 +348,7 @@ fn who_has_no_session_is_met_as_told() {
     let mut secure = provider.bench(with_session(&json!({ "redirect_uri": "https://shop.test/callback" })));
     let outcome = secure.get("/");
     assert!(outcome.field("set-cookie").unwrap().contains("; Secure"));
+    let session = json!({ "session": { "secret": "0123456789abcdef", "cookie_same_site": "Default" } });
+    let outcome = provider.bench(with_session(&session)).get("/");
+    assert!(!outcome.field("set-cookie").unwrap().contains("SameSite"));
 }

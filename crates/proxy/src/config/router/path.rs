@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::super::tree::Slot;
 use super::parameters::Parameters;
+use crate::engine::Spelling;
 use crate::options::RouterMode;
 
 /// A path pattern as the index needs it.
@@ -109,9 +110,9 @@ fn spelled(uri: &str) -> Cow<'_, str> {
     let mut canonical = String::new();
     let shape = |path: &str| (path.matches('/').count(), path.ends_with('/'));
     match crate::engine::canonical(&escaped, &mut canonical) {
-        Ok(true) if shape(&canonical) == shape(&escaped) => Cow::Owned(canonical),
-        Ok(false) => Cow::Owned(escaped),
-        Ok(true) | Err(_) => Cow::Borrowed(uri),
+        Ok(Spelling::New) if shape(&canonical) == shape(&escaped) => Cow::Owned(canonical),
+        Ok(Spelling::Plain | Spelling::Canonical) => Cow::Owned(escaped),
+        Ok(Spelling::New) | Err(_) => Cow::Borrowed(uri),
     }
 }
 

@@ -313,12 +313,9 @@ fn an_edit_builds_what_leans_on_it_and_nothing_else() {
 fn what_is_not_touched_stays_the_very_same() {
     let mut bench = Bench::with_routes(20);
     let taken = |snapshot: &Snapshot, path: &str| {
-        let exchange = crate::live::exchange(&usher_model::live::Sketch {
-            method: "GET".into(),
-            target: path.into(),
-            ..Default::default()
-        });
-        let exchange = exchange.unwrap();
+        let sketch =
+            usher_model::live::Sketch { method: "GET".into(), target: path.into(), ..Default::default() };
+        let exchange = crate::live::exchange(&sketch, crate::options::PathRules::default()).unwrap();
         let asked = Asked::of(&exchange, path, BodyWord::Read);
         Arc::clone(&snapshot.take(&asked).unwrap().route)
     };

@@ -11,8 +11,14 @@ use super::body::LITTLE;
 use super::{Client, Side};
 use crate::engine::alarm::Wait;
 
-/// How long an ending may take in all.
-const LINGER_MS: u64 = 1_000;
+/// How long the rest of a small body is waited for, and an end that nothing is unread of.
+const BRIEF_MS: u64 = 1_000;
+/// How long a client may say nothing while what it still sends is thrown away, and how long all of that may take; nginx's `lingering_timeout` and
+/// `lingering_time`.
+const QUIET_MS: u64 = 5_000;
+const LINGER_MS: u64 = 30_000;
+/// How much is thrown away before the worker's other connections have their turn.
+const AT_ONCE: usize = 256 << 10;
 
 impl Client {
     /// Reads the rest of a request's body and throws it away. `false` when that isn't worth the while.
@@ -21,7 +27,7 @@ impl Client {
             // Whoever replaced the body left the client's own unread.
             return self.skip_rest().await;
         };
-        let until = self.local.clock.ms() + LINGER_MS;
+        let until = self.local.clock.ms() + BRIEF_MS;
         let mut left = LITTLE;
         let done = loop {
             if self.local.clock.ms() > until {
@@ -50,12 +56,20 @@ impl Client {
     }
 
     /// Ends a connection whose client may still be sending: says that nothing more comes, then throws away what does, for a while. Without
-    /// this the kernel would answer unread bytes with a reset, and the client might never see its answer.
+    /// this the kernel would answer unread bytes with a reset, and the client might never see its answer. It counts among the connections as
+    /// before, and a stopping worker waits for less.
     pub(in crate::engine) async fn linger(&self) {
+        self.drop_rest(QUIET_MS, LINGER_MS).await;
+    }
+
+    async fn drop_rest(&self, quiet_ms: u64, most_ms: u64) {
         self.alarm.disarm_all();
-        let mut left = usize::try_from(LITTLE).unwrap_or(usize::MAX);
+        let until = self.local.clock.ms() + most_ms;
         let mut shut = false;
         std::future::poll_fn(|context| {
+            let now = self.local.clock.ms();
+            let quiet_ms = if self.local.is_draining() { quiet_ms.min(BRIEF_MS) } else { quiet_ms };
+            let mut left = AT_ONCE;
             let Some(mut io) = self.io() else { return Poll::Ready(()) };
             let io = &mut *io;
             if !shut {
@@ -67,17 +81,24 @@ impl Client {
             }
             loop {
                 io.buffer.clear();
-                if io.buffer.capacity() == 0 {
-                    io.buffer = self.local.buffers.small();
-                }
+                // What keeps coming is much.
+                self.local.buffers.make_room(&mut io.buffer, if left < AT_ONCE { AT_ONCE } else { 1 });
                 match tokio_util::io::poll_read_buf(Pin::new(&mut io.stream), context, &mut io.buffer) {
-                    Poll::Ready(Ok(came)) if came > 0 && came < left => left -= came,
-                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                    Poll::Ready(Ok(_)) if now >= until => return Poll::Ready(()),
+                    Poll::Ready(Ok(came)) => {
+                        self.alarm.disarm(Wait::ClientRead);
+                        left = left.saturating_sub(came);
+                    }
                     Poll::Pending if self.alarm.rang(Wait::ClientRead) => return Poll::Ready(()),
                     Poll::Pending => {
-                        self.alarm.arm(Wait::ClientRead, self.local.clock.ms() + LINGER_MS);
+                        self.alarm.arm(Wait::ClientRead, until.min(now + quiet_ms));
                         return Poll::Pending;
                     }
+                }
+                if left == 0 {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
             }
         })
@@ -85,10 +106,15 @@ impl Client {
         self.alarm.disarm_all();
     }
 
+    /// Ends a connection that nothing is owed to: says so, and waits for a moment that the other side does, too.
+    pub(in crate::engine) async fn end(&self) {
+        self.drop_rest(BRIEF_MS, BRIEF_MS).await;
+    }
+
     /// Ends a connection that nothing is unread of. Inside of TLS an end has to be said: a client couldn't tell it from a cut otherwise.
     pub(in crate::engine) async fn close(&self) {
         if self.secured.is_some() {
-            self.linger().await;
+            self.end().await;
         }
     }
 

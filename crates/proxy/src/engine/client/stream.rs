@@ -253,11 +253,14 @@ impl Coming {
 impl Client {
     /// A stream of this connection's.
     pub(in crate::engine) fn of_stream(parent: &Self, stream: Stream) -> Self {
+        let before = parent.served.replace(parent.served.get() + 1);
         Self {
             alarm: parent.local.alarms.add(),
             peer: parent.peer,
             peer_text: Rc::clone(&parent.peer_text),
-            server_port: parent.server_port,
+            server: parent.server,
+            serial: parent.serial,
+            served: Cell::new(before),
             secured: parent.secured.clone(),
             proof: parent.proof.clone(),
             told: Rc::clone(&parent.told),

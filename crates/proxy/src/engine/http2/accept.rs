@@ -101,7 +101,7 @@ pub(in crate::engine) async fn serve(client: &Rc<Client>) {
     })
     .await;
     if orderly {
-        client.linger().await;
+        client.end().await;
     }
 }
 
@@ -257,7 +257,7 @@ async fn run(client: Rc<Client>, parts: http::request::Parts, open: Open) {
     }
     match next {
         Next::Cut => client.cut_stream(Reason::INTERNAL_ERROR),
-        Next::Linger | Next::Close | Next::Keep => client.end_stream(),
+        Next::Linger | Next::Leave | Next::Close | Next::Keep => client.end_stream(),
     }
     drop(open);
 }

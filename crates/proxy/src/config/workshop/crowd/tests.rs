@@ -161,7 +161,7 @@ async fn a_groups_plugins_lie_under_its_consumers_and_over_the_routes() {
         let pipeline = trial.taken(path).unwrap().with_consumer(&consumer, &trial.shared);
         let sketch =
             usher_model::live::Sketch { method: "GET".into(), target: path.into(), ..Default::default() };
-        let mut exchange = crate::live::exchange(&sketch).unwrap();
+        let mut exchange = crate::live::exchange(&sketch, crate::options::PathRules::default()).unwrap();
         match pipeline.rewrite_fresh(&mut exchange).now_or_never() {
             Some(usher_pipeline::plugin::Flow::Reply(reply)) => reply.head.status(),
             _ => 0,

@@ -1,1 +1,0 @@
-import{an as e,en as t,sn as n}from"./index-B7DAlE4m.js";import{t as r}from"./InputBase-CC2py1rX.js";var i=n(),a=t(t=>{let n=e([`Input`,`InputWrapper`,`TextInput`],null,t);return(0,i.jsx)(r,{component:`input`,...n,__staticSelector:`TextInput`})});a.classes=r.classes,a.displayName=`@mantine/core/TextInput`;export{a as t};

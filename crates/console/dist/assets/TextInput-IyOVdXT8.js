@@ -1,0 +1,1 @@
+import{_n as e,fn as t,yn as n}from"./index-DGGCRUCY.js";import{t as r}from"./InputBase-ghAP5ssG.js";var i=n(),a=t(t=>{let n=e([`Input`,`InputWrapper`,`TextInput`],null,t);return(0,i.jsx)(r,{component:`input`,...n,__staticSelector:`TextInput`})});a.classes=r.classes,a.displayName=`@mantine/core/TextInput`;export{a as t};

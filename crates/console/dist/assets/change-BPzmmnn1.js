@@ -1,1 +1,0 @@
-import{D as e}from"./index-B7DAlE4m.js";var t=({changes:[t],total:n})=>t?`${e.plan.op[t.op]}: ${t.kind} ${t.id}${n>1?` +${(n-1).toLocaleString(`en`)}`:``}`:e.history.objects(n);export{t};

@@ -1,0 +1,1 @@
+import{p as e,z as t}from"./index-DGGCRUCY.js";var n=({objects:[n],total:r})=>n?`${t.plan.op[n.op]}: ${e(n.kind)?.word??n.kind} ${n.id}${r>1?` +${(r-1).toLocaleString(`en`)}`:``}`:t.history.objects(r);export{n as t};
