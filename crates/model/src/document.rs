@@ -85,7 +85,7 @@ pub fn value(text: &str) -> Result<Value, DocumentError> {
 }
 
 /// Reads a document of our own and fills in environment variables: `${{NAME}}` and `${{NAME:=default}}` in APISIX's form and ours, where the text
-/// of a variable becomes a number or a truth if it looks like one; `${NAME}` in ADC's form, which `\${NAME}` escapes.
+/// of a variable becomes a number or a truth if it looks like one; `${NAME}` in ADC's form. A backslash in front makes a text of it.
 ///
 /// # Errors
 /// As [`read`]; and a variable that isn't set.

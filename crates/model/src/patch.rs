@@ -25,14 +25,20 @@ pub fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
+/// Names of a sub-path at most: a value that is deeper is refused anyway, and reading one of thousands of levels ends the stack.
+const DEEPEST: usize = 64;
+
 /// Replaces the member at `sub_path` (`upstream/nodes`), making missing objects on the way. `null` is a value like any other
 /// here, which the schema then refuses, as APISIX does.
 ///
 /// # Errors
-/// `invalid sub-path: /a/b` where something on the way is no object.
+/// `invalid sub-path: /a/b` where something on the way is no object; a path of more than 64 names.
 pub fn replace_at(target: &mut Value, sub_path: &str, value: Value) -> Result<(), String> {
     let bad = || format!("invalid sub-path: /{}", sub_path.trim_matches('/'));
     let mut names: Vec<&str> = sub_path.trim_matches('/').split('/').collect();
+    if names.len() > DEEPEST {
+        return Err(format!("invalid sub-path: it has {} names, at most {DEEPEST} are allowed", names.len()));
+    }
     let last = names.pop().filter(|last| !last.is_empty()).ok_or_else(bad)?;
     let mut place = target;
     for name in names {
@@ -62,6 +68,15 @@ mod tests {
             merge(&mut merged, &patch);
             assert_eq!(merged, wanted);
         }
+    }
+
+    #[test]
+    fn a_path_of_thousands_of_names_is_refused() {
+        let mut value = json!({ "a": 1 });
+        let error = replace_at(&mut value, &"n/".repeat(3000), json!(1)).unwrap_err();
+        assert!(error.contains("3000 names") || error.contains("2999 names"), "{error}");
+        assert_eq!(value, json!({ "a": 1 }));
+        replace_at(&mut value, &"n/".repeat(64), json!(1)).unwrap();
     }
 
     #[test]

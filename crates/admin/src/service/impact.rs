@@ -6,6 +6,7 @@ mod credential;
 mod guard;
 mod leave;
 mod members;
+mod outward;
 mod overlap;
 mod paths;
 mod redirect;
@@ -100,6 +101,7 @@ pub(super) fn assess<'a>(world: &'a mut World<'_>) -> BoxFuture<'a, Result<Impac
         }
         auth::assess(world, &mut impact).await?;
         credential::assess(world, &mut impact);
+        outward::assess(world, &mut impact);
         redirect::assess(world, &mut impact).await?;
         overlap::assess(world, &mut impact).await?;
         warn::assess(world, &mut impact).await?;

@@ -210,7 +210,8 @@ async fn a_hundred_thousand_routes_are_imported_changed_and_taken_back() {
     println!("the same again twice, one object changed: {:?}", begun.elapsed());
     let begun = Instant::now();
     let entry = bench.service.history(&who, HistoryQuery::default()).await.unwrap().remove(0);
-    assert_eq!((entry.total, entry.changes.len()), (COUNT + 1, 1000));
+    // A list tells of the first ones; an entry by itself of all, page by page.
+    assert_eq!((entry.total, entry.changes.len()), (COUNT + 1, 10));
     let of_one = HistoryQuery { key: Some(route("77777")), ..HistoryQuery::default() };
     let entry = bench.service.history(&who, of_one).await.unwrap().remove(0);
     assert_eq!((entry.total, entry.changes.len(), &entry.changes[0].key), (COUNT + 1, 1, &route("77777")));

@@ -5,7 +5,7 @@ use usher_model::change::{Edit, Risk};
 use usher_model::kind::Key;
 
 use crate::bench::{
-    Bench, admin, consumer, jack, plugin_config, put, route, service, split, upstream, wanted,
+    Bench, admin, agent, consumer, jack, plugin_config, put, route, service, split, upstream, wanted,
 };
 
 fn to(host: &str) -> Value {
@@ -89,4 +89,38 @@ async fn a_known_consumer_gets_a_credential_by_a_person_s_word_only() {
     ];
     let plan = bench.plan(new).await.unwrap();
     assert_eq!((plan.risk, plan.needs_person), (Risk::Low, false), "{:?}", plan.reasons);
+}
+
+#[tokio::test]
+async fn a_kept_secret_goes_to_a_new_host_by_a_person_s_word_only() {
+    let bench = Bench::new().await;
+    let open = |host: &str, password: &str, more: Value| {
+        let mut body = json!({ "brokers": [{ "host": host, "password": password }] });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        put(route("r"), json!({ "uri": "/r", "plugins": { "caller": body } }))
+    };
+    bench.service.write(&admin(), wanted([open("logs.test", "a-password", json!({}))])).await.unwrap();
+    let told =
+        "caller of route r keeps its secrets and would send them to a host that is new to it: evil.test";
+    risk(&bench, open("evil.test", "a-password", json!({})), Risk::High, told).await;
+    let shown = bench.service.get(&agent(), &route("r")).await.unwrap().unwrap();
+    let mut masked = shown.value.clone();
+    *masked.pointer_mut("/plugins/caller/brokers/0/host").unwrap() = json!("evil.test");
+    risk(&bench, put(route("r"), masked), Risk::High, told).await;
+    // Another secret of one's own may go wherever one likes, and the same host may be written otherwise.
+    risk(&bench, open("evil.test", "my-own", json!({})), Risk::Medium, "changes route r").await;
+    risk(&bench, open("LOGS.test", "a-password", json!({})), Risk::Medium, "changes route r").await;
+}
+
+#[tokio::test]
+async fn protected_requests_are_told_to_a_new_host_by_a_person_s_word_only() {
+    let bench = town().await;
+    let told = |host: &str| {
+        let mut value =
+            guarded(json!({ "uri": "/b", "upstream": to("api.test:80"), "plugin_config_id": "p" }));
+        value["plugins"]["caller"] = json!({ "brokers": [{ "host": host, "password": "my-own" }] });
+        put(route("inline"), value)
+    };
+    risk(&bench, told("evil.test"), Risk::High, "to a host that is new to it: evil.test").await;
+    risk(&bench, told("api.test"), Risk::Medium, "changes route inline").await;
 }

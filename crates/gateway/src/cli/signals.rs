@@ -5,6 +5,7 @@
 
 use std::io::IsTerminal as _;
 
+use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal asks for.
@@ -27,6 +28,8 @@ pub(crate) struct Signals {
     hangup: Signal,
     rotate: Signal,
     upgrade: Signal,
+    /// SIGXFSZ, which nobody waits for: heard, it doesn't end the process at a file as large as `RLIMIT_FSIZE` allows, and the write fails instead.
+    _file_size: Signal,
     at_terminal: bool,
 }
 
@@ -39,6 +42,7 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             rotate: signal(SignalKind::user_defined1())?,
             upgrade: signal(SignalKind::user_defined2())?,
+            _file_size: signal(SignalKind::from_raw(Number::XFSZ.as_raw()))?,
             at_terminal: std::io::stdin().is_terminal(),
         })
     }

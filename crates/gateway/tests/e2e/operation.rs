@@ -181,3 +181,25 @@ fn connections_are_told_by_what_they_do() {
     drop((idle, half));
     eventually("all have gone", || states() == [0.0; 4]);
 }
+
+#[test]
+fn a_file_as_large_as_may_be_is_a_full_disk_and_no_end() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+    let usher = Usher::start(&[]);
+    let origin = Origin::start("a");
+    usher.put("/routes/kept", &json!({ "uri": "/*", "upstream": origin.upstream() }));
+    let pid = Pid::from_raw(i32::try_from(usher.id()).unwrap());
+    let limit = |most| prlimit(pid, Resource::Fsize, Rlimit { current: most, maximum: None }).unwrap();
+    limit(Some(400_000));
+    let large =
+        json!({ "uri": "/large", "plugins": { "mocking": { "response_example": "x".repeat(40_000) } } });
+    let refused = (0..64)
+        .map(|at| usher.admin("PUT", &format!("/routes/{at}"), Some(&large)))
+        .find(|answer| !matches!(answer.status, 200 | 201))
+        .expect("every file stayed small");
+    assert_eq!(refused.status, 507, "{}", refused.text());
+    assert_eq!(usher.get("/still", &[]).status, 200);
+    limit(None);
+    eventually("room", || matches!(usher.admin("PUT", "/routes/again", Some(&large)).status, 200 | 201));
+}

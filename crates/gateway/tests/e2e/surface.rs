@@ -118,7 +118,7 @@ const ROUTED: [(&str, &str, &str, &str, Door); 30] = [
     ),
     (
         "gateway/src/server/side.rs",
-        "/apisix/prometheus/metrics",
+        "path",
         "metrics",
         "/apisix/prometheus/metrics",
         Public("numbers, on loopback unless the settings say otherwise"),

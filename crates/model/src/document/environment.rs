@@ -1,8 +1,9 @@
-//! Environment variables inside a document: `${{NAME}}` and `${{NAME:=default}}` as APISIX has them, `${NAME}` as ADC has it.
+//! Environment variables inside a document: `${{NAME}}` and `${{NAME:=default}}` as APISIX has them, `${NAME}` as ADC has it. With a backslash in
+//! front they are texts.
 //!
 //! APISIX leaves `${name}` alone, because it means a variable of the request there, and so do we.
 
-use serde_json::Number;
+use serde_json::{Number, Value};
 
 use super::node::{Node, Shape};
 use super::{Dialect, DocumentError};
@@ -50,7 +51,7 @@ fn walk(
     }
 }
 
-/// The text with its variables replaced; `None` where it has none.
+/// The text with its variables replaced, and without the backslashes in front of those that are meant as they are; `None` where it has none.
 fn replaced(
     text: &str,
     line: u64,
@@ -58,35 +59,39 @@ fn replaced(
     lookup: Option<Lookup<'_>>,
     left: &mut Option<u64>,
 ) -> Result<Option<String>, DocumentError> {
-    let (open, close) = if dialect == Dialect::Adc { ("${", "}") } else { ("${{", "}}") };
+    let (open, close) = marks(dialect);
     let mut out = String::new();
     let mut rest = text;
     let mut found = false;
     while let Some((before, behind)) = rest.split_once(open) {
-        let variable = behind.split_once(close).and_then(|(inside, after)| Some((named(inside)?, after)));
-        let Some(((name, default), after)) = variable else {
+        let variable =
+            behind.split_once(close).and_then(|(inside, after)| Some((inside, named(inside)?, after)));
+        let Some((inside, (name, default), after)) = variable else {
             out += before;
             out += open;
             rest = behind;
             continue;
         };
-        let Some(lookup) = lookup else {
-            left.get_or_insert(line);
-            return Ok(None);
-        };
-        found = true;
         rest = after;
-        if dialect == Dialect::Adc && before.ends_with('\\') {
-            out += before.strip_suffix('\\').unwrap_or(before);
-            out += &format!("${{{name}}}");
+        if let Some(before) = before.strip_suffix('\\') {
+            found = true;
+            out += before;
+            out += &[open, inside, close].concat();
             continue;
         }
         out += before;
+        let Some(lookup) = lookup else {
+            left.get_or_insert(line);
+            out += &[open, inside, close].concat();
+            continue;
+        };
+        found = true;
         let value = lookup(name).or_else(|| default.map(str::to_owned)).ok_or_else(|| {
+            let text = format!("\\{open}{name}{close} for the text itself");
             let instead = if dialect == Dialect::Adc {
-                format!("set it, or write \\${{{name}}} for the text itself")
+                format!("set it, or write {text}")
             } else {
-                format!("set it, or write ${{{{{name}:=default}}}}")
+                format!("set it, or write {open}{name}:=default{close}, or {text}")
             };
             DocumentError::at(line, format!("the environment variable {name} is not set; {instead}"))
         })?;
@@ -94,6 +99,60 @@ fn replaced(
     }
     out += rest;
     Ok(found.then_some(out))
+}
+
+/// What a variable begins and ends with.
+const fn marks(dialect: Dialect) -> (&'static str, &'static str) {
+    match dialect {
+        Dialect::Adc => ("${", "}"),
+        Dialect::Usher | Dialect::Apisix => ("${{", "}}"),
+    }
+}
+
+/// The same value in a form that reads back as itself, whatever is in the environment: what looks like a variable gets a backslash. A text of
+/// an object is data, and whoever wrote it need not be who reads the document.
+pub(super) fn escape(value: &mut Value, dialect: Dialect) {
+    match value {
+        Value::String(text) => {
+            if let Some(new) = escaped(text, dialect) {
+                *text = new;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| escape(item, dialect)),
+        Value::Object(members) => {
+            members.values_mut().for_each(|member| escape(member, dialect));
+            if members.keys().any(|name| escaped(name, dialect).is_some()) {
+                let old = std::mem::take(members);
+                members.extend(
+                    old.into_iter().map(|(name, member)| (escaped(&name, dialect).unwrap_or(name), member)),
+                );
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// The text with a backslash in front of each variable; `None` where it has none.
+fn escaped(text: &str, dialect: Dialect) -> Option<String> {
+    let (open, close) = marks(dialect);
+    let mut out = String::new();
+    let mut rest = text;
+    let mut found = false;
+    while let Some((before, behind)) = rest.split_once(open) {
+        let (inside, after) =
+            behind.split_once(close).filter(|(inside, _)| named(inside).is_some()).unwrap_or_default();
+        out += before;
+        if inside.is_empty() {
+            out += open;
+            rest = behind;
+            continue;
+        }
+        found = true;
+        out += &["\\", open, inside, close].concat();
+        rest = after;
+    }
+    out += rest;
+    found.then_some(out)
 }
 
 /// Name and default of what stands between the braces.

@@ -274,7 +274,7 @@ fn environment_variables_are_filled_in_as_each_form_has_them() {
     let error = of("usher: 1\nroutes:\n  r: {uri: '/${{MISSING}}', plugins: {}}\n").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "line 3: the environment variable MISSING is not set; set it, or write ${{MISSING:=default}}"
+        "line 3: the environment variable MISSING is not set; set it, or write ${{MISSING:=default}}, or \\${{MISSING}} for the text itself"
     );
     let adc =
         of("services:\n  - name: a\n    routes:\n      - name: r\n        uris: ['/${PORT}/\\${uri}']\n")
@@ -286,6 +286,23 @@ fn environment_variables_are_filled_in_as_each_form_has_them() {
     let left = yaml("usher: 1\nroutes:\n  r: {uri: '/${{PORT}}', plugins: {}}\n");
     assert_eq!(left.objects[0].1["uri"], "/${{PORT}}");
     assert!(left.warnings[0].starts_with("line 3: "), "{:?}", left.warnings);
+}
+
+#[test]
+fn texts_that_look_like_variables_are_written_as_texts() {
+    let lookup = |name: &str| (name == "KEY").then(|| "the key of whoever reads".to_owned());
+    let odd = json!({
+        "id": "r", "uri": "/a", "plugins": {}, "desc": "${{KEY}} \\${{ KEY := x }} ${KEY} ${{no-name}} ${{ ${{KEY}}", "labels": { "${{KEY}}": "${{ABSENT}}" },
+    });
+    let objects = vec![(Key::new(Kind::Route, "r"), odd.clone())];
+    for dialect in [Dialect::Usher, Dialect::Apisix, Dialect::Adc] {
+        let text = write(&objects, dialect);
+        for read in [read_with(&text, Format::Yaml, &lookup), read(&text, Format::Yaml)] {
+            let read = read.unwrap();
+            assert_eq!(read.objects[0].1, odd, "{text}");
+            assert!(read.warnings.is_empty(), "{:?}", read.warnings);
+        }
+    }
 }
 
 #[test]

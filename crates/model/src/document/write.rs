@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Dialect, END, collect::id_member, usher};
+use super::{Dialect, END, collect::id_member, environment, usher};
 use crate::kind::{Key, Kind};
 
 /// The whole text.
@@ -23,7 +23,10 @@ pub(super) fn write(objects: &[(Key, Value)], dialect: Dialect) -> String {
             place(&mut document, key, bare(key, value));
         }
     }
-    let mut text = if document.is_empty() { String::new() } else { yaml(&Value::Object(document)) };
+    let mut document = Value::Object(document);
+    environment::escape(&mut document, if dialect == Dialect::Apisix { dialect } else { Dialect::Usher });
+    let is_empty = document.as_object().is_some_and(Map::is_empty);
+    let mut text = if is_empty { String::new() } else { yaml(&document) };
     if dialect == Dialect::Apisix {
         text += END;
         text.push('\n');

@@ -26,9 +26,10 @@ pub(super) fn failed(place: &Path, error: &io::Error) -> StoreError {
     StoreError::Folder { place: place.to_owned(), reason: error.to_string() }
 }
 
-/// Whether there was no room: on the disk, or within what its owner may use.
+/// Whether there was no room: on the disk, within what its owner may use, or within what a file of this process may be (`RLIMIT_FSIZE`).
 pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 impl Folder {

@@ -12,19 +12,15 @@ use usher_model::kind::{Key, Kind};
 use usher_model::resource::Upstream;
 
 use super::super::ServiceError;
-use super::super::escape::shortened;
 use super::super::known::Reached;
 use super::super::references::{each_object_in_plugins, id_text};
 use super::super::world::World;
 use super::overlap::named;
 use super::route::{self, Seen};
-use super::{Impact, auth};
+use super::{Impact, auth, outward};
 
 /// Routes behind one edit that are looked at: more than these are of high risk anyway.
 const FOLLOWERS: usize = 64;
-
-/// Hosts that a sentence names.
-const NAMED: usize = 5;
 
 /// Looks at every protected route that the edits may send elsewhere.
 pub(super) async fn assess(world: &mut World<'_>, impact: &mut Impact) -> Result<(), ServiceError> {
@@ -39,19 +35,15 @@ pub(super) async fn assess(world: &mut World<'_>, impact: &mut Impact) -> Result
         }
         let Some(after) = route::after(world, &key).await? else { continue };
         let (known, wanted) = (hosts(world, &before, false).await?, hosts(world, &after, true).await?);
-        let fresh: Vec<String> = wanted.difference(&known).map(|host| shortened(host, 80)).collect();
+        let fresh: Vec<String> = wanted.difference(&known).cloned().collect();
         if fresh.is_empty() {
             continue;
         }
-        let more = fresh.len().saturating_sub(NAMED);
-        let mut told = fresh.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
-        if more > 0 {
-            told = format!("{told} and {more} more");
-        }
         let reason = format!(
-            "{} is protected by {} and would send its requests, with the credentials in them, to a host that is new to it: {told}",
+            "{} is protected by {} and would send its requests, with the credentials in them, to a host that is new to it: {}",
             named(world, &before),
-            guards.join(" and ")
+            guards.join(" and "),
+            outward::told(fresh)
         );
         impact.warn(reason.clone());
         impact.raise(Risk::High, reason);
@@ -80,7 +72,7 @@ fn redirected(world: &World<'_>) -> Vec<Key> {
     keys
 }
 
-/// The hosts that a route's requests go to: its upstream's, or its service's, and those that its plugins choose or copy to.
+/// The hosts that a route's requests go to: its upstream's, or its service's, and those that its plugins choose, copy to or tell of them.
 async fn hosts(world: &mut World<'_>, seen: &Seen, later: bool) -> Result<BTreeSet<String>, ServiceError> {
     let mut found = BTreeSet::new();
     let mut ids = Vec::new();
@@ -91,8 +83,7 @@ async fn hosts(world: &mut World<'_>, seen: &Seen, later: bool) -> Result<BTreeS
     }
     for layer in layers.into_iter().flatten() {
         each_object_in_plugins(layer, &mut |object, _| take(object, &mut found, &mut ids));
-        let copies = layer.pointer("/plugins/proxy-mirror/host").and_then(Value::as_str);
-        found.extend(copies.and_then(host_of_url));
+        found.extend(outward::told_of_requests(layer));
     }
     for id in ids {
         let upstream: Option<Arc<Value>> = route::at(world, &Key::new(Kind::Upstream, id), later).await?;
@@ -117,14 +108,4 @@ fn nodes(upstream: &Value, found: &mut BTreeSet<String>) {
     }
     let Ok(upstream) = Upstream::from_value(upstream) else { return };
     found.extend(upstream.nodes.iter().map(|node| node.host.to_ascii_lowercase()));
-}
-
-/// The host of `http://host:port`.
-fn host_of_url(url: &str) -> Option<String> {
-    let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next()?;
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    (!host.is_empty()).then(|| host.to_ascii_lowercase())
 }
