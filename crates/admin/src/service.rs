@@ -191,6 +191,7 @@ pub struct Service {
     findings: Findings,
     others: gateways::Others,
     turns: Turns,
+    newest: journal::Newest,
     started_unix_ms: u64,
 }
 
@@ -228,6 +229,7 @@ impl Service {
                 findings: Findings::default(),
                 others,
                 turns: Turns::default(),
+                newest: journal::Newest::default(),
                 started_unix_ms: unix_ms(),
             };
             service.tell_of_namesakes();

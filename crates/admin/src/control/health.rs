@@ -1,5 +1,7 @@
 //! What is known of upstream nodes by checking them, and what registries of services have told: asked of the running proxy.
 
+use std::collections::HashSet;
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use usher_model::kind::{Key, Kind};
@@ -19,11 +21,12 @@ const SOURCES: [(&str, Kind); 4] = [
 /// Every checker: those that are at work, and those of objects that no request has come to yet.
 pub(super) async fn all(service: &Service) -> Result<Vec<UpstreamHealth>, Answer> {
     let mut all = service.live().health();
+    let known: HashSet<String> = all.iter().map(|one| one.name.clone()).collect();
     for (_, kind) in SOURCES {
         for stored in service.list(&everybody(), kind).await? {
             let name = stored.key.path();
             if let Some(checked) = kind_of_checks(&stored.value)
-                && !all.iter().any(|known| known.name == name)
+                && !known.contains(&name)
             {
                 all.push(idle(name, checked));
             }

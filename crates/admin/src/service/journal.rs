@@ -27,7 +27,7 @@ use super::{Service, ServiceError, encoded, unix_ms};
 
 pub use amend::{Own, amend};
 pub use detail::{ChangesPage, ChangesQuery, Place};
-pub(super) use walk::{Found, Walk};
+pub(super) use walk::{Found, Newest, Walk};
 
 /// Whose changes are those that follow from what happened by itself. Nobody means them when asking to take back the newest change.
 pub(super) const SYSTEM: &str = "system";

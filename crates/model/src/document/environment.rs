@@ -63,20 +63,11 @@ fn replaced(
     let mut out = String::new();
     let mut rest = text;
     let mut found = false;
-    while let Some((before, behind)) = rest.split_once(open) {
-        let variable =
-            behind.split_once(close).and_then(|(inside, after)| Some((inside, named(inside)?, after)));
-        let Some((inside, (name, default), after)) = variable else {
-            out += before;
-            out += open;
-            rest = behind;
-            continue;
-        };
+    while let Some(Variable { before, inside, name, default, after }) = variable(rest, dialect) {
         rest = after;
         if let Some(before) = before.strip_suffix('\\') {
             found = true;
-            out += before;
-            out += &[open, inside, close].concat();
+            out += &[before, open, inside, close].concat();
             continue;
         }
         out += before;
@@ -99,6 +90,29 @@ fn replaced(
     }
     out += rest;
     Ok(found.then_some(out))
+}
+
+/// A variable in a text.
+struct Variable<'a> {
+    /// What stands before it.
+    before: &'a str,
+    /// What stands between its marks.
+    inside: &'a str,
+    name: &'a str,
+    default: Option<&'a str>,
+    /// What stands behind it.
+    after: &'a str,
+}
+
+/// The first variable of a text. Marks around what can't be a name are text.
+fn variable(text: &str, dialect: Dialect) -> Option<Variable<'_>> {
+    let (open, close) = marks(dialect);
+    text.match_indices(open).find_map(|(at, _)| {
+        let before = text.get(..at)?;
+        let (inside, after) = text.get(at + open.len()..)?.split_once(close)?;
+        let (name, default) = named(inside)?;
+        Some(Variable { before, inside, name, default, after })
+    })
 }
 
 /// What a variable begins and ends with.
@@ -137,22 +151,12 @@ fn escaped(text: &str, dialect: Dialect) -> Option<String> {
     let (open, close) = marks(dialect);
     let mut out = String::new();
     let mut rest = text;
-    let mut found = false;
-    while let Some((before, behind)) = rest.split_once(open) {
-        let (inside, after) =
-            behind.split_once(close).filter(|(inside, _)| named(inside).is_some()).unwrap_or_default();
-        out += before;
-        if inside.is_empty() {
-            out += open;
-            rest = behind;
-            continue;
-        }
-        found = true;
-        out += &["\\", open, inside, close].concat();
+    while let Some(Variable { before, inside, after, .. }) = variable(rest, dialect) {
+        out += &[before, "\\", open, inside, close].concat();
         rest = after;
     }
     out += rest;
-    found.then_some(out)
+    (out.len() > text.len()).then_some(out)
 }
 
 /// Name and default of what stands between the braces.

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use usher_model::resource::Node;
 
-use super::web::{Question, Web, escaped, in_turn, json as json_of};
+use super::web::{Question, Web, ask_in_turn, escaped, json as json_of};
 use super::{Asked, Cursor, Look, Registry, settings};
 
 /// A Eureka.
@@ -30,19 +30,8 @@ impl Eureka {
     }
 
     async fn nodes(&self, asked: &Asked, cursor: &mut Cursor) -> Result<Look, String> {
-        // Any of them knows all.
-        let mut failed = "no server".to_owned();
-        for (at, server) in in_turn(&self.servers, cursor.server) {
-            match self.ask(server, asked).await {
-                Ok(nodes) => {
-                    cursor.server = at;
-                    let again = Duration::from_secs(self.settings.fetch_interval.max(1));
-                    return Ok(Look { nodes: Some(nodes), again });
-                }
-                Err(reason) => failed = reason,
-            }
-        }
-        Err(failed)
+        let nodes = ask_in_turn(&self.servers, &mut cursor.server, |server| self.ask(server, asked)).await?;
+        Ok(Look { nodes: Some(nodes), again: Duration::from_secs(self.settings.fetch_interval.max(1)) })
     }
 
     async fn ask(&self, server: &Web, asked: &Asked) -> Result<Vec<Node>, String> {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use usher_model::resource::Node;
 use usher_model::secret::Secret;
 
-use super::web::{Question, Web, escaped, in_turn, json as json_of};
+use super::web::{Question, Web, ask_in_turn, escaped, json as json_of};
 use super::{Asked, Cursor, Look, Registry, settings};
 
 /// The group of services that name none.
@@ -50,21 +50,10 @@ impl Nacos {
     }
 
     async fn nodes(&self, asked: &Asked, cursor: &mut Cursor) -> Result<Look, String> {
-        // Any of them knows all.
-        let mut failed = "no server".to_owned();
-        for (at, server) in in_turn(&self.servers, cursor.server) {
-            match self.ask(server, asked).await {
-                Ok(value) => {
-                    cursor.server = at;
-                    let hosts = value.get("hosts").and_then(Value::as_array).into_iter().flatten();
-                    let node = |host| node_of(host, self.settings.weight, asked.by_grpc);
-                    let again = Duration::from_secs(self.settings.fetch_interval.max(1));
-                    return Ok(Look { nodes: Some(hosts.filter_map(node).collect()), again });
-                }
-                Err(reason) => failed = reason,
-            }
-        }
-        Err(failed)
+        let value = ask_in_turn(&self.servers, &mut cursor.server, |server| self.ask(server, asked)).await?;
+        let hosts = value.get("hosts").and_then(Value::as_array).into_iter().flatten();
+        let nodes = hosts.filter_map(|host| node_of(host, self.settings.weight, asked.by_grpc)).collect();
+        Ok(Look { nodes: Some(nodes), again: Duration::from_secs(self.settings.fetch_interval.max(1)) })
     }
 
     async fn ask(&self, server: &Web, asked: &Asked) -> Result<Value, String> {

@@ -112,12 +112,28 @@ impl Web {
     }
 }
 
-/// All servers once, each with its place, beginning with the one at `first`.
-pub(super) fn in_turn(all: &[Web], first: usize) -> impl Iterator<Item = (usize, &Web)> {
-    (0..all.len()).filter_map(move |next| {
-        let at = first.wrapping_add(next) % all.len();
-        Some((at, all.get(at)?))
-    })
+/// Asks servers of which any knows all, one after the other until one answers, beginning with the one at `place`: where the next question begins.
+///
+/// # Errors
+/// What the last one failed by.
+pub(super) async fn ask_in_turn<'a, T, F: Future<Output = Result<T, String>>>(
+    all: &'a [Web],
+    place: &mut usize,
+    ask: impl Fn(&'a Web) -> F,
+) -> Result<T, String> {
+    let mut failed = "no server".to_owned();
+    for next in 0..all.len() {
+        let at = place.wrapping_add(next) % all.len();
+        let Some(server) = all.get(at) else { continue };
+        match ask(server).await {
+            Ok(answer) => {
+                *place = at;
+                return Ok(answer);
+            }
+            Err(reason) => failed = reason,
+        }
+    }
+    Err(failed)
 }
 
 /// The JSON of an answer with status 200.

@@ -1,6 +1,7 @@
 //! Looking through the history, newest first, a page at a time.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -14,6 +15,10 @@ const FIRST_PAGE: usize = 20;
 
 /// Changes of an entry that a list tells of.
 pub(super) const FIRST: usize = 10;
+
+/// The newest entry's revision, and the store's when that was read.
+#[derive(Default)]
+pub(in crate::service) struct Newest(Mutex<Option<(u64, Option<u64>)>>);
 
 /// An entry that was read, with its place.
 pub(in crate::service) struct Found {
@@ -151,8 +156,16 @@ impl Service {
 
     /// The revision of the newest change that the history tells of; `None` where there was none, or the store can't say.
     pub async fn changed_at(&self) -> Option<u64> {
+        // Asked every few seconds by each overview, of an entry that may be of a mebibyte.
+        let now = self.revision();
+        let known = *self.newest.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, newest)) = known.filter(|(at, _)| *at == now) {
+            return newest;
+        }
         let newest = self.store().list_page(PREFIX, None, 1, true).await.ok()?.entries;
-        newest.first().map(|entry| entry.created)
+        let newest = newest.first().map(|entry| entry.created);
+        *self.newest.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, newest));
+        newest
     }
 
     /// The revision of the oldest entry that is kept.
