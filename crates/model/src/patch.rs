@@ -74,7 +74,7 @@ mod tests {
     fn a_path_of_thousands_of_names_is_refused() {
         let mut value = json!({ "a": 1 });
         let error = replace_at(&mut value, &"n/".repeat(3000), json!(1)).unwrap_err();
-        assert!(error.contains("3000 names") || error.contains("2999 names"), "{error}");
+        assert!(error.contains("it has 3000 names, at most 64"), "{error}");
         assert_eq!(value, json!({ "a": 1 }));
         replace_at(&mut value, &"n/".repeat(64), json!(1)).unwrap();
     }

@@ -37,12 +37,9 @@ const NAMES: [&str; 14] = [
 const BY_HOST: [&str; 1] = ["broker_list"];
 
 /// Plugins whose addresses are told nothing of a request: those are for clients, or are asked for the plugin's own sake.
-const QUIET: [&str; 24] = [
-    "acl",
-    "batch-requests",
+const QUIET: [&str; 21] = [
     "cas-auth",
     "cors",
-    "csrf",
     "error-page",
     "fault-injection",
     "ip-restriction",
@@ -153,7 +150,8 @@ fn addresses(body: &Value) -> BTreeSet<String> {
 }
 
 fn walk(members: &Map<String, Value>, depth: usize, found: &mut BTreeSet<String>) {
-    for (name, member) in members.iter().filter(|(name, _)| *name != "_meta") {
+    // `$schema` and the like name documents of a JSON schema.
+    for (name, member) in members.iter().filter(|(name, _)| *name != "_meta" && !name.starts_with('$')) {
         let is_named = name.rsplit(['_', '-']).next().is_some_and(|word| NAMES.contains(&word));
         if let (true, Value::Object(hosts)) = (BY_HOST.contains(&name.as_str()), member) {
             found.extend(hosts.keys().filter_map(|host| host_of(host)));
@@ -164,13 +162,22 @@ fn walk(members: &Map<String, Value>, depth: usize, found: &mut BTreeSet<String>
 
 fn texts(value: &Value, is_named: bool, depth: usize, found: &mut BTreeSet<String>) {
     match value {
-        Value::String(text) if text.contains("://") || is_named => found.extend(host_of(text)),
+        Value::String(text) if is_named || is_url(text) => found.extend(host_of(text)),
         Value::Array(items) if depth > 0 => {
             items.iter().for_each(|item| texts(item, is_named, depth - 1, found));
         }
         Value::Object(members) if depth > 0 => walk(members, depth - 1, found),
         _ => {}
     }
+}
+
+/// Whether a text is a URL as a whole: one that only holds some, such as a template, is none.
+fn is_url(text: &str) -> bool {
+    let is_scheme = |scheme: &str| {
+        !scheme.is_empty()
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
+    text.split_once("://").is_some_and(|(scheme, _)| is_scheme(scheme)) && !text.contains(char::is_whitespace)
 }
 
 /// The host of `http://user@host:port/path`, or of `host:port`. `None` for what is a path or stands for something else.
@@ -202,6 +209,10 @@ mod tests {
             (json!({ "instances": [{ "override": { "endpoint": "https://ai.test/v1" } }] }), "ai.test"),
             (json!({ "brokers": [{ "host": "k" }], "broker_list": { "l": 9092 } }), "k l"),
             (json!({ "endpoint_addrs": ["http://u:p@[::1]:9200/"], "ldap_uri": "ldap:389" }), "[::1] ldap"),
+            (
+                json!({ "template": "<a xmlns=\"http://x\">", "body": { "$schema": "http://json-schema.org" } }),
+                "",
+            ),
             (json!({ "uri": "/a/$1", "name": "plain", "_meta": { "filter": ["x://y"] } }), ""),
         ] {
             let found: Vec<String> = addresses(&body).into_iter().collect();
